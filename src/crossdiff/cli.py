@@ -1,0 +1,26 @@
+"""What every command shares: errors in plain words, and progress bars that suit terminals and logs."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from tqdm import tqdm
+
+from crossdiff.errors import UserError
+
+
+def stage(main: Callable[..., Any]) -> None:
+    """Run ``main`` as a command; a UserError becomes one message on stderr and exit status 2."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def progress(total: float | None, desc: str, unit: str) -> "tqdm[Any]":
+    """A progress bar: live on a terminal, a line every few seconds in a log."""
+    return tqdm(total=total, desc=desc, unit=unit, mininterval=0.2 if sys.stderr.isatty() else 10, unit_scale=True)

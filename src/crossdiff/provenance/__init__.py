@@ -1,0 +1,1 @@
+"""Where a number came from: file hashes, run records, tracking."""
