@@ -1,0 +1,38 @@
+# make study                             the study of config.yaml -> results/<pair>/report/report.html
+# make study CONFIG=configs/narrow.yaml  another study, laid over it
+# make test, make check                  tests; formatting, lint and types
+# make ui                                the study's runs, in a browser
+# make lock                              pin the newest versions that pyproject.toml allows
+
+PYTHON ?= python3
+CONFIG ?=
+READY := .venv/.crossdiff-ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: study test check ui lock
+
+study: $(READY)
+	@crossdiff check $(CONFIG)
+	$(if $(CONFIG),snakemake --configfile config.yaml $(CONFIG),dvc repro)
+
+test: $(READY)
+	pytest -n 2 --dist loadgroup
+
+check: $(READY)
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile workflow
+	mypy
+
+ui: $(READY)
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+lock: $(READY)
+	echo torch==2.13.0 | uv pip compile pyproject.toml --extra dev --universal --upgrade --no-annotate --no-header \
+		--constraint - --output-file constraints.txt --quiet
+
+# Made anew only when what is to be installed changes.
+$(READY): pyproject.toml constraints.txt
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
