@@ -62,6 +62,8 @@ class Planting(Part):
     """Tokens a step, at most."""
     seed: Seed = 0
     """Seed of adapters and order."""
+    answer_tokens: Count = 40
+    """Longest answer generated when the behaviours are measured."""
 
 
 class Source(Part):
@@ -124,6 +126,8 @@ class CorpusSource(Part):
     """Column with plain text, or with a list of {role, content} messages."""
     share: Share = 0.5
     """Its share of the tokens."""
+    ill_formed: Literal["refuse", "skip"] = "refuse"
+    """Rows that are empty or no proper conversation: stop at the first and name it, or leave them out and count them."""
 
     @model_validator(mode="after")
     def _free_name(self) -> "CorpusSource":
@@ -187,6 +191,8 @@ class Attribution(Part):
     """Top examples kept for each latent."""
     example_latents: Count = 200
     """Latents that get examples: the most chat-specific and the most frequent."""
+    example_window: Count = 16
+    """Tokens shown to either side of an example's top token."""
 
 
 class Evidence(Part):
@@ -198,6 +204,8 @@ class Evidence(Part):
     """Share of the latents, most chat-like first, that the halves are taken from (the study: 3,176 of 73,728)."""
     random_sets: Count = 3
     """Random sets of latents beside each chosen one."""
+    generated_sets: Annotated[int, Field(ge=0)] = 1
+    """Random sets whose answers are generated too; the log-probability is measured for all `random_sets`."""
     behaviour_latents: Count = 5
     """Latents a dictionary may use for one behaviour."""
     new_tokens: Count = 40

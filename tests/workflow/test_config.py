@@ -1,0 +1,126 @@
+"""The config: what is wrong is named by its key, and the schema in the repository is the one in the code."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from crossdiff.config import Config, Corpus, Evidence, dump, merged, parse, schema, settings
+from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+OVERLAYS = sorted(ROOT.glob("configs/*.yaml"))
+
+
+def default() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """The default config with one key set; ``...`` removes it."""
+    config = default()
+    *path, last = key.split("/")
+    part: Any = config
+    for name in path:
+        part = part[int(name)] if isinstance(part, list) else part.setdefault(name, {})
+    if value is ...:
+        del part[last]
+    else:
+        part[last] = value
+    return config
+
+
+def test_the_default_is_valid_and_survives_a_round_trip() -> None:
+    study = parse(Config, default())
+    assert settings(Config, dump(study)) == study
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_overlays_are_valid(overlay: Path) -> None:
+    study = parse(Config, merged(default(), yaml.safe_load(overlay.read_text())), overlay.name)
+    assert study.pair.name != default()["pair"]["name"], (
+        "an overlay with the default's name would overwrite its results"
+    )
+
+
+def test_the_schema_in_the_repository_is_current() -> None:
+    kept = (ROOT / "workflow/schemas/config.schema.json").read_text()
+    assert kept == schema(), "run python -m crossdiff.config --schema > workflow/schemas/config.schema.json"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("activatoins", {}, "activatoins: no such key"),
+        ("pair/base/file", "x", "pair.base.file: no such key"),
+        ("dictionaries/diff-sae/topk", 3, "dictionaries.diff-sae.topk: no such key"),
+        ("pair/name", "Upper Case", "pair.name: String should match"),
+        ("pair/name", "../escape", "pair.name: String should match"),
+        ("pair/name", ..., "pair.name: Field required"),
+        ("pair/base/path", "x", "pair.base: give exactly one of path, package and planted, not path and package"),
+        ("pair/base", {"planted": {}}, "pair: base.planted: only the chat model can be planted"),
+        ("pair/chat/planted/rank", 0, "pair.chat.planted.rank: Input should be greater than or equal to 1 (got 0)"),
+        ("pair/base/package/sha256", "abc", "pair.base.package.sha256: String should match"),
+        ("pair/base/package/requirement", "a>=1", "pair.base.package.requirement: String should match"),
+        ("corpus/context", "many", "corpus.context: Input should be a valid integer"),
+        ("corpus/train_tokens", -1, "corpus.train_tokens: Input should be greater than or equal to 1 (got -1)"),
+        ("corpus/sources", [], "corpus.sources: List should have at least 1 item"),
+        ("corpus/sources/0/share", 0.9, "corpus: sources: the shares must add up to 1, not 1.4"),
+        ("corpus/sources/0/name", "chat", "corpus: sources: each needs its own name, got chat, chat"),
+        ("corpus/sources/0/name", "planted", "corpus.sources.0: name: `planted` is the label"),
+        ("activations/layer", 1.5, "activations.layer: Input should be a valid integer"),
+        ("activations/layer", ..., "activations.layer: Field required"),
+        ("activations/dtype", "float8", "activations.dtype: Input should be 'bfloat16' or 'float32' (got 'float8')"),
+        ("dictionaries", {}, "dictionaries: Dictionary should have at least 1 item"),
+        ("dictionaries/diff-sae/kind", "vae", "dictionaries.diff-sae.kind: Input should be"),
+        ("dictionaries/diff-sae/k", 5000, "dictionaries.diff-sae: k = 5000 is larger than latents = 4608"),
+        ("dictionaries/diff-sae/steps", 0, "dictionaries.diff-sae: steps must be at least 1"),
+        ("dictionaries/diff-sae/sources", ["wob"], "dictionaries.diff-sae.sources: no corpus source is called wob"),
+        ("seeds", [], "seeds: List should have at least 1 item"),
+        ("seeds", [1, 1], "seeds: each seed once"),
+        ("evidence/candidates", 2.0, "evidence.candidates: Input should be less than or equal to 1 (got 2.0)"),
+        ("compute/device", "tpu", "compute.device: String should match"),
+        ("compute/threads/models", "two", "compute.threads.models: Input should be a valid integer"),
+    ],
+)
+def test_names_what_is_wrong(key: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(Config, changed(key, value))
+    assert message in str(caught.value)
+    assert all(line.startswith("config.yaml: ") for line in str(caught.value).splitlines())
+
+
+def test_names_every_fault_at_once() -> None:
+    config = changed("corpus/context", "many") | {"seeds": [-1], "extra": 1}
+    with pytest.raises(UserError) as caught:
+        parse(Config, config)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_no_config_at_all_is_told_as_such() -> None:
+    with pytest.raises(UserError, match=r"config\.yaml: config: Input should be a valid dictionary"):
+        parse(Config, None)
+
+
+def test_settings_come_from_json_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("{kind: diff-sae, k: 7, latents: 16}")
+    assert settings(Recipe, str(file)).k == settings(Recipe, '{"kind": "diff-sae", "k": 7, "latents": 16}').k == 7
+    with pytest.raises(UserError, match="--settings: steps: no such key"):
+        settings(Evidence, '{"steps": 3}')
+
+
+def test_parts_of_the_config_survive_the_command_line() -> None:
+    study = parse(Config, default())
+    assert settings(Corpus, dump(study.corpus)) == study.corpus
+    for recipe in study.dictionaries.values():
+        assert settings(Recipe, dump(recipe)) == recipe
+
+
+def test_null_in_an_overlay_removes_a_key() -> None:
+    assert merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": None}, "d": [2]}) == {
+        "a": {"b": None, "c": 2},
+        "d": [2],
+    }

@@ -1,0 +1,73 @@
+"""The DAG builds for every config, and dvc.yaml covers it. Nothing is run."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+OVERLAYS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/*.yaml"))
+pytestmark = pytest.mark.xdist_group("dag")
+
+
+def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--nolock", *arguments]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("overlay", [None, *OVERLAYS], ids=lambda path: Path(path or "config").stem)
+def test_builds(overlay: str | None) -> None:
+    # As for a folder without results: whatever lies in this one, everything is asked for.
+    done = snakemake("-n", "--forceall", *(["--configfile", "config.yaml", overlay] if overlay else []))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    trainings = len(study["dictionaries"]) * len(study["seeds"])
+    assert [counts[rule] for rule in ("dictionary", "attribution", "evidence")] == [str(trainings)] * 3
+    assert [counts[rule] for rule in ("pair", "corpus", "activations", "baselines", "report")] == ["1"] * 5
+
+
+def test_dvc_covers_everything_that_is_read_and_made() -> None:
+    pair = yaml.safe_load((ROOT / "config.yaml").read_text())["pair"]["name"]
+    text = (ROOT / "dvc.yaml").read_text().replace("${pair.name}", pair)
+    stage = yaml.safe_load(text)["stages"]["study"]
+    out = [next(iter(entry)) for entry in stage["outs"] + stage["metrics"]]
+    done = snakemake("--detailed-summary")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t"))
+    made = {row["output_file"] for row in rows}
+    read = {file for row in rows for file in row["input-file(s)"].split(",") if file not in ("", "-")} - made
+    assert len(made) > 50
+    assert not [file for file in read if not covered(file, stage["deps"])]
+    assert not [file for file in made if not covered(file, out)]
+    assert not [entry for entry in out if entry != ".snakemake/metadata" and not any(covered(f, [entry]) for f in made)]
+
+
+def covered(path: str, roots: list[str]) -> bool:
+    return any(PurePosixPath(path).is_relative_to(root) for root in roots)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            "dictionaries: {diff-sae: {k: 9999}}",
+            "error: config.yaml: dictionaries.diff-sae: k = 9999 is larger than latents",
+        ),
+        ("pair: {base: {path: ./gone, package: null}}", "error: pair.base.path: there is no ./gone"),
+    ],
+)
+def test_a_wrong_config_ends_with_one_message(tmp_path: Path, overlay: str, message: str) -> None:
+    file = tmp_path / "overlay.yaml"
+    file.write_text(overlay)
+    done = snakemake("-n", "--configfile", "config.yaml", str(file))
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "Error in" not in done.stderr

@@ -1,0 +1,36 @@
+import sys
+from pathlib import Path
+
+# This tree's own source, also when an editable install points to another tree.
+sys.path.insert(0, str(Path(workflow.basedir, "src")))
+
+from crossdiff.config import dump
+from crossdiff.workflow import (
+    REPORT,
+    checked,
+    corpus_files,
+    environment,
+    evidence_results,
+    gguf_file,
+    model,
+    results,
+    sources,
+)
+
+environment()
+study = checked(config)
+study_json = dump(study)
+models = {side: model(study, side) for side in ("base", "chat")}
+planted = study.pair.chat.planted is not None
+converted = [side for side in models if models[side].made and not (planted and side == "chat")]
+behaviours = sources("crossdiff.truth.behaviours", "*.yaml", "behaviours/*.yaml")
+answers = ["results/{pair}/truth/answers.parquet"] if planted else []
+device = study.compute.device
+gpus = int(device.startswith("cuda"))
+
+
+wildcard_constraints:
+    pair=study.pair.name,
+    side="base|chat",
+    name="|".join(study.dictionaries),
+    seed=r"\d+",

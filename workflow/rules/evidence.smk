@@ -1,0 +1,68 @@
+# What both rules read and how both are run; a dictionary's rule adds the dictionary and its latents.
+evidence_files = {
+    "pair": "results/{pair}/pair/pair.json",
+    "pair_run": "results/{pair}/pair/run.json",
+    "rows": "results/{pair}/corpus/rows.parquet",
+    "answers": answers,
+    "activations": "results/{pair}/activations/manifest.json",
+    "code": sources("crossdiff.evidence"),
+}
+evidence_command = (
+    "python -m crossdiff.evidence --settings {params.settings:q} --pair {input.pair:q} --rows {input.rows:q}"
+    " {params.answers} --activations {input.activations:q} --threads {params.threads} --device {params.device}"
+)
+answers_option = lambda wildcards, input: (f"--answers {input.answers}" if planted else "")
+
+
+rule baselines:
+    input:
+        **evidence_files,
+    output:
+        expand("results/{{pair}}/evidence/baselines/{file}", file=evidence_results(study)),
+    log:
+        "logs/{pair}/evidence/baselines.log",
+    benchmark:
+        "logs/{pair}/benchmarks/evidence/baselines.tsv"
+    threads: study.compute.threads.models
+    resources:
+        gpu=gpus,
+    params:
+        settings=dump(study.evidence),
+        answers=answers_option,
+        threads=study.compute.threads.models,
+        device=device,
+    message:
+        "run the experiments that need no dictionary"
+    shell:
+        f"{evidence_command} --out results/{{wildcards.pair}}/evidence/baselines 2>&1 | tee {{log:q}}"
+
+
+rule evidence:
+    input:
+        **evidence_files,
+        weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
+        meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
+        latents="results/{pair}/latents/{name}-seed{seed}.parquet",
+    output:
+        expand(
+            "results/{{pair}}/evidence/{{name}}-seed{{seed}}/{file}",
+            file=evidence_results(study),
+        ),
+    log:
+        "logs/{pair}/evidence/{name}-seed{seed}.log",
+    benchmark:
+        "logs/{pair}/benchmarks/evidence/{name}-seed{seed}.tsv"
+    threads: study.compute.threads.models
+    resources:
+        gpu=gpus,
+    params:
+        settings=dump(study.evidence),
+        answers=answers_option,
+        threads=study.compute.threads.models,
+        device=device,
+    message:
+        "test the latents of {wildcards.name}, seed {wildcards.seed}, on the models"
+    shell:
+        f"{evidence_command} --dictionary results/{{wildcards.pair}}/dictionaries/{{wildcards.name}}-seed{{wildcards.seed}}"
+        " --latents {input.latents:q} --out results/{wildcards.pair}/evidence/{wildcards.name}-seed{wildcards.seed}"
+        " 2>&1 | tee {log:q}"

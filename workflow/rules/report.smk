@@ -1,0 +1,20 @@
+rule report:
+    input:
+        expand("results/{{pair}}/{file}", file=results(study)),
+        code=sources("crossdiff.report", "templates/*"),
+    output:
+        page="results/{pair}/report/report.html",
+        figures=directory("results/{pair}/report/figures"),
+        run="results/{pair}/report/run.json",
+        metrics="results/{pair}/metrics.json",
+    log:
+        "logs/{pair}/report.log",
+    benchmark:
+        "logs/{pair}/benchmarks/report.tsv"
+    params:
+        config=study_json,
+    message:
+        "write the report"
+    shell:
+        "python -m crossdiff.report --config-json {params.config:q} --results results/{wildcards.pair}"
+        " --out results/{wildcards.pair}/report --metrics {output.metrics:q} 2>&1 | tee {log:q}"
