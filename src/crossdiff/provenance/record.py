@@ -1,0 +1,166 @@
+"""The record of one step: what went in, what came out, by which code. Written last, and only if the step ended well.
+
+    with record(name="dictionaries/diff-sae-seed0", out=Path("…/run.json"), params={…}, inputs=[…]) as run:
+        run.log({"loss": 0.3}, step=10)      a point of a training curve (MLflow only)
+        run.result(fve=0.8, l0=31.9)         a number of the step (run.json and MLflow)
+
+The file is the truth; MLflow is a view of it (`crossdiff.provenance.tracking`).
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from crossdiff.errors import UserError
+from crossdiff.provenance import tracking
+from crossdiff.provenance.files import sha256_file, whole
+
+PACKAGE = Path(__file__).parents[1]
+RECORDED = (
+    "crossdiff", "torch", "transformers", "tokenizers", "numpy", "scipy", "safetensors", "polars", "datasets", "peft",
+    "gguf", "pydantic", "snakemake", "dvc", "mlflow",
+)  # fmt: skip
+
+
+class Run:
+    """A step in progress."""
+
+    def __init__(self, tracker: "tracking.Tracker | None") -> None:
+        self.results: dict[str, Any] = {}
+        self._tracker = tracker
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """A point of each curve in ``values``; buffered, so cheap to call often."""
+        if self._tracker:
+            self._tracker.log(values, step)
+
+    def result(self, **numbers: Any) -> None:
+        """Final numbers; a nested dict becomes dotted names in MLflow."""
+        self.results.update(numbers)
+
+
+@contextlib.contextmanager
+def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterable[Path | str]) -> Iterator[Run]:
+    """Record a step into ``out`` (JSON) and, if a study is being tracked, into MLflow.
+
+    ``inputs`` are files (a folder stands for the files in it); they are hashed before the step starts, so give a
+    manifest rather than the shards it lists. UserError if one is missing. An old ``out`` is removed at once, so that
+    a failed step leaves none.
+    """
+    out = Path(out)
+    out.unlink(missing_ok=True)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    params = plain(params)
+    hashes = {shown(file): sha256_file(file) for file in files(inputs)}
+    commit = code()
+    tracker = tracking.start(name, params, commit)
+    run = Run(tracker)
+    status = "FAILED"
+    try:
+        yield run
+        results = plain(run.results)
+        document = {
+            "name": name,
+            "params": params,
+            "results": results,
+            "inputs": hashes,
+            "code": commit,
+            "versions": versions(),
+            "threads": threads(),
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+            "mlflow": tracker.address() if tracker else None,
+        }
+        if tracker:
+            tracker.results(results)
+        with whole(out) as temporary:
+            temporary.write_text(json.dumps(document, indent=1) + "\n")
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        if tracker:
+            tracker.close(status)
+
+
+def files(inputs: Iterable[Path | str]) -> list[Path]:
+    """The files that ``inputs`` stand for; UserError names one that is missing."""
+    found: list[Path] = []
+    for path in map(Path, inputs):
+        if path.is_dir():
+            found += sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(f"no such input file: {path}; run the step that makes it first, or mend the path")
+    return found
+
+
+def shown(path: Path) -> str:
+    """A path as the record names it: relative to the study's folder where it lies in it."""
+    absolute = path.absolute()
+    return (absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute).as_posix()
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON types: dataclasses, pydantic models, paths, NumPy and torch scalars and arrays included."""
+    return json.loads(json.dumps(value, default=_encode))
+
+
+def _encode(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"a record cannot hold a {type(value).__name__}: {value!r}")
+
+
+@cache
+def code() -> dict[str, Any]:
+    """Commit of the source that is running, and whether it was changed since; nulls outside a git checkout."""
+    commit, _, prefix = _git("rev-parse", "HEAD", "--show-prefix").partition("\n")
+    if prefix.strip() != "src/crossdiff/":  # no checkout of this project, such as an installed copy in another's tree
+        return {"commit": None, "dirty": None}
+    changed = _git("status", "--porcelain", "--", ".", ":/workflow", ":/Snakefile")
+    return {"commit": commit, "dirty": bool(changed)}
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", PACKAGE, *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers can depend on."""
+    found = {"python": platform.python_version()}
+    for name in RECORDED:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def threads() -> int | None:
+    """CPU threads torch computed with; None if the step did not use torch."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None

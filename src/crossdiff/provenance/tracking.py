@@ -1,0 +1,233 @@
+"""MLflow as a view of the study: one parent run a `snakemake` call, one nested run a step. No other file knows MLflow.
+
+    python -m crossdiff.provenance.tracking open --study NAME --config JSON     called when Snakemake starts
+    python -m crossdiff.provenance.tracking close --status FINISHED             called when it ends
+
+Runs go to `mlflow.db` in the study's folder, or to the server named by MLFLOW_TRACKING_URI. A step run by hand is
+tracked only if that variable is set. Nothing is ever read back from MLflow into a result.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import typer
+
+from crossdiff.cli import stage
+from crossdiff.errors import UserError
+from crossdiff.provenance.files import whole
+
+T = TypeVar("T")
+PARENT = Path(".snakemake/mlflow-parent.json")
+BATCH_METRICS, BATCH_PARAMS = 1000, 100  # what one call of MLflow's log_batch takes
+LONGEST_VALUE = 6000
+FLUSH_SECONDS = 5.0
+
+
+class Tracker:
+    """One MLflow run. If the server fails while the step is running, tracking ends with a warning, the step goes on."""
+
+    def __init__(self, client: Any, uri: str, run_id: str, parent: str | None) -> None:
+        self._client, self._uri, self._parent = client, uri, parent
+        self._points: list[Any] = []
+        self._flushed = time.monotonic()
+        self._fault: str | None = None
+        self.run_id = run_id
+
+    def address(self) -> dict[str, str | None]:
+        """Where the run is found again: tracking URI without credentials, its id and its parent's."""
+        address = {"uri": public(self._uri), "run_id": self.run_id, "parent_run_id": self._parent}
+        return address | ({"fault": self._fault} if self._fault else {})
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; nested ones under dotted names."""
+        from mlflow.entities import Param
+
+        entities = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in flat(params)]
+        for batch in chunks(entities, BATCH_PARAMS):
+            self._call(lambda batch=batch: self._client.log_batch(self.run_id, params=batch))
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """A point of each curve; sent when enough of them are waiting or a few seconds have passed."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._points += [Metric(key, float(value), now, step) for key, value in values.items()]
+        if len(self._points) >= BATCH_METRICS or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def results(self, results: Mapping[str, Any]) -> None:
+        """Final numbers, as metrics; anything that is no number is left to run.json."""
+        numbers = {key: value for key, value in flat(results) if isinstance(value, int | float)}
+        self.log(numbers, step=0)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send the waiting points."""
+        for batch in chunks(self._points, BATCH_METRICS):
+            self._call(lambda batch=batch: self._client.log_batch(self.run_id, metrics=batch))
+        self._points, self._flushed = [], time.monotonic()
+
+    def close(self, status: str) -> None:
+        """End the run as FINISHED, FAILED or KILLED."""
+        self.flush()
+        self._call(lambda: self._client.set_terminated(self.run_id, status))
+
+    def _call(self, request: Any) -> None:
+        if self._fault is None:
+            try:
+                request()
+            except Exception as error:
+                self._fault = first_line(error)
+                print(f"warning: MLflow run {self.run_id} stays incomplete: {self._fault}", file=sys.stderr)
+
+
+def start(name: str, params: Mapping[str, Any], code: Mapping[str, Any]) -> Tracker | None:
+    """A run for one step, nested in the study's if there is one; None if nobody tracks.
+
+    UserError if MLflow is out of reach.
+    """
+    parent = json.loads(PARENT.read_text()) if PARENT.exists() else None
+    if parent is None and not os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    uri = parent["uri"] if parent else default_uri()
+    tags = code_tags(code)
+    if parent:
+        tags |= {"mlflow.parentRunId": parent["run_id"], "crossdiff.config_sha256": parent["config_sha256"]}
+    with reached(uri):
+        client = connect(uri)
+        experiment = parent["experiment_id"] if parent else experiment_id(client, "crossdiff")
+        run = client.create_run(experiment, run_name=name, tags=tags)
+    tracker = Tracker(client, uri, run.info.run_id, parent["run_id"] if parent else None)
+    tracker.params(params)
+    return tracker
+
+
+def open_study(study: str, config: str, code: Mapping[str, Any]) -> str:
+    """Open the parent run of a study and leave its address for the steps; gives its id.
+
+    ``config`` is the validated config as JSON. The database's tables are made here, before parallel steps race to.
+    """
+    uri = default_uri()
+    digest = hashlib.sha256(config.encode()).hexdigest()
+    with reached(uri):
+        client = connect(uri)
+        if PARENT.exists():  # left by a Snakemake that was killed
+            close_study("KILLED")
+        experiment = experiment_id(client, study)
+        run = client.create_run(experiment, run_name=study, tags=code_tags(code) | {"crossdiff.config_sha256": digest})
+        Tracker(client, uri, run.info.run_id, None).params(json.loads(config))
+    with whole(PARENT) as temporary:
+        temporary.write_text(
+            json.dumps({"uri": uri, "experiment_id": experiment, "run_id": run.info.run_id, "config_sha256": digest})
+        )
+    return str(run.info.run_id)
+
+
+def close_study(status: str) -> None:
+    """Close the parent run, if one is open."""
+    if PARENT.exists():
+        parent = json.loads(PARENT.read_text())
+        PARENT.unlink()
+        Tracker(connect(parent["uri"]), parent["uri"], parent["run_id"], None).close(status)
+
+
+def connect(uri: str) -> Any:
+    """A client of the tracking store, its usage reports and chatter switched off."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def experiment_id(client: Any, name: str) -> str:
+    """The experiment called ``name``; made, or taken back from the bin, if need be."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return str(client.create_experiment(name))
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def default_uri() -> str:
+    """MLFLOW_TRACKING_URI, else a database in the study's folder (absolute, so that a copied tree keeps its own)."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
+def public(uri: str) -> str:
+    """A tracking URI fit to be kept: without user and password, the study's own database without its folder."""
+    if uri == f"sqlite:///{Path.cwd() / 'mlflow.db'}":
+        return "sqlite:///mlflow.db"
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.netloc else uri
+
+
+def code_tags(code: Mapping[str, Any]) -> dict[str, str]:
+    """Tags that say which code ran; MLflow's own name for the commit too, which its pages show."""
+    tags = {"crossdiff.commit": str(code["commit"]), "crossdiff.dirty": str(code["dirty"]).lower()}
+    return tags | ({"mlflow.source.git.commit": code["commit"]} if code["commit"] else {})
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of every leaf of nested dicts."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """``items`` in runs of at most ``size``."""
+    return (items[i : i + size] for i in range(0, len(items), size))
+
+
+@contextlib.contextmanager
+def reached(uri: str) -> Iterator[None]:
+    """Turn whatever MLflow raises into one message that names the store."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        fault = first_line(error).replace(uri, public(uri))
+        raise UserError(
+            f"MLflow store {public(uri)} cannot be used: {fault}."
+            " Mend or unset MLFLOW_TRACKING_URI; a damaged mlflow.db may be deleted, no result is read from it"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without its long tail."""
+    return (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+
+
+def main(
+    action: Annotated[Literal["open", "close"], typer.Argument(help="Open or close the study's run.")],
+    study: Annotated[str, typer.Option(help="Name of the study (open).")] = "crossdiff",
+    config: Annotated[str, typer.Option(help="The validated config as JSON (open).")] = "{}",
+    status: Annotated[Literal["FINISHED", "FAILED"], typer.Option(help="How it ended (close).")] = "FINISHED",
+) -> None:
+    """Open or close the MLflow run of a study; Snakemake's hooks call this."""
+    from crossdiff.provenance.record import code
+
+    if action == "open":
+        open_study(study, config, code())
+    else:
+        close_study(status)
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,115 @@
+"""run.json: whole or not at all, and true."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crossdiff.config import Evidence
+from crossdiff.errors import UserError
+from crossdiff.provenance.files import sha256_file, whole
+from crossdiff.provenance.record import code, record
+
+
+@dataclass(frozen=True)
+class Size:
+    k: int
+    folder: Path
+
+
+@pytest.fixture(autouse=True)
+def untracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def run_json(path: Path = Path("out/run.json")) -> dict:
+    return json.loads(path.read_text())
+
+
+def test_holds_what_went_in_and_came_out(tmp_path: Path) -> None:
+    Path("in").mkdir()
+    Path("in/a.txt").write_text("a")
+    Path("in/.hidden").write_text("no input")
+    Path("b.txt").write_text("b")
+    with record("x/y", Path("out/run.json"), {"k": 3}, ["in", tmp_path / "b.txt"]) as run:
+        run.log({"loss": 1.0}, step=0)
+        run.result(fve=0.5, counts={"chat": 2})
+    document = run_json()
+    assert document["name"] == "x/y"
+    assert document["params"] == {"k": 3}
+    assert document["results"] == {"fve": 0.5, "counts": {"chat": 2}}
+    assert document["inputs"] == {"in/a.txt": sha256_file("in/a.txt"), "b.txt": sha256_file("b.txt")}
+    assert document["versions"]["torch"] == torch.__version__
+    assert document["threads"] == torch.get_num_threads()
+    assert document["seconds"] >= 0
+    assert document["mlflow"] is None
+
+
+def test_takes_the_types_of_settings_and_of_numerics() -> None:
+    params = {"evidence": Evidence(), "size": Size(4, Path("a/b")), "names": {"b", "a"}}
+    with record("x", "run.json", params, []) as run:
+        run.result(numpy=np.float32(0.5), torch=torch.tensor([1, 2]), nothing=None)
+    document = run_json(Path("run.json"))
+    assert document["params"]["evidence"]["conversations"] == Evidence().conversations
+    assert document["params"]["size"] == {"k": 4, "folder": "a/b"}
+    assert document["params"]["names"] == ["a", "b"]
+    assert document["results"] == {"numpy": 0.5, "torch": [1, 2], "nothing": None}
+
+
+def test_refuses_what_json_cannot_hold_before_the_step_runs() -> None:
+    with pytest.raises(TypeError, match="cannot hold a object"), record("x", "run.json", {"a": object()}, []):
+        pytest.fail("the step ran")
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(2)])
+def test_a_failed_step_leaves_no_record_not_even_an_old_one(error: BaseException) -> None:
+    with record("x", "run.json", {}, []):
+        pass
+    assert Path("run.json").exists()
+    with pytest.raises(type(error)), record("x", "run.json", {}, []):
+        fail(error)
+    assert not list(Path().iterdir())
+
+
+def test_names_a_missing_input() -> None:
+    with pytest.raises(UserError, match=r"no such input file: gone\.bin"), record("x", "run.json", {}, ["gone.bin"]):
+        pytest.fail("the step ran")
+
+
+def test_inputs_are_hashed_before_the_step_changes_them() -> None:
+    Path("a").write_text("before")
+    before = sha256_file("a")
+    with record("x", "run.json", {}, ["a"]):
+        Path("a").write_text("after")
+    assert run_json(Path("run.json"))["inputs"] == {"a": before}
+
+
+def test_names_the_commit_of_this_checkout() -> None:
+    root = Path(__file__).parents[2]
+    head = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        pytest.skip("the tests run outside a git checkout")
+    assert code()["commit"] == head.stdout.strip()
+    assert code()["dirty"] in (True, False)
+
+
+def test_whole_leaves_the_old_file_when_the_new_one_fails() -> None:
+    def half() -> None:
+        with whole("a") as temporary:
+            temporary.write_text("half")
+            raise ValueError("stop")
+
+    Path("a").write_text("old")
+    with pytest.raises(ValueError, match="stop"):
+        half()
+    assert Path("a").read_text() == "old"
+    assert [path.name for path in Path().iterdir()] == ["a"]
