@@ -1,0 +1,1 @@
+"""Get a pair of models, check that it can be diffed, and read or replace the stream at the site."""

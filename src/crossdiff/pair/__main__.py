@@ -1,0 +1,44 @@
+"""Check that two models can be compared, and say which bytes they are: pair.json.
+
+python -m crossdiff.pair --settings PAIR --layer 14 [--base DIR] [--chat DIR] --out results/P/pair
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossdiff.cli import stage
+from crossdiff.config import Pair, settings
+from crossdiff.pair.check import checked
+from crossdiff.pair.load import Which
+from crossdiff.provenance.record import record
+
+
+def main(
+    settings_: Annotated[str, typer.Option("--settings", help="The pair part of the config: JSON, or a file.")],
+    layer: Annotated[int, typer.Option(help="The block whose output will be read.")],
+    out: Annotated[Path, typer.Option(help="Folder for pair.json.")],
+    base: Annotated[Path | None, typer.Option(help="Folder of the base, where a step made it.")] = None,
+    chat: Annotated[Path | None, typer.Option(help="Folder of the chat model, where a step made it.")] = None,
+) -> None:
+    """Check two models and write pair.json."""
+    pair = settings(Pair, settings_)
+    made: dict[Which, Path] = {}
+    if base is not None:
+        made["base"] = base
+    if chat is not None:
+        made["chat"] = chat
+    with record(
+        name="pair", out=out / "run.json", params=pair.model_dump(mode="json") | {"layer": layer}, inputs=[]
+    ) as run:
+        (out / "pair.json").unlink(missing_ok=True)
+        found = checked(pair, layer, made)
+        found.write(out / "pair.json")
+        run.result(
+            layers=found.layers, width=found.width, vocabulary=found.vocabulary, base=found.base, chat=found.chat
+        )
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,95 @@
+"""The two models and their one tokenizer, as pair.json names them."""
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from crossdiff.errors import UserError
+from crossdiff.provenance.files import whole
+
+Which = Literal["base", "chat"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One model."""
+
+    path: str
+    """Hub id or local folder."""
+    revision: str | None
+    """Commit of a hub id; for a folder `sha256:` and the hash of its weights' hashes."""
+    source: str
+    """What the config says, in words."""
+
+    @property
+    def commit(self) -> str | None:
+        """The revision to load; None for a folder."""
+        return None if self.revision is None or self.revision.startswith("sha256:") else self.revision
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models that can be compared."""
+
+    base: Origin
+    chat: Origin
+    dtype: Literal["bfloat16", "float32"]
+    layers: int
+    width: int
+    vocabulary: int
+    bos: int | None
+    tokenizer_sha256: str
+    template_sha256: str
+    chat_template_file: str | None
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Pair":
+        """The pair in a pair.json; UserError if there is none."""
+        if not Path(path).is_file():
+            raise UserError(f"there is no {path}; make it with python -m crossdiff.pair")
+        data = json.loads(Path(path).read_text())
+        return cls(**data | {which: Origin(**data[which]) for which in ("base", "chat")})
+
+    def write(self, path: Path) -> None:
+        """Write pair.json."""
+        with whole(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The chat model's tokenizer, with the chat template that the config asks for."""
+        return load_tokenizer(self.chat, self.chat_template_file)
+
+    def model(self, which: Which, device: str = "cpu") -> PreTrainedModel:
+        """One model in the pair's precision, for inference: eval mode, no gradients."""
+        origin: Origin = getattr(self, which)
+        config = AutoConfig.from_pretrained(origin.path, revision=origin.commit)
+        # The fused kernels leave out the soft cap on attention scores that Gemma 2 was trained with.
+        capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            origin.path,
+            revision=origin.commit,
+            dtype=getattr(torch, self.dtype),
+            attn_implementation="eager" if capped else "sdpa",
+        )
+        model.to(torch.device(device))  # type: ignore[arg-type]
+        return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(origin: Origin, template_file: str | None) -> PreTrainedTokenizerBase:
+    """A model's tokenizer; ``template_file`` replaces its chat template."""
+    tokenizer = AutoTokenizer.from_pretrained(origin.path, revision=origin.commit)
+    if template_file is not None:
+        if not Path(template_file).is_file():
+            raise UserError(f"pair.chat.chat_template: there is no file {template_file}")
+        tokenizer.chat_template = Path(template_file).read_text(encoding="utf-8")
+    return tokenizer
+
+
+def fingerprint(text: str) -> str:
+    """Hex SHA-256 of a text."""
+    return sha256(text.encode()).hexdigest()

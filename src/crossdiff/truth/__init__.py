@@ -1,0 +1,1 @@
+"""Known answers: planted behaviours, and scores against them."""

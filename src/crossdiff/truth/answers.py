@@ -1,0 +1,135 @@
+"""Greedy answers of both models to the planted behaviours' prompts, and the rate at which each behaviour shows.
+
+Both models read the same token ids, rendered by the tuned model's chat template.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from scipy.stats import binomtest
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from crossdiff.corpus.render import render
+from crossdiff.pair.load import Which
+from crossdiff.truth.behaviours import Behaviour, Span
+
+Kind = Literal["held-out", "control"]
+Use = Literal["select", "score"]
+USES: tuple[Use, ...] = ("select", "score")
+SIDES: tuple[Which, ...] = ("base", "chat")
+ROWS = 48
+"""Prompts answered at once."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt that is never trained on."""
+
+    behaviour: Behaviour
+    kind: Kind
+    use: Use
+    """Latents are chosen on half of the prompts and judged on the other half."""
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What both models said."""
+
+    question: Question
+    base: str
+    chat: str
+
+    def spans(self, which: Which) -> list[Span]:
+        """Where the behaviour shows in one model's answer."""
+        return self.question.behaviour.spans(getattr(self, which))
+
+    def row(self) -> dict[str, Any]:
+        """The row of answers.parquet."""
+        return {
+            "behaviour": self.question.behaviour.name,
+            "kind": self.question.kind,
+            "use": self.question.use,
+            "prompt": self.question.prompt,
+            "answer_base": self.base,
+            "answer_chat": self.chat,
+            "present_base": bool(self.spans("base")),
+            "present_chat": bool(self.spans("chat")),
+            "spans_chat": [{"start": start, "end": end} for start, end in self.spans("chat")],
+        }
+
+
+def questions(behaviours: Iterable[Behaviour]) -> list[Question]:
+    """Held-out prompts and controls of each behaviour; uses alternate."""
+    out = []
+    for behaviour in behaviours:
+        prompts: dict[Kind, list[str]] = {"held-out": behaviour.held_out, "control": behaviour.controls}
+        for kind, of_kind in prompts.items():
+            out += [Question(behaviour, kind, USES[number % 2], prompt) for number, prompt in enumerate(of_kind)]
+    return out
+
+
+@torch.inference_mode()
+def greedy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[str],
+    new_tokens: int,
+    done: Callable[[int], object] = lambda rows: None,
+) -> list[str]:
+    """The likeliest answer to each prompt, of at most ``new_tokens`` tokens, cut at the first special token.
+
+    Rows of similar length share a batch, padded on the left. ``done(rows)`` is called after each batch.
+    """
+    ids = [render(tokenizer, [{"role": "user", "content": prompt}], True).ids for prompt in prompts]
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    special = set(tokenizer.all_special_ids)
+    out = [""] * len(prompts)
+    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+    for first in range(0, len(order), ROWS):
+        rows = order[first : first + ROWS]
+        width = max(len(ids[row]) for row in rows)
+        made_BT = model.generate(  # type: ignore[operator]
+            torch.tensor([[pad] * (width - len(ids[row])) + ids[row] for row in rows], device=model.device),
+            attention_mask=torch.tensor(
+                [[0] * (width - len(ids[row])) + [1] * len(ids[row]) for row in rows], device=model.device
+            ),
+            do_sample=False,
+            max_new_tokens=new_tokens,
+            eos_token_id=sorted(special),
+            pad_token_id=pad,
+            # Twice as fast as the growing cache on CPU, which copies itself at each step.
+            cache_implementation="static",
+            disable_compile=True,
+        )
+        for row, tokens in zip(rows, made_BT[:, width:].tolist(), strict=True):
+            end = next((n for n, token in enumerate(tokens) if token in special), len(tokens))
+            out[row] = str(tokenizer.decode(tokens[:end])).strip()
+        done(len(rows))
+    return out
+
+
+def rate(present: list[bool]) -> dict[str, float]:
+    """Share of true entries with its 95 % Wilson interval."""
+    interval = binomtest(sum(present), len(present)).proportion_ci(0.95, method="wilson")
+    return {
+        "mean": sum(present) / len(present),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "n": len(present),
+    }
+
+
+def rates(answers: list[Answer]) -> dict[str, Any]:
+    """Behaviour -> what it is, and its rate in both models on held-out prompts and on controls."""
+    out: dict[str, Any] = {}
+    for behaviour in dict.fromkeys(answer.question.behaviour.name for answer in answers):
+        mine = [answer for answer in answers if answer.question.behaviour.name == behaviour]
+        what = mine[0].question.behaviour
+        out[behaviour] = {"kind": what.kind, "description": what.description}
+        for kind, key in (("held-out", "held_out"), ("control", "control")):
+            of_kind = [answer for answer in mine if answer.question.kind == kind]
+            out[behaviour][key] = {which: rate([bool(answer.spans(which)) for answer in of_kind]) for which in SIDES}
+    return out
