@@ -1,0 +1,99 @@
+"""Rows of a corpus source: a `datasets` id (streamed) or local parquet, jsonl and json files.
+
+A row is plain text or a conversation, told apart by what the column holds. Conversations are checked here, before
+anything is tokenised: a user message first (after an optional system message), then answers and users in turn.
+"""
+
+import glob
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import datasets
+from datasets import IterableDataset
+
+from crossdiff.config import CorpusSource
+from crossdiff.corpus.render import Message, RowError
+from crossdiff.corpus.roles import SPEAKER
+from crossdiff.errors import UserError
+
+FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json"}
+"""Reader of a local file, by how its name ends."""
+
+
+class Record(NamedTuple):
+    """A row of a source: its number there (from 0) and what its column holds."""
+
+    number: int
+    value: Any
+
+
+def records(source: CorpusSource) -> Iterator[Record]:
+    """The rows of ``source`` in its own order, read as they are asked for; UserError if it cannot be read."""
+    where = f"corpus.sources.{source.name}"
+    stream = opened(source, where)
+    number = -1
+    try:
+        for number, row in enumerate(stream):
+            if source.column not in row:
+                raise UserError(f"{where}.column: no column {source.column!r}; there are {', '.join(map(repr, row))}")
+            yield Record(number, row[source.column])
+    except (OSError, ValueError, RuntimeError) as error:  # what pyarrow and datasets raise on a file they cannot read
+        raise UserError(f"{where}: cannot read {source.path} after row {number}: {error}") from error
+
+
+def opened(source: CorpusSource, where: str) -> IterableDataset:
+    """The stream of a source's rows."""
+    reader = next((reader for suffix, reader in FORMATS.items() if source.path.endswith(suffix)), None)
+    if reader:
+        files = local_files(source)
+        if not files:
+            raise UserError(f"{where}.path: no file matches {source.path}")
+        return datasets.load_dataset(reader, data_files=files, split="train", streaming=True)
+    try:
+        return datasets.load_dataset(
+            source.path, source.subset, split=source.split, revision=source.revision, streaming=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{where}: cannot open data set {source.path!r} (subset {source.subset!r}, split {source.split!r}):"
+            f" {error}; for local files give a path that ends in {', '.join(FORMATS)}"
+        ) from error
+
+
+def local_files(source: CorpusSource) -> list[str]:
+    """The files a source is read from; none for a `datasets` id."""
+    return sorted(glob.glob(source.path, recursive=True)) if source.path.endswith(tuple(FORMATS)) else []
+
+
+def checked(value: Any) -> str | list[Message]:
+    """A row's value as text or as a list of {role, content}; RowError says what is wrong with it."""
+    if isinstance(value, str):
+        if not value.strip():
+            raise RowError("the text is empty")
+        return value
+    if not isinstance(value, list):
+        raise RowError(f"neither text nor a list of messages, but {type(value).__name__}")
+    if not value:
+        raise RowError("the conversation is empty")
+    messages = [_message(index, message) for index, message in enumerate(value)]
+    first = int(messages[0]["role"] == "system")
+    if len(messages) == first:
+        raise RowError("the conversation holds nothing but a system message")
+    for index, message in enumerate(messages[first:]):
+        speaker = ("user", "assistant")[index % 2]
+        if message["role"] != speaker:
+            raise RowError(f"message {first + index} is by {message['role']!r}, but it is the turn of {speaker!r}")
+    return messages
+
+
+def _message(index: int, message: Any) -> Message:
+    if not isinstance(message, dict):
+        raise RowError(f"message {index} is no {{role, content}} but {type(message).__name__}")
+    for key in ("role", "content"):
+        if not isinstance(message.get(key), str):
+            raise RowError(f"message {index} has no {key}; its keys are {', '.join(map(repr, message)) or 'none'}")
+    if message["role"] not in SPEAKER:
+        raise RowError(f"message {index} has the unknown role {message['role']!r}; known are {', '.join(SPEAKER)}")
+    if not message["content"].strip():
+        raise RowError(f"message {index} is empty")
+    return {"role": message["role"], "content": message["content"]}
