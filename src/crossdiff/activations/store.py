@@ -1,0 +1,163 @@
+"""Stored activations: open a manifest, choose tokens, read them in order or in any order.
+
+    view = Activations.open("results/…/activations/manifest.json").view("train")
+    x_BLD = view.gather(index_B)             any kept tokens, raw, in the stored dtype
+    for block in view.blocks(2048): …        all of them in stored order
+
+Shards are mapped, not loaded; what is read stays in the page cache of the system.
+B tokens, L models (0 base, 1 chat), D width, R rows.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from crossdiff.activations.shards import Shard, open_shard
+from crossdiff.errors import UserError
+
+SPLITS = ("train", "validation")
+ROWS_FILE = "rows.safetensors"
+"""Split and source of every row: tensors split and source, uint8 [R]; numbers into `SPLITS` and `sources`."""
+
+
+class Block(NamedTuple):
+    """Some tokens in stored order."""
+
+    x_BLD: Tensor
+    row_B: Tensor
+    position_B: Tensor
+    token_B: Tensor
+    role_B: Tensor
+
+
+@dataclass(frozen=True)
+class Activations:
+    """All shards of an extraction, and what is masked."""
+
+    folder: Path
+    shards: list[Shard]
+    models: int
+    width: int
+    thresholds: list[float] | None
+    """Largest norm of a kept token, for each model; None keeps all."""
+    sources: list[str]
+    split_R: Tensor
+    source_R: Tensor
+    check: bool = False
+
+    @staticmethod
+    def open(manifest_path: Path | str, check: bool = False) -> "Activations":
+        """The activations that a manifest lists; ``check`` also compares each shard's sha256.
+
+        UserError names a shard that is missing, truncated or unreadable, before anything is used.
+        """
+        path = Path(manifest_path)
+        manifest = read_manifest(path)
+        try:
+            rows = load_file(path.parent / ROWS_FILE)
+        except OSError as error:
+            raise UserError(f"{path.parent / ROWS_FILE}: cannot be read; run the activations step again") from error
+        opened = Activations(
+            folder=path.parent,
+            shards=[Shard(**shard) for shard in manifest["shards"]],
+            models=manifest["L"],
+            width=manifest["D"],
+            thresholds=manifest["thresholds"],
+            sources=manifest["sources"],
+            split_R=rows["split"],
+            source_R=rows["source"],
+            check=check,
+        )
+        _ = opened.tensors
+        return opened
+
+    @cached_property
+    def tensors(self) -> list[dict[str, Tensor]]:
+        """Mapped tensors of every shard."""
+        return [open_shard(self.folder, shard, self.models, self.width, self.check) for shard in self.shards]
+
+    def masked(self, thresholds: list[float] | None) -> "Activations":
+        """The same activations with other thresholds."""
+        return replace(self, thresholds=thresholds)
+
+    def view(self, split: str, sources: Sequence[str] | None = None) -> "View":
+        """Kept tokens of a split, of all sources or of those named."""
+        unknown = set(sources or ()) - set(self.sources)
+        if unknown or split not in SPLITS:
+            raise UserError(
+                f"activations: no split {split!r} or no source {', '.join(sorted(unknown))!r};"
+                f" splits are {', '.join(SPLITS)}, sources {', '.join(self.sources)}"
+            )
+        chosen_R = self.split_R == SPLITS.index(split)
+        if sources is not None:
+            wanted = torch.tensor([self.sources.index(source) for source in sources], dtype=torch.uint8)
+            chosen_R = chosen_R & torch.isin(self.source_R, wanted)
+        kept = [
+            (chosen_R[tensors["row"].long()] & self.ordinary(tensors["norm"])).nonzero().flatten().int()
+            for tensors in self.tensors
+        ]
+        return View(self, kept)
+
+    def ordinary(self, norm_nL: Tensor) -> Tensor:
+        """Tokens, bool [n], whose norm is within the thresholds in every model."""
+        if self.thresholds is None:
+            return torch.ones(len(norm_nL), dtype=torch.bool)
+        return (norm_nL <= torch.tensor(self.thresholds)).all(-1)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest as JSON; UserError if it is missing or cut."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: there is no manifest; run the activations step first") from error
+    except ValueError as error:
+        raise UserError(f"{path}: the manifest is damaged ({error}); run the activations step again") from error
+
+
+class View:
+    """Kept tokens of a choice of rows, numbered 0..tokens−1 in stored order."""
+
+    def __init__(self, activations: Activations, kept: list[Tensor]):
+        self.activations = activations
+        self.kept = kept
+        """Places of the kept tokens in each shard, int32."""
+        self.counts = torch.tensor([len(places) for places in kept])
+        self.starts = torch.cumsum(self.counts, 0) - self.counts
+        self.tokens = int(self.counts.sum())
+
+    def gather(self, index_B: Tensor) -> Tensor:
+        """Raw activations x_BLD of the tokens ``index_B`` (int64, any order), in the stored dtype."""
+        order_B = torch.argsort(index_B)
+        sorted_B = index_B[order_B]
+        shard_B = torch.searchsorted(self.starts + self.counts, sorted_B, right=True)
+        shape = (self.activations.models, self.activations.width)
+        x_BE = torch.empty(len(index_B), shape[0] * shape[1], dtype=self.dtype)
+        shards, sizes = torch.unique_consecutive(shard_B, return_counts=True)
+        first = 0
+        for shard, size in zip(shards.tolist(), sizes.tolist(), strict=True):
+            places = self.kept[shard][sorted_B[first : first + size] - self.starts[shard]]
+            stored = self.activations.tensors[shard]["x"].flatten(1)
+            torch.index_select(stored, 0, places, out=x_BE[first : first + size])
+            first += size
+        if not torch.equal(sorted_B, index_B):
+            x_BE = torch.empty_like(x_BE).index_copy_(0, order_B, x_BE)
+        return x_BE.view(-1, *shape)
+
+    def blocks(self, batch: int) -> Iterator[Block]:
+        """All tokens in stored order, at most ``batch`` at a time; a block does not cross shards."""
+        for tensors, kept in zip(self.activations.tensors, self.kept, strict=True):
+            for places in kept.split(batch) if len(kept) else ():
+                yield Block(*(tensors[name][places] for name in ("x", "row", "position", "token", "role")))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Stored dtype."""
+        return self.activations.tensors[0]["x"].dtype
