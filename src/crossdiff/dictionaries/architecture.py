@@ -1,0 +1,144 @@
+"""One dictionary class for crosscoders (L = 2) and SAEs (L = 1), on raw activations.
+
+Shapes: B tokens, L models (0 base, 1 chat), D width, F latents, N active entries.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from crossdiff.dictionaries.recipe import Kind
+from crossdiff.dictionaries.select import above, level_of_value
+
+TENSORS = ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold", "mean", "scale")
+READS = {"crosscoder": "base, chat", "diff-sae": "chat - base", "chat-sae": "chat", "base-sae": "base"}
+
+
+class Codes(NamedTuple):
+    """Active entries of a batch, sorted by token, then by latent."""
+
+    token_N: Tensor
+    """int64, row of the batch."""
+    latent_N: Tensor
+    """int64."""
+    value_N: Tensor
+    """fp32, f > 0."""
+
+
+def read(kind: Kind, x_BLD: Tensor) -> Tensor:
+    """What a dictionary of this kind reads of a pair's activations [B, 2, D], in fp32: [B, 2, D] or [B, 1, D]."""
+    x_BLD = x_BLD.float()
+    if kind == "crosscoder":
+        return x_BLD
+    if kind == "diff-sae":
+        return x_BLD[:, 1:] - x_BLD[:, :1]
+    return x_BLD[:, 1:] if kind == "chat-sae" else x_BLD[:, :1]
+
+
+def score_weight(decoder_FLD: Tensor, form: str) -> Tensor:
+    """w [F]: what an activation is multiplied by before it is ranked or charged (study_spec §1.2).
+
+    ``sum`` of the latent's decoder norms over models, norm of the ``concat``enated decoder, or 1 (``none``).
+    """
+    if form == "none":
+        return decoder_FLD.new_ones(decoder_FLD.shape[0])
+    if form == "concat":
+        return torch.linalg.vector_norm(decoder_FLD.flatten(1), dim=1)
+    return torch.linalg.vector_norm(decoder_FLD, dim=2).sum(1)
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A trained dictionary: f = relu(a)·[relu(a)·w > θ] with a = Σ_l x'_l·W_l + b and x' = (x − mean)·scale.
+
+    All tensors are fp32. Decoder rows and biases live in the normalised space of x'; `directions` gives
+    them in the space of the activations. Both models share one scale, so Δ_norm and ν are the same in both.
+    """
+
+    kind: Kind
+    """What it reads, see `read`."""
+    score: str
+    """Form of the score weight w: sum, concat or none."""
+    encoder: Tensor
+    """[L, D, F]."""
+    encoder_bias: Tensor
+    """[F]."""
+    decoder: Tensor
+    """[L, F, D]."""
+    decoder_bias: Tensor
+    """[L, D]."""
+    threshold: Tensor
+    """θ [], on scores f·w; 0 for L1."""
+    mean: Tensor
+    """[L, D], subtracted from raw activations; 0 where activations are not normalised."""
+    scale: Tensor
+    """[], multiplies what is left; 1 where activations are not normalised."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Recipe, seed, layer, pair: whatever its maker wrote down, JSON values only."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(L, D, F)."""
+        models, width, latents = self.encoder.shape
+        return models, width, latents
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The canonical tensors by name."""
+        return {name: getattr(self, name) for name in TENSORS}
+
+    def to(self, device: str | torch.device) -> "Dictionary":
+        """The same dictionary on another device."""
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return replace(self, **moved)
+
+    def read(self, x_BLD: Tensor) -> Tensor:
+        """What this dictionary reads of a pair's activations [B, 2, D], fp32."""
+        return read(self.kind, x_BLD)
+
+    def score_weight(self) -> Tensor:
+        """w [F], fp32."""
+        return score_weight(self.decoder.transpose(0, 1), self.score)
+
+    def directions(self) -> Tensor:
+        """Decoder rows in the space of raw activations, [L, F, D]."""
+        return self.decoder / self.scale
+
+    def encode(self, x_BLD: Tensor) -> Tensor:
+        """Codes f [B, F] fp32 of raw activations [B, L, D] of any float type."""
+        f_BF = torch.relu_(self._preactivation(x_BLD))
+        return f_BF * (f_BF * self.score_weight() > self.threshold)
+
+    def decode(self, f_BF: Tensor) -> Tensor:
+        """Reconstruction [B, L, D] fp32, in raw units, of codes [B, F]."""
+        return self._raw(torch.einsum("bf,lfd->bld", f_BF.float(), self.decoder))
+
+    def codes(self, x_BLD: Tensor) -> Codes:
+        """The active entries of `encode`, without the zeros."""
+        pre_BF = self._preactivation(x_BLD)
+        weight_F = self.score_weight()
+        flat_N = above(pre_BF, level_of_value(self.threshold.clamp_min(0), weight_F))
+        value_N = pre_BF.view(-1).index_select(0, flat_N)
+        latent_N = flat_N % pre_BF.shape[1]
+        # Judged by the very product that `encode` compares, so that both agree on entries near θ.
+        active_N = value_N * weight_F.index_select(0, latent_N) > self.threshold
+        flat_N = flat_N[active_N]
+        return Codes(flat_N // pre_BF.shape[1], latent_N[active_N], value_N[active_N])
+
+    def decode_codes(self, codes: Codes, tokens: int) -> Tensor:
+        """Reconstruction [tokens, L, D] fp32, in raw units, of sparse codes."""
+        models, width, latents = self.shape
+        offset_B = torch.searchsorted(codes.token_N, torch.arange(tokens, device=codes.token_N.device))
+        decoder_FI = self.decoder.transpose(0, 1).reshape(latents, models * width)
+        bags_BI = embedding_bag(codes.latent_N, decoder_FI, offset_B, mode="sum", per_sample_weights=codes.value_N)
+        return self._raw(bags_BI.view(tokens, models, width))
+
+    def _preactivation(self, x_BLD: Tensor) -> Tensor:
+        normal_BLD = (x_BLD.float() - self.mean) * self.scale
+        return torch.addmm(self.encoder_bias, normal_BLD.flatten(1), self.encoder.flatten(0, 1))
+
+    def _raw(self, x_BLD: Tensor) -> Tensor:
+        return (x_BLD + self.decoder_bias) / self.scale + self.mean

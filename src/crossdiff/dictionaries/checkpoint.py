@@ -1,0 +1,72 @@
+"""Training interrupted and taken up again, bit for bit: one safetensors file, replaced as a whole.
+
+It holds the parameters, Adam's moments, the tokens since each latent fired, θ, the step (which is also the position
+in the data) and the curves so far. A fingerprint of recipe, seed and data guards against taking up something else.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from crossdiff.dictionaries.optimise import Moments
+from crossdiff.dictionaries.parameters import Parameters
+from crossdiff.provenance.files import whole
+
+
+@dataclass
+class State:
+    """All that the next step depends on."""
+
+    parameters: Parameters
+    moments: Moments
+    silent_F: Tensor
+    threshold: float | None
+    step: int
+    """Steps done."""
+    curves: list[dict[str, Any]]
+
+
+def write(file: Path, state: State, fingerprint: str) -> None:
+    """Keep ``state`` in ``file``."""
+    parts = {"parameter": state.parameters, "mean": state.moments.mean, "square": state.moments.square}
+    tensors = {f"{part}.{n}": t for part, group in parts.items() for n, t in enumerate(group.tensors)}
+    tensors |= {f"steps.{n}": t for n, t in enumerate(state.moments.steps)}
+    tensors["silent"] = state.silent_F
+    facts = {"step": state.step, "threshold": state.threshold, "curves": state.curves}
+    with whole(file) as temporary:
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            temporary,
+            metadata={"fingerprint": fingerprint, "facts": json.dumps(facts)},
+        )
+
+
+def read(file: Path, fingerprint: str, device: str | torch.device) -> State | None:
+    """The state in ``file``; None if there is none, if it is not whole, or if it is of another training."""
+    try:
+        with safe_open(file, "pt", device=str(device)) as archive:
+            metadata = archive.metadata() or {}
+            if metadata.get("fingerprint") != fingerprint:
+                return None
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError):
+        return None
+    facts = json.loads(metadata["facts"])
+
+    def group(part: str) -> list[Tensor]:
+        return [tensors[f"{part}.{number}"] for number in range(4)]
+
+    return State(
+        parameters=Parameters(*group("parameter")),
+        moments=Moments(Parameters(*group("mean")), Parameters(*group("square")), group("steps")),
+        silent_F=tensors["silent"],
+        threshold=facts["threshold"],
+        step=facts["step"],
+        curves=facts["curves"],
+    )

@@ -1,0 +1,102 @@
+"""A dictionary on disk: ``dictionary.safetensors`` and ``dictionary.json``, side by side in one folder.
+
+Reading is strict: a missing, extra or misshapen tensor is an error, never a silent random start.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from crossdiff.dictionaries.architecture import READS, TENSORS, Dictionary
+from crossdiff.dictionaries.recipe import Kind
+from crossdiff.errors import UserError
+from crossdiff.provenance.files import whole
+
+FORMAT = 1
+SCORES = ("sum", "concat", "none")
+
+
+def save(dictionary: Dictionary, folder: Path | str) -> None:
+    """Write both files into ``folder``, each whole or not at all."""
+    folder = Path(folder)
+    models, width, latents = dictionary.shape
+    document = {
+        "format": FORMAT,
+        "kind": dictionary.kind,
+        "reads": READS[dictionary.kind],
+        "score": dictionary.score,
+        "shape": {"models": models, "width": width, "latents": latents},
+    } | {"about": dictionary.about}
+    with whole(folder / "dictionary.safetensors") as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in dictionary.tensors.items()}, temporary)
+    with whole(folder / "dictionary.json") as temporary:
+        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def load(path: Path | str, device: str | torch.device = "cpu") -> Dictionary:
+    """The dictionary in a folder; UserError says what is wrong with its files."""
+    folder = Path(path)
+    document = _document(folder / "dictionary.json")
+    tensors = _tensors(folder / "dictionary.safetensors")
+    _check(tensors, document["shape"], folder / "dictionary.safetensors")
+    about = document.get("about", {})
+    return Dictionary(kind=document["kind"], score=document["score"], about=about, **tensors).to(device)
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing: give the folder of a dictionary that was trained to the end") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid JSON ({error}): train the dictionary again") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else None
+        raise UserError(f"{file}: format {found!r} cannot be read, only {FORMAT}")
+    if document.get("kind") not in get_args(Kind) or document.get("score") not in SCORES:
+        raise UserError(f"{file}: kind {document.get('kind')!r} or score {document.get('score')!r} is unknown")
+    shape = document.get("shape")
+    if not isinstance(shape, dict) or not all(isinstance(shape.get(n), int) for n in ("models", "width", "latents")):
+        raise UserError(f"{file}: shape must give models, width and latents, got {shape!r}")
+    if shape["models"] != (2 if document["kind"] == "crosscoder" else 1):
+        raise UserError(f"{file}: a {document['kind']} cannot have models = {shape['models']}")
+    return document
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing: give the folder of a dictionary that was trained to the end") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file} cannot be read ({error}): copy it again or train the dictionary again") from None
+
+
+def _check(tensors: dict[str, Tensor], shape: dict[str, int], file: Path) -> None:
+    """All tensors there, no other, fp32, finite, of the shapes that dictionary.json tells."""
+    missing, extra = set(TENSORS) - set(tensors), set(tensors) - set(TENSORS)
+    if missing or extra:
+        parts = [f"lacks {', '.join(sorted(missing))}"] if missing else []
+        parts += [f"has unknown {', '.join(sorted(extra))}"] if extra else []
+        raise UserError(f"{file} {' and '.join(parts)}; a dictionary has exactly {', '.join(TENSORS)}")
+    models, width, latents = shape["models"], shape["width"], shape["latents"]
+    wanted: dict[str, tuple[int, ...]] = {
+        "encoder": (models, width, latents),
+        "encoder_bias": (latents,),
+        "decoder": (models, latents, width),
+        "decoder_bias": (models, width),
+        "threshold": (),
+        "mean": (models, width),
+        "scale": (),
+    }
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) != wanted[name] or tensor.dtype != torch.float32:
+            found, right = f"{tensor.dtype} {list(tensor.shape)}", f"torch.float32 {list(wanted[name])}"
+            raise UserError(f"{file}: {name} is {found}, but dictionary.json says {right}")
+        if not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{file}: {name} holds values that are not finite; train again, with a lower lr if need be")

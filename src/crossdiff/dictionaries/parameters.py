@@ -1,0 +1,68 @@
+"""What is trained: one row a latent, both models side by side, fp32.
+
+In this layout the encoder product, the decode and both gradients all work on whole rows; the canonical
+tensors of a `Dictionary` are views of it, permuted.
+
+Shapes: B tokens, L models, D width, F latents, I = L·D.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossdiff.dictionaries.architecture import score_weight
+from crossdiff.dictionaries.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Weights of a dictionary in training, or their gradients."""
+
+    encoder_FI: Tensor
+    encoder_bias_F: Tensor
+    decoder_FI: Tensor
+    decoder_bias_I: Tensor
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of them, in a fixed order."""
+        return [self.encoder_FI, self.encoder_bias_F, self.decoder_FI, self.decoder_bias_I]
+
+    def decoder_FLD(self, models: int) -> Tensor:
+        """The decoder seen model by model."""
+        return self.decoder_FI.view(self.decoder_FI.shape[0], models, -1)
+
+
+def encoder_input(parameters: Parameters, x_BI: Tensor, recipe: Recipe) -> Tensor:
+    """What the encoder sees: SAEs subtract the decoder bias, crosscoders do not (study_spec §1.1, §1.5)."""
+    return x_BI - parameters.decoder_bias_I if recipe.unit_norm else x_BI
+
+
+def weight_of(parameters: Parameters, recipe: Recipe) -> Tensor:
+    """Score weight w [F] in force."""
+    return score_weight(parameters.decoder_FLD(recipe.models), recipe.score_form)
+
+
+def silence(silent_F: Tensor, fired_F: Tensor, tokens: int) -> Tensor:
+    """Tokens since each latent last fired [F] int64, after a batch of ``tokens``."""
+    return torch.where(fired_F, 0, silent_F + tokens)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one batch gave."""
+
+    loss: float | Tensor
+    """The training loss, all terms."""
+    gradients: Parameters
+    error_BI: Tensor
+    """x − x̂ in the normalised space."""
+    silent_F: Tensor
+    """Tokens since each latent last fired, this batch included."""
+    active: int
+    """Active entries of the batch."""
+    least_score: float | None
+    """Smallest kept score; None if nothing was kept, and for L1."""
+    auxiliary: float | Tensor
+    """The auxiliary loss, before its weight; 0 when no latent is dead."""

@@ -1,0 +1,135 @@
+"""The training loop, on plain batches: what feeds it and where results go is the caller's business.
+
+Shapes: B tokens, L models, D width, F latents, I = L·D.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossdiff.dictionaries import checkpoint, eager, sparse
+from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.dictionaries.checkpoint import State
+from crossdiff.dictionaries.init import initial
+from crossdiff.dictionaries.metrics import MODELS, explained
+from crossdiff.dictionaries.normalise import Normaliser
+from crossdiff.dictionaries.optimise import active_latents, learning_rate, move, next_threshold, no_moments
+from crossdiff.dictionaries.parameters import Parameters, Step
+from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.errors import UserError
+
+Batches = Callable[[int], Iterator[Tensor]]
+"""From a step to the batches from that step on: raw activations [B, L, D], as the dictionary reads them."""
+Point = dict[str, float | None]
+
+
+def train(
+    batches: Batches,
+    recipe: Recipe,
+    normaliser: Normaliser,
+    seed: int,
+    *,
+    kept_in: Path | None = None,
+    fingerprint: str = "",
+    about: dict[str, Any] | None = None,
+    on_step: Callable[[int], object] = lambda steps: None,
+    on_point: Callable[[Point], object] = lambda point: None,
+) -> tuple[Dictionary, list[Point]]:
+    """Train a dictionary; returns it and the points of its curves (see `point`).
+
+    Deterministic for a seed at a fixed number of threads. With ``kept_in`` the state is kept there every
+    ``checkpoint_every`` steps, and a state found there under the same ``fingerprint`` is taken up: the outcome is
+    that of an uninterrupted run, bit for bit. ``on_step`` is told how many steps were done, ``on_point`` each point.
+    UserError if the loss stops being finite. The device is the normaliser's.
+    """
+    device = normaliser.mean.device
+    state = checkpoint.read(kept_in, fingerprint, device) if kept_in else None
+    stream = batches(state.step if state else 0)
+    if state is None:
+        first_BLD = next(stream)
+        parameters = initial(recipe, normaliser(first_BLD.to(device)).flatten(1), seed)
+        silent_F = torch.zeros(recipe.latents, dtype=torch.int64, device=device)
+        state = State(parameters, no_moments(parameters), silent_F, threshold=None, step=0, curves=[])
+        stream = chain([first_BLD], stream)
+    on_step(state.step)
+    clock = time.perf_counter()
+    since = 0
+    while state.step < recipe.steps:
+        x_BLD = normaliser(next(stream).to(device))
+        done = _advance(state, x_BLD.flatten(1), recipe)
+        since += len(x_BLD)
+        if state.step % recipe.log_every == 0 or state.step == recipe.steps:
+            now = time.perf_counter()
+            state.curves.append(point(state, done, x_BLD, recipe, since / (now - clock)))
+            clock, since = now, 0
+            on_point(state.curves[-1])
+        if kept_in and state.step % recipe.checkpoint_every == 0 and state.step < recipe.steps:
+            checkpoint.write(kept_in, state, fingerprint)
+        on_step(1)
+    return export(state, recipe, normaliser, about or {"recipe": asdict(recipe), "seed": seed}), state.curves
+
+
+def _advance(state: State, x_BI: Tensor, recipe: Recipe) -> Step:
+    """One step, in place."""
+    step = eager.step if recipe.path == "eager" else sparse.step
+    done = step(state.parameters, x_BI, recipe, active_latents(recipe, state.step), state.silent_F)
+    move(state.parameters, done.gradients, state.moments, recipe, state.step)
+    state.silent_F = done.silent_F
+    state.threshold = next_threshold(state.threshold, done.least_score, recipe, state.step)
+    state.step += 1
+    return done
+
+
+def point(state: State, done: Step, x_BLD: Tensor, recipe: Recipe, tokens_per_second: float) -> Point:
+    """One point of the curves, of the batch just trained on.
+
+    loss (all terms), auxiliary (unweighted), fve (pooled) and fve_base, fve_chat (crosscoder), l0 (entries a token),
+    dead (share of latents silent for ``dead_after_tokens``), threshold, lr, tokens (presented), tokens_per_second.
+    """
+    loss = float(done.loss)
+    if not math.isfinite(loss):
+        raise UserError(f"training: the loss is {loss} at step {state.step}: lower lr (now {recipe.lr:g})")
+    error_LB = done.error_BI.view_as(x_BLD).square().sum(2).T
+    spread_LB = (x_BLD - x_BLD.mean(0)).square().sum(2).T
+    fve = explained(error_LB.sum(1), spread_LB.sum(1))
+    return {
+        "step": state.step,
+        "tokens": state.step * len(x_BLD),
+        "loss": loss,
+        "auxiliary": float(done.auxiliary),
+        "fve": fve["fve"],
+        **{f"fve_{model}": fve.get(f"fve_{model}") for model in MODELS},
+        "l0": done.active / len(x_BLD),
+        "dead": float((state.silent_F >= recipe.dead_after_tokens).float().mean()),
+        "threshold": state.threshold,
+        "lr": learning_rate(recipe, state.step - 1),
+        "tokens_per_second": tokens_per_second,
+    }
+
+
+def export(state: State, recipe: Recipe, normaliser: Normaliser, about: dict[str, Any]) -> Dictionary:
+    """The dictionary of a state, in canonical form; an SAE's x − b_dec is folded into its encoder bias."""
+    parameters: Parameters = state.parameters
+    models, latents = recipe.models, recipe.latents
+    bias_F = parameters.encoder_bias_F
+    if recipe.unit_norm:
+        bias_F = bias_F - parameters.encoder_FI @ parameters.decoder_bias_I
+    return Dictionary(
+        kind=recipe.kind,
+        score=recipe.score_form,
+        encoder=parameters.encoder_FI.view(latents, models, -1).permute(1, 2, 0).contiguous(),
+        encoder_bias=bias_F.clone(),
+        decoder=parameters.decoder_FI.view(latents, models, -1).permute(1, 0, 2).contiguous(),
+        decoder_bias=parameters.decoder_bias_I.view(models, -1).clone(),
+        threshold=torch.tensor(state.threshold or 0.0, dtype=torch.float32, device=bias_F.device),
+        mean=normaliser.mean,
+        scale=normaliser.scale,
+        about=about,
+    )
