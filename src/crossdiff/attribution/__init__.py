@@ -1,0 +1,1 @@
+"""One row a latent: norms, scaling, use and examples."""

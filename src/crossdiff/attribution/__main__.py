@@ -1,0 +1,174 @@
+"""Measure every latent of a dictionary on kept tokens: one row a latent, and examples of some.
+
+python -m crossdiff.attribution --settings ATTRIBUTION --pair P/pair/pair.json --dictionary DIR \\
+    --activations P/activations/manifest.json --rows P/corpus/rows.parquet --out P/latents/NAME-seedN.parquet
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import torch
+import typer
+
+from crossdiff.activations.store import SPLITS, Activations, View
+from crossdiff.attribution.directions import subset
+from crossdiff.attribution.examples import choose, examples
+from crossdiff.attribution.measure import Column, Measured, chat_order, columns, measure
+from crossdiff.attribution.norms import CLASSES
+from crossdiff.cli import progress, stage
+from crossdiff.config import Attribution, settings
+from crossdiff.dictionaries import Dictionary, load
+from crossdiff.errors import UserError
+from crossdiff.pair.load import Pair
+from crossdiff.provenance.files import whole
+from crossdiff.provenance.record import record
+
+NU_COUNTED = (0.3, 0.5, 0.6)
+"""Thresholds of |ν| whose latents are counted in the record."""
+
+
+def row_blocks(used_R: torch.Tensor, blocks: int) -> torch.Tensor:
+    """Jackknife block of each row (int64): the used rows, in stored order, in runs of equal length."""
+    place_R = torch.cumsum(used_R.long(), 0) - 1
+    count = int(used_R.sum())
+    return (place_R.clamp(min=0) * min(blocks, count)) // max(1, count)
+
+
+def table(columns_: dict[str, Column], latents: int) -> pl.DataFrame:
+    """The latent table; what is not defined is null."""
+    data: dict[str, Any] = {"latent": pl.Series(range(latents), dtype=pl.UInt32)}
+    for name, column in columns_.items():
+        if column is None:
+            data[name] = pl.Series([None] * latents, dtype=pl.String if name == "class" else pl.Float32)
+        elif isinstance(column, torch.Tensor):
+            series = pl.Series(column.cpu().numpy())
+            data[name] = series.fill_nan(None) if series.dtype.is_float() else series
+        else:
+            data[name] = column
+    return pl.DataFrame(data)
+
+
+def counts(latents: pl.DataFrame) -> dict[str, Any]:
+    """Numbers of latents for the record: classes and ν counts are over live latents."""
+    live = latents.filter(~pl.col("dead"))
+    valid = live.filter("nu_valid")
+    out: dict[str, Any] = {
+        "latents": len(latents),
+        "dead": len(latents) - len(live),
+        "nu_valid": len(valid),
+        "nu_below": {
+            f"{t:g}": {
+                "all": int((live["nu_activation"].abs() < t).sum()),
+                "valid": int((valid["nu_activation"].abs() < t).sum()),
+            }
+            for t in NU_COUNTED
+        },
+    }
+    if "nu_error" in latents.columns:
+        out["classes"] = {name: int((live["class"] == name).sum()) for name in CLASSES}
+        specific = live.filter((pl.col("nu_reconstruction") < 0.5) & (pl.col("nu_error") < 0.2))
+        out["chat_specific"] = len(specific)
+    return out
+
+
+def example_table(
+    dictionary: Dictionary,
+    measured: Measured,
+    latents: list[int],
+    rows: pl.DataFrame,
+    view: View,
+    pair: Pair,
+    window: int,
+) -> pl.DataFrame:
+    """Examples of the chosen latents with the text of their tokens."""
+    part = subset(dictionary, torch.tensor(latents, device=dictionary.encoder.device))
+    weight_S = part.score_weight()
+    place = {latent: number for number, latent in enumerate(latents)}
+    tokenizer = pair.tokenizer()
+    ids, source, behaviour = (
+        dict(zip(rows["row"], rows[name], strict=True)) for name in ("ids", "source", "behaviour")
+    )
+    lengths = torch.zeros(1 + max(ids), dtype=torch.int64)
+    lengths[rows["row"].to_torch().long()] = rows["ids"].list.len().to_torch().long()
+
+    def encode(places: torch.Tensor, latent: int) -> torch.Tensor:
+        f_WS = part.encode(part.read(view.gather(places).to(weight_S.device)))
+        return (f_WS * weight_S)[:, place[latent]].cpu()
+
+    found = []
+    with progress(len(latents), "examples", "latent") as bar:
+        last = None
+        for e in examples(measured.top, latents, measured.row_N, measured.position_N, lengths, window, encode):
+            bar.update(e.latent != last)
+            last = e.latent
+            tokens = ids[e.row][e.first : e.first + len(e.activations)]
+            found.append(
+                {
+                    "latent": e.latent,
+                    "rank": e.rank,
+                    "row": e.row,
+                    "position": e.position,
+                    "first": e.first,
+                    "source": source[e.row],
+                    "behaviour": behaviour[e.row],
+                    "tokens": [tokenizer.decode([token]) for token in tokens],
+                    "activations": e.activations,
+                }
+            )
+    schema: dict[str, Any] = {
+        "latent": pl.UInt32, "rank": pl.UInt8, "row": pl.UInt32, "position": pl.UInt32, "first": pl.UInt32,
+        "source": pl.String, "behaviour": pl.String, "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32),
+    }  # fmt: skip
+    return pl.DataFrame(found, schema=schema).with_columns(pl.col("activations").list.eval(pl.element().fill_nan(None)))
+
+
+def main(
+    settings_: Annotated[str, typer.Option("--settings", help="The attribution part of the config: JSON, or a file.")],
+    pair: Annotated[Path, typer.Option(help="pair.json; its tokenizer shows the examples' tokens.")],
+    dictionary: Annotated[Path, typer.Option(help="Folder of a trained dictionary.")],
+    activations: Annotated[Path, typer.Option(help="manifest.json of the activations.")],
+    rows: Annotated[Path, typer.Option(help="rows.parquet that the activations were read from.")],
+    out: Annotated[Path, typer.Option(help="The latent table; examples and record are put beside it.")],
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+) -> None:
+    """Measure every latent: norms, scaling, use and examples."""
+    chosen = settings(Attribution, settings_)
+    torch.set_num_threads(threads)
+    inputs = [pair, dictionary / "dictionary.safetensors", dictionary / "dictionary.json", activations, rows]
+    name = out.name.removesuffix(".parquet")
+    params = chosen.model_dump(mode="json")
+    with record(f"latents/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
+        table_rows = pl.read_parquet(rows, columns=["row", "source", "behaviour", "ids"]).sort("row")
+        model = load(dictionary).to(device)
+        stored = Activations.open(activations)
+        view = stored.view(chosen.split)
+        if not view.tokens:
+            raise UserError(f"attribution.split: the {chosen.split} split has no kept tokens; choose the other one")
+        block_R = row_blocks(stored.split_R == SPLITS.index(chosen.split), chosen.blocks)
+        with progress(view.tokens, "attribution", "tok") as bar:
+            measured = measure(
+                model,
+                view.blocks(chosen.batch),
+                stored.sources,
+                stored.source_R.long(),
+                block_R,
+                chosen.examples,
+                bar.update,
+            )
+        found = columns(model, measured)
+        latents = table(found, model.shape[2])
+        frequency_F = found["frequency"]
+        assert isinstance(frequency_F, torch.Tensor)
+        shown = choose(chat_order(found, model.kind == "crosscoder"), frequency_F, chosen.example_latents)
+        shown_table = example_table(model, measured, shown, table_rows, view, Pair.read(pair), chosen.example_window)
+        with whole(out) as temporary:
+            latents.write_parquet(temporary)
+        with whole(out.with_name(f"{name}.examples.parquet")) as temporary:
+            shown_table.write_parquet(temporary, compression="zstd")
+        run.result(tokens=view.tokens, split=chosen.split, **counts(latents))
+
+
+if __name__ == "__main__":
+    stage(main)

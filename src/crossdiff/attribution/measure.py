@@ -1,0 +1,140 @@
+"""One pass over the kept tokens: scaling, use and top tokens of every latent, from sparse codes.
+
+Shapes: B tokens, L models, F latents, D width.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossdiff.activations.store import Block
+from crossdiff.attribution.examples import Top
+from crossdiff.attribution.norms import classes, cosine, delta_norm
+from crossdiff.attribution.scaling import Products, scaling_columns
+from crossdiff.attribution.usage import Usage
+from crossdiff.dictionaries.architecture import Dictionary
+
+WRITES: dict[str, tuple[str, ...]] = {
+    "crosscoder": ("base", "chat"),
+    "chat-sae": ("chat",),
+    "base-sae": ("base",),
+    "diff-sae": (),
+}
+"""Models whose activations a dictionary reconstructs."""
+Column = Tensor | list[str] | None
+
+
+@dataclass
+class Measured:
+    """What one pass gathers."""
+
+    usage: Usage
+    products: Products
+    top: Top
+    row_N: Tensor
+    """Row of every token, in the order of the pass."""
+    position_N: Tensor
+
+
+def decoder_rows(dictionary: Dictionary) -> dict[str, Tensor]:
+    """Raw decoder rows [F, D] by the direction they are scored as: both for a crosscoder, else "chat"."""
+    rows_LFD = dictionary.directions()
+    return {"base": rows_LFD[0], "chat": rows_LFD[1]} if len(rows_LFD) == 2 else {"chat": rows_LFD[0]}
+
+
+def writes(dictionary: Dictionary) -> dict[str, Tensor]:
+    """Raw decoder rows [F, D] by the model whose activations they reconstruct."""
+    return dict(zip(WRITES[dictionary.kind], dictionary.directions(), strict=False))
+
+
+def series(dictionary: Dictionary, x_BLD: Tensor, reconstruction_BLD: Tensor) -> Tensor:
+    """h^b, h^c and then the error of each model the dictionary reconstructs, [B, S, D] float32."""
+    models = [("base", "chat").index(model) for model in WRITES[dictionary.kind]]
+    if not models:
+        return x_BLD
+    return torch.cat([x_BLD, x_BLD[:, models] - reconstruction_BLD], 1)
+
+
+def measure(
+    dictionary: Dictionary,
+    blocks: Iterable[Block],
+    sources: Sequence[str],
+    source_R: Tensor,
+    block_R: Tensor,
+    examples: int,
+    update: Callable[[int], object],
+) -> Measured:
+    """Measure all latents. ``source_R`` and ``block_R`` give each row's source and jackknife block (int64)."""
+    device, latents = dictionary.encoder.device, dictionary.shape[2]
+    names = ["activation_base", "activation_chat"] + [f"residual_{model}" for model in WRITES[dictionary.kind]]
+    products = Products(decoder_rows(dictionary), names, int(block_R.max()) + 1)
+    weight_F = dictionary.score_weight()
+    usage, top = Usage(weight_F, sources), Top(latents, examples, device)
+    rows, positions, seen = [], [], 0
+    for block in blocks:
+        x_BLD = block.x_BLD.to(device).float()
+        row_B = block.row_B.long()
+        codes = dictionary.codes(dictionary.read(x_BLD))
+        token_N, latent_N, value_N = codes
+        reconstruction_BLD = dictionary.decode_codes(codes, len(x_BLD))
+        products.add(codes, series(dictionary, x_BLD, reconstruction_BLD), block_R[row_B].to(device))
+        usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device))
+        top.add(latent_N, value_N * weight_F[latent_N], row_B.to(device)[token_N], token_N + seen)
+        rows.append(row_B)
+        positions.append(block.position_B.long())
+        seen += len(x_BLD)
+        update(len(x_BLD))
+    return Measured(usage, products.finish(), top, torch.cat(rows), torch.cat(positions))
+
+
+def norm_columns(dictionary: Dictionary) -> dict[str, Column]:
+    """Norms, Δ_norm, class and cosines, as trained (normalised space); what needs two models is None for an SAE.
+
+    The norm of an SAE goes to the model it reads, that of a diff-SAE to chat.
+    """
+    decoder_LF = dictionary.decoder.norm(dim=-1)
+    encoder_LF = dictionary.encoder.norm(dim=1)
+    if len(decoder_LF) == 1:
+        own, _other = ("base", "chat") if dictionary.kind == "base-sae" else ("chat", "base")
+        none: dict[str, Column] = dict.fromkeys(("class", "delta_norm", "norm_base", "norm_chat", "cosine"))
+        none |= dict.fromkeys(("enc_norm_base", "enc_norm_chat", "enc_cosine"))
+        return none | {f"norm_{own}": decoder_LF[0], f"enc_norm_{own}": encoder_LF[0]}
+    delta_F = delta_norm(*decoder_LF)
+    return {
+        "class": classes(delta_F),
+        "delta_norm": delta_F,
+        "norm_base": decoder_LF[0],
+        "norm_chat": decoder_LF[1],
+        "cosine": cosine(*dictionary.decoder),
+        "enc_norm_base": encoder_LF[0],
+        "enc_norm_chat": encoder_LF[1],
+        "enc_cosine": cosine(*dictionary.encoder.transpose(1, 2)),
+    }
+
+
+def columns(dictionary: Dictionary, measured: Measured) -> dict[str, Column]:
+    """All columns of the latent table but the latent's number; NaN and None mean not defined."""
+    use = measured.usage.columns()
+    scaling = scaling_columns(measured.products, writes(dictionary), dictionary.kind == "crosscoder")
+    return {"dead": use.pop("dead")} | norm_columns(dictionary) | use | scaling
+
+
+def chat_order(columns_: dict[str, Column], crosscoder: bool) -> Tensor:
+    """Order [F] from the most chat-specific latent, lowest first: rank(ν_r) + rank(ν_ε), or |ν| where it is well posed.
+
+    NaN for latents that have no place in it.
+    """
+    if crosscoder:
+        parts = [columns_["nu_reconstruction"], columns_["nu_error"]]
+        order_F = torch.zeros_like(parts[0])  # type: ignore[arg-type]
+        for part_F in parts:
+            assert isinstance(part_F, Tensor)
+            order_F += torch.argsort(torch.argsort(part_F, stable=True), stable=True)
+            order_F[part_F.isnan()] = torch.nan
+        return order_F
+    nu_F, valid_F = columns_["nu_activation"], columns_["nu_valid"]
+    assert isinstance(nu_F, Tensor)
+    assert isinstance(valid_F, Tensor)
+    return torch.where(valid_F, nu_F.abs(), torch.nan)

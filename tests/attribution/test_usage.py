@@ -1,0 +1,43 @@
+import torch
+from made import make_dictionary, make_pairs
+
+from crossdiff.attribution.usage import ROLES, Usage
+from crossdiff.corpus.roles import Role
+
+
+def test_roles_are_in_the_order_of_their_numbers():
+    assert [name.upper() for name in ROLES] == [role.name for role in sorted(Role)]
+
+
+def test_equals_dense_counts_over_batches():
+    dictionary, x = make_dictionary(), make_pairs()
+    generator = torch.Generator().manual_seed(2)
+    source, role = (torch.randint(n, (300,), generator=generator) for n in (2, 5))
+    usage = Usage(dictionary.score_weight(), ["web", "chat"])
+    for part in torch.arange(300).split(70):
+        usage.add(dictionary.codes(x[part]), source[part], role[part])
+    found = usage.columns()
+    active = dictionary.encode(x) * dictionary.score_weight()
+    on = active > 0
+    torch.testing.assert_close(found["frequency"], on.float().mean(0))
+    torch.testing.assert_close(found["frequency_chat"], on[source == 1].float().mean(0))
+    torch.testing.assert_close(found["max"], active.max(0).values)
+    torch.testing.assert_close(found["mean"], active.double().sum(0) / on.sum(0))
+    for number, name in enumerate(ROLES):
+        torch.testing.assert_close(found[f"{name}_share"], on[role == number].sum(0) / on.sum(0))
+    torch.testing.assert_close(sum(found[f"{name}_share"] for name in ROLES), torch.ones(11))
+    assert not found["dead"].any()
+
+
+def test_a_latent_that_never_fires_is_dead_without_a_mean():
+    usage = Usage(torch.ones(2), ["web"])
+    usage.add(
+        (torch.tensor([0, 2]), torch.tensor([1, 1]), torch.tensor([0.5, 2.0])),
+        torch.zeros(3).long(),
+        torch.zeros(3).long(),
+    )
+    found = usage.columns()
+    assert found["dead"].tolist() == [True, False]
+    assert bool(found["mean"][0].isnan())
+    assert float(found["mean"][1]) == 1.25
+    assert float(found["max"][1]) == 2.0
