@@ -1,0 +1,109 @@
+"""KL patching (study_spec §3.3): how far the chat model's predictions move when its stream is edited at the site.
+
+Both models run to block ℓ, the stream is edited, the chat model's upper blocks finish the job; measured is
+KL(p_chat ‖ p_edited) at the positions that predict assistant tokens. The dictionary's edit is 0 on tokens masked for
+their norm, which therefore keep the stream the intervention starts from.
+
+Shapes: T positions, P prediction positions, S streams, D width, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossdiff.corpus.roles import Role
+from crossdiff.evidence.streams import Site
+
+FIRST = 10
+"""Prediction positions a turn of the "first nine", before template positions are taken away."""
+CHUNK = 2**22
+"""Entries of the vocabulary × positions that the float32 sum works on at a time."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A held-out row with at least one assistant token to predict."""
+
+    row: int
+    source: str
+    ids: list[int]
+    roles: list[int]
+
+
+def predictions(roles_T: Tensor) -> Tensor:
+    """Positions [T] that predict an assistant token, or the template token that ends an assistant turn."""
+    assistant_T, template_T = roles_T == Role.ASSISTANT, roles_T == Role.TEMPLATE
+    out_T = torch.zeros_like(assistant_T)
+    out_T[:-1] = assistant_T[1:] | (assistant_T[:-1] & template_T[1:])
+    return out_T
+
+
+def first_nine(roles_T: Tensor) -> Tensor:
+    """The first ten prediction positions [T] of each assistant turn, less those on template tokens: nine a turn.
+
+    The position that predicts a turn's first word lies on the last template token of its header.
+    """
+    all_T = predictions(roles_T)
+    count_T = torch.cumsum(all_T, 0)
+    starts_T = all_T.clone()
+    starts_T[1:] &= ~all_T[:-1]
+    before_T = torch.cummax(torch.where(starts_T, count_T - 1, torch.zeros_like(count_T)), 0).values
+    return all_T & (count_T - before_T <= FIRST) & (roles_T != Role.TEMPLATE)
+
+
+def divergence(reference_PV: Tensor, logits_PV: Tensor) -> Tensor:
+    """KL(softmax reference ‖ softmax logits) in nats [P], float32, a few positions at a time."""
+    rows = max(1, CHUNK // reference_PV.shape[1])
+    parts = []
+    for reference_pV, logits_pV in zip(reference_PV.split(rows), logits_PV.split(rows), strict=True):
+        wanted_pV = reference_pV.log_softmax(-1)
+        parts.append((wanted_pV.exp() * (wanted_pV - logits_pV.log_softmax(-1))).sum(-1))
+    return torch.cat(parts)
+
+
+def patched_kl(site: Site, chat_TD: Tensor, streams_STD: Tensor, positions_P: Tensor) -> Tensor:
+    """KL(p_chat ‖ p_edited) [S, P] of each edited stream, against the unedited stream ``chat_TD``."""
+    (_, reference_1PV) = next(site.logits(site.chat, chat_TD[None], positions_P))
+    rows = []
+    for _, logits_sPV in site.logits(site.chat, streams_STD, positions_P):
+        rows += [divergence(reference_1PV[0], logits_PV) for logits_PV in logits_sPV]
+    return torch.stack(rows)
+
+
+def baseline_streams(site: Site, x_TLD: Tensor, roles_T: Tensor) -> dict[str, Tensor]:
+    """Streams [T, D] that need no dictionary: base all over; and chat on template tokens, or on masked tokens only."""
+    base_TD, chat_TD = x_TLD[:, 0], x_TLD[:, 1]
+    template_T1, masked_T1 = (roles_T == Role.TEMPLATE)[:, None], ~site.kept(x_TLD)[:, None]
+    return {
+        "none": base_TD,
+        "template": torch.where(template_T1, chat_TD, base_TD),
+        "outliers": torch.where(masked_T1, chat_TD, base_TD),
+    }
+
+
+def unpatched_kl(site: Site, x_TLD: Tensor, positions_P: Tensor) -> Tensor:
+    """KL(p_chat ‖ p_base) [P] of the two models as they are."""
+    (_, chat_1PV) = next(site.logits(site.chat, x_TLD[None, :, 1], positions_P))
+    (_, base_1PV) = next(site.logits(site.base, x_TLD[None, :, 0], positions_P))
+    return divergence(chat_1PV[0], base_1PV[0])
+
+
+def kl_rows(
+    conversation: Conversation, names: list[str], kl_SP: Tensor, positions_P: Tensor
+) -> list[dict[str, object]]:
+    """Rows of kl.parquet: sums over a conversation's prediction positions, and over the first nine of each turn."""
+    roles_T = torch.tensor(conversation.roles, device=positions_P.device)
+    groups = {"all": torch.ones_like(positions_P, dtype=torch.bool), "first9": first_nine(roles_T)[positions_P]}
+    return [
+        {
+            "intervention": name,
+            "positions": group,
+            "conversation": conversation.row,
+            "source": conversation.source,
+            "tokens": int(chosen_P.sum()),
+            "kl": float(kl_P[chosen_P].double().sum()),
+        }
+        for group, chosen_P in groups.items()
+        for name, kl_P in zip(names, kl_SP, strict=True)
+    ]

@@ -1,0 +1,89 @@
+"""From tables to what the experiments take: held-out conversations, and prompts with tokenised answers."""
+
+from typing import Literal
+
+import polars as pl
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from crossdiff.corpus.render import Rendered, render
+from crossdiff.corpus.roles import Role
+from crossdiff.errors import UserError
+from crossdiff.evidence.interventions import Measures
+from crossdiff.evidence.kl import Conversation, predictions
+from crossdiff.evidence.selection import Case
+
+
+def conversations(rows: pl.DataFrame, count: int) -> list[Conversation]:
+    """The first ``count`` validation rows, in stored order, with an assistant token to predict; cut after the last."""
+    found = []
+    for row in rows.filter(pl.col("split") == "validation").sort("row").iter_rows(named=True):
+        wanted = predictions(torch.tensor(list(row["roles"]))).nonzero().flatten()
+        if len(wanted):
+            end = int(wanted[-1]) + 1
+            # The position after the last prediction tells its role: an answer that goes on, or the end of the turn.
+            found.append(Conversation(row["row"], row["source"], row["ids"][: end + 1], list(row["roles"][: end + 1])))
+        if len(found) == count:
+            break
+    if not found:
+        raise UserError(
+            "corpus.sources: no validation row holds an assistant's answer, so there is nothing to predict;"
+            " add a source with conversations or raise corpus.validation_tokens"
+        )
+    return found
+
+
+def cases(answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase) -> dict[Literal["select", "score"], list[Case]]:
+    """Held-out prompts of the planted behaviours with both models' answers, by what they are used for."""
+    out: dict[Literal["select", "score"], list[Case]] = {"select": [], "score": []}
+    for number, row in enumerate(answers.iter_rows(named=True)):
+        if row["kind"] != "held-out" or not row["answer_chat"].strip():
+            continue
+        chat, base = (answered(tokenizer, row["prompt"], row[f"answer_{which}"]) for which in ("chat", "base"))
+        start, end = answer_span(chat)
+        targets = {t for span in row["spans_chat"] for t in chat.tokens(1, span["start"], span["end"])}
+        out[row["use"]].append(
+            Case(
+                behaviour=row["behaviour"],
+                prompt=number,
+                ids=chat.ids[:end],
+                answer=start,
+                targets=sorted(t for t in targets if start <= t < end),
+                base_answer=base.ids[slice(*answer_span(base))] if row["answer_base"].strip() else [],
+            )
+        )
+    return out
+
+
+def answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Rendered:
+    """One exchange as both models read it."""
+    return render(tokenizer, [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}])
+
+
+def answer_span(exchange: Rendered) -> tuple[int, int]:
+    """Positions of the answer's first token and of the one after its last."""
+    at = [position for position, role in enumerate(exchange.roles) if role == Role.ASSISTANT]
+    return (at[0], at[-1] + 1) if at else (len(exchange.ids), len(exchange.ids))
+
+
+def measures(latents: pl.DataFrame) -> Measures:
+    """What the interventions need of a latent table; columns that a kind does not have are NaN."""
+
+    def column(name: str) -> torch.Tensor:
+        if name not in latents.columns:
+            return torch.full((len(latents),), torch.nan, dtype=torch.float64)
+        return torch.from_numpy(latents[name].cast(pl.Float64).fill_null(float("nan")).to_numpy().copy())
+
+    return Measures(
+        alive=torch.tensor(latents["dead"].to_list()).logical_not(),
+        delta_norm=column("delta_norm"),
+        nu_reconstruction=column("nu_reconstruction"),
+        nu_error=column("nu_error"),
+        nu_activation=column("nu_activation"),
+        nu_valid=torch.tensor(latents["nu_valid"].fill_null(False).to_list()),
+    )
+
+
+def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Tokens that end an answer: all special ones, as in the answers of `truth`."""
+    return set(tokenizer.all_special_ids)

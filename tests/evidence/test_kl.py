@@ -1,0 +1,193 @@
+"""Positions, the identity of upper-half patching with a hooked forward, and perfect edits."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from made import make_dictionary
+
+from crossdiff.attribution.directions import offset
+from crossdiff.corpus.render import render
+from crossdiff.corpus.roles import Role
+from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.evidence.interventions import Intervention, edited_streams
+from crossdiff.evidence.kl import (
+    Conversation,
+    baseline_streams,
+    divergence,
+    first_nine,
+    kl_rows,
+    patched_kl,
+    predictions,
+    unpatched_kl,
+)
+from crossdiff.evidence.streams import Site
+from crossdiff.pair.blocks import patched
+
+LAYER = 1
+
+
+@pytest.fixture
+def site(tiny_pair):
+    return Site(tiny_pair.model("base"), tiny_pair.model("chat"), LAYER, None)
+
+
+@pytest.fixture
+def llama_site(llama_pair):
+    return Site(llama_pair.model("base"), llama_pair.model("chat"), LAYER, None)
+
+
+def sentence(number=0):
+    return [
+        {"role": "user", "content": f"Question {number}: how do plants make food?"},
+        {"role": "assistant", "content": "They turn light, water and air into sugar, all day long."},
+        {"role": "user", "content": "And then?"},
+        {"role": "assistant", "content": "Then they grow a little more, and they rest at night."},
+    ]
+
+
+def perfect_crosscoder(width, decoder_bias=None):
+    """Reconstructs both models exactly: a latent for each sign of each coordinate of each model."""
+    encoder = torch.zeros(2, width, 4 * width)
+    decoder = torch.zeros(2, 4 * width, width)
+    for model in range(2):
+        for i in range(width):
+            for n, sign in enumerate((1.0, -1.0)):
+                latent = (2 * model + n) * width + i
+                encoder[model, i, latent] = sign
+                decoder[model, latent, i] = sign
+    bias = torch.zeros(2, width) if decoder_bias is None else decoder_bias
+    # x' − b_dec is coded, so that b_dec is a real part of the reconstruction.
+    return Dictionary(
+        kind="crosscoder", score="sum", encoder=encoder,
+        encoder_bias=-(bias[:, None] @ encoder).sum((0, 1)), decoder=decoder, decoder_bias=bias,
+        threshold=torch.tensor(0.0), mean=torch.full((2, width), 0.3), scale=torch.tensor(1.7),
+    )  # fmt: skip
+
+
+def test_predictions_cover_the_answer_and_the_end_of_the_turn():
+    b, t, u, a = Role.BOS, Role.TEMPLATE, Role.USER, Role.ASSISTANT
+    roles = torch.tensor([b, t, u, t, a, a, t, t, u, t, a])
+    assert predictions(roles).nonzero().flatten().tolist() == [3, 4, 5, 9]
+    assert first_nine(roles).nonzero().flatten().tolist() == [4, 5]
+
+
+def test_first_nine_is_nine_positions_a_turn(tokenizer):
+    roles = torch.tensor(render(tokenizer, sentence()).roles)
+    nine, every = first_nine(roles), predictions(roles)
+    starts = [p for p in every.nonzero().flatten().tolist() if roles[p] == Role.TEMPLATE]
+    assert len(starts) == 2
+    assert nine.nonzero().flatten().tolist() == [p + n for p in starts for n in range(1, 10)]
+
+
+def test_divergence_equals_kl_div():
+    a, b = torch.randn(2, 5, 40, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.kl_div(b.log_softmax(-1), a.log_softmax(-1), log_target=True, reduction="none").sum(
+        -1
+    )
+    torch.testing.assert_close(divergence(a, b), expected)
+
+
+def test_patched_kl_equals_a_full_forward_with_a_hook(site, tokenizer):
+    row = render(tokenizer, sentence())
+    x = site.streams(row.ids)
+    positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
+    streams = torch.stack([x[:, 0], x[:, 0] + 0.3 * x[:, 1]])
+    found = patched_kl(site, x[:, 1], streams, positions)
+    ids = torch.tensor([row.ids])
+    chat = site.chat(input_ids=ids).logits[0, positions]
+    for n, stream in enumerate(streams):
+        with patched(site.chat, LAYER, lambda h, stream=stream: stream[None]), torch.no_grad():
+            logits = site.chat(input_ids=ids).logits[0, positions]
+        torch.testing.assert_close(found[n], divergence(chat, logits), rtol=1e-4, atol=1e-6)
+    assert float(found.min()) > 1e-4
+    base = site.base(input_ids=ids).logits[0, positions]
+    torch.testing.assert_close(unpatched_kl(site, x, positions), divergence(chat, base), rtol=1e-4, atol=1e-6)
+
+
+def test_groups_of_streams_do_not_matter(llama_site, tokenizer, monkeypatch):
+    row = render(tokenizer, sentence())
+    x = llama_site.streams(row.ids)
+    positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
+    streams = torch.stack([x[:, 0], x[:, 1], 0.5 * x[:, 0]])
+    whole = patched_kl(llama_site, x[:, 1], streams, positions)
+    monkeypatch.setattr("crossdiff.evidence.streams.FORWARD_TOKENS", 2 * len(x))
+    monkeypatch.setattr("crossdiff.evidence.kl.CHUNK", 1000)
+    torch.testing.assert_close(patched_kl(llama_site, x[:, 1], streams, positions), whole, rtol=1e-4, atol=1e-6)
+
+
+def test_chat_stream_in_place_of_base_has_no_kl(site, tokenizer):
+    row = render(tokenizer, sentence())
+    x = site.streams(row.ids)
+    same = x[:, 1:].expand(-1, 2, -1)
+    positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
+    none = baseline_streams(site, same, torch.tensor(row.roles))["none"]
+    assert float(patched_kl(site, x[:, 1], none[None], positions).abs().max()) < 1e-6
+
+
+def test_perfect_dictionary_recovers_everything_only_with_its_bias(llama_site, tokenizer):
+    row = render(tokenizer, sentence())
+    x = llama_site.streams(row.ids)
+    bias = torch.randn(2, 32, generator=torch.Generator().manual_seed(1))
+    dictionary = perfect_crosscoder(32, bias)
+    torch.testing.assert_close(dictionary.decode(dictionary.encode(x)), x, rtol=1e-4, atol=1e-5)
+    every = torch.ones(128, dtype=torch.bool)
+    chosen = [Intervention("all", every), Intervention("all-with-bias", every, bias=True)]
+    chosen += [Intervention("error", every, start="chat", bias=True)]
+    streams = edited_streams(dictionary, chosen, x, torch.ones(len(x), dtype=torch.bool))
+    torch.testing.assert_close(streams[2], x[:, 0], rtol=1e-4, atol=1e-5)
+    positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
+    kl = patched_kl(llama_site, x[:, 1], streams, positions)
+    assert float(kl[1].abs().max()) < 1e-5
+    assert float(kl[0].mean()) > 1e-2
+
+
+def test_diff_sae_full_reconstruction_is_added_to_base():
+    dictionary = make_dictionary("diff-sae")
+    x = torch.randn(20, 2, 6, generator=torch.Generator().manual_seed(4))
+    every = torch.ones(11, dtype=torch.bool)
+    full, error, bias = edited_streams(
+        dictionary,
+        [
+            Intervention("full", every, bias=True),
+            Intervention("error", every, start="chat", bias=True),
+            Intervention("bias", ~every, bias=True),
+        ],
+        x,
+        torch.ones(20, dtype=torch.bool),
+    )
+    reconstruction = dictionary.decode(dictionary.encode(x[:, 1:] - x[:, :1]))[:, 0]
+    torch.testing.assert_close(full, x[:, 0] + reconstruction)
+    torch.testing.assert_close(error, x[:, 1] - reconstruction)
+    torch.testing.assert_close(bias, x[:, 0] + offset(dictionary)[0])
+
+
+def test_masked_tokens_keep_their_stream(llama_site, tokenizer):
+    row = render(tokenizer, sentence())
+    x = llama_site.streams(row.ids)
+    norms = x.norm(dim=-1).amax(0)
+    limit = [float(norms[0]) + 1, float(x[:, 1].norm(dim=-1).median())]
+    site = replace(llama_site, thresholds=limit)
+    kept = site.kept(x)
+    assert 0 < int(kept.sum()) < len(x)
+    every = torch.ones(128, dtype=torch.bool)
+    chosen = [Intervention("all", every, bias=True), Intervention("error", every, start="chat", bias=True)]
+    added, taken = edited_streams(perfect_crosscoder(32), chosen, x, kept)
+    torch.testing.assert_close(added, torch.where(kept[:, None], x[:, 1], x[:, 0]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(taken, torch.where(kept[:, None], x[:, 0], x[:, 1]), rtol=1e-4, atol=1e-5)
+    outliers = baseline_streams(site, x, torch.tensor(row.roles))["outliers"]
+    assert torch.equal(outliers, torch.where(kept[:, None], x[:, 0], x[:, 1]))
+
+
+def test_rows_sum_over_positions(tokenizer):
+    row = render(tokenizer, sentence())
+    positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
+    kl = torch.arange(2 * len(positions)).view(2, -1).float()
+    rows = kl_rows(Conversation(7, "chat", row.ids, row.roles), ["none", "template"], kl, positions)
+    found = {(r["intervention"], r["positions"]): r for r in rows}
+    assert len(rows) == 4
+    assert found["template", "all"]["kl"] == float(kl[1].sum())
+    assert found["none", "all"]["tokens"] == len(positions)
+    assert found["none", "first9"]["tokens"] == 18
+    nine = first_nine(torch.tensor(row.roles))[positions]
+    assert found["none", "first9"]["kl"] == float(kl[0][nine].sum())
