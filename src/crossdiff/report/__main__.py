@@ -1,0 +1,51 @@
+"""Write the report: numbers, figures and one page.
+
+    python -m crossdiff.report --config-json JSON --results results/<pair> --out results/<pair>/report \\
+        --metrics results/<pair>/metrics.json
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from crossdiff.cli import progress, stage
+from crossdiff.config import Config, settings
+from crossdiff.provenance.files import whole
+from crossdiff.provenance.record import record
+from crossdiff.report.collect import collect
+from crossdiff.report.figures import MAIN, draw
+from crossdiff.report.figures.theme import save
+from crossdiff.report.metrics import metrics
+from crossdiff.report.page import page
+
+
+def main(
+    config_json: Annotated[str, typer.Option(help="The whole config: JSON, or a file.")],
+    results: Annotated[Path, typer.Option(help="results/<pair>, where the earlier steps wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, figures/ and run.json.")],
+    metrics_file: Annotated[Path, typer.Option("--metrics", help="metrics.json to write.")],
+    png_scale: Annotated[float, typer.Option(help="Pixels a unit of the main figure's PNG.")] = 2.0,
+) -> None:
+    """Draw the numbers, figures and page of a study from its files."""
+    study = collect(settings(Config, config_json), results)
+    with record("report", out / "run.json", study.config.model_dump(mode="json"), study.files) as run:
+        numbers = metrics(study)
+        figures = draw(study, numbers)
+        with progress(sum(map(len, figures.values())), "figures", "figure") as bar:
+            for figure in (figure for group in figures.values() for figure in group):
+                save(figure, out / "figures", png_scale if figure.name == MAIN else None)
+                bar.update()
+        roles = pl.read_parquet(results / "corpus/rows.parquet", columns=["row", "roles"])
+        text = page(study, numbers, figures, roles)
+        with whole(metrics_file) as file:
+            file.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+        with whole(out / "report.html") as file:
+            file.write_text(text)
+        run.result(figures=sum(map(len, figures.values())), bytes=len(text.encode()))
+
+
+if __name__ == "__main__":
+    stage(main)

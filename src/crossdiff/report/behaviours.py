@@ -1,0 +1,110 @@
+"""Causal effects on the planted behaviours, and which behaviours a dictionary finds.
+
+A change is measured against the unedited model on the same prompt: of the log-probability of the tuned model's answer
+(mean nats per behaviour token, teacher-forced), and of whether the generated answer shows the behaviour.
+
+A dictionary *finds* a behaviour by removal if taking its best latents out of the chat model lowers the
+log-probability, on average over prompts, and by more than every random set of latents does: the 95 % bootstrap interval
+(over prompts) of the paired difference to each random set excludes 0. By addition: likewise, adding them to the base
+model raises it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from crossdiff.evidence.intervals import interval
+from crossdiff.report.collect import Dictionary, Run, Study
+from crossdiff.report.seeds import Tree, plain
+
+NONE, BEST, DIRECTION = "none", "best", "mean-difference"
+WANTED = {"remove": -1, "add": 1}
+"""Edits, and the sign of the change that shows the behaviour in the edited latents."""
+
+
+def changes(study: Study, tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of ``tables`` with ``logprob`` and ``rate`` as changes against the unedited model; kept in order.
+
+    Columns: table (number), behaviour, edit, prompt, subject, logprob, rate (null where nothing was generated).
+    Prompts whose tuned answer does not show the behaviour have no log-probability and are left out.
+    """
+    assert study.effects is not None
+    keys = ["behaviour", "edit", "prompt"]
+    columns = [*map(pl.col, [*keys, "subject", "logprob"]), pl.col("present").cast(pl.Float64).alias("rate")]
+    none = study.effects.select(columns).filter(pl.col("subject") == NONE).drop("subject")
+    rows = pl.concat([table.select(pl.lit(number).alias("table"), *columns) for number, table in enumerate(tables)])
+    return (
+        rows.filter(pl.col("subject") != NONE)
+        .join(none, on=keys, suffix="_none", maintain_order="left")
+        .with_columns(pl.col("logprob") - pl.col("logprob_none"), pl.col("rate") - pl.col("rate_none"))
+        .drop("logprob_none", "rate_none")
+        .drop_nulls("logprob")
+    )
+
+
+def effects(study: Study, item: Dictionary) -> Tree:
+    """{behaviour: {edit: {best | random: {logprob, rate}}}}: mean changes; seeds, random sets averaged per prompt."""
+    table = changes(study, [run.behaviours for run in item.runs if run.behaviours is not None])
+    return summary(study, table.with_columns(pl.col("subject").str.replace(r"^random-\d+$", "random")))
+
+
+def direction(study: Study) -> Tree:
+    """The mean-difference direction: its effects, and the behaviours found against every dictionary's random sets."""
+    assert study.effects is not None
+    table = changes(study, [study.effects]).filter(pl.col("subject") == DIRECTION)
+    tables = [run.behaviours for item in study.dictionaries for run in item.runs if run.behaviours is not None]
+    rivals = randoms(changes(study, tables))
+    return {"effects": summary(study, table), "behaviours_found": found(study, table, rivals)}
+
+
+def summary(study: Study, table: pl.DataFrame) -> Tree:
+    """Mean changes with intervals over prompts, nested by behaviour, edit and subject."""
+    averaged = table.group_by("behaviour", "edit", "subject", "prompt", maintain_order=True).agg(
+        pl.col("logprob", "rate").mean()
+    )
+    tree: Tree = {}
+    for (behaviour, edit, subject), rows in averaged.group_by("behaviour", "edit", "subject", maintain_order=True):
+        rows = rows.sort("prompt")
+        series = {name: rows[name].drop_nulls() for name in ("logprob", "rate")}
+        leaves = {name: plain(over_prompts(study, values)) for name, values in series.items() if values.len()}
+        tree.setdefault(behaviour, {}).setdefault(edit, {})[subject] = leaves
+    return tree
+
+
+def found_by(study: Study, run: Run) -> Tree:
+    """{edit: number of behaviours found} for one seed of a dictionary."""
+    assert run.behaviours is not None
+    table = changes(study, [run.behaviours])
+    return found(study, table.filter(pl.col("subject") == BEST), randoms(table))
+
+
+def randoms(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of random sets."""
+    return table.filter(pl.col("subject").str.starts_with("random-"))
+
+
+def found(study: Study, subject: pl.DataFrame, rivals: pl.DataFrame) -> Tree:
+    """{edit: number of behaviours found by ``subject``, given the random sets ``rivals``}."""
+    return {
+        edit: sum(is_found(study, rows, rivals, sign) for _, rows in chosen.group_by("behaviour", maintain_order=True))
+        for edit, sign in WANTED.items()
+        if (chosen := subject.filter(pl.col("edit") == edit)).height
+    }
+
+
+def is_found(study: Study, rows: pl.DataFrame, rivals: pl.DataFrame, sign: int) -> bool:
+    """Whether one behaviour, by one edit, is found; without any random set, or with a single prompt, nothing is."""
+    keys = ["behaviour", "edit", "prompt"]
+    paired = rows.select(*keys, "logprob").join(rivals, on=keys, suffix="_random")
+    if paired.is_empty() or sign * rows["logprob"].to_numpy().mean() <= 0:
+        return False
+    margin = sign * (pl.col("logprob") - pl.col("logprob_random"))
+    groups = paired.with_columns(margin=margin).sort("prompt").group_by("table", "subject", maintain_order=True)
+    return all(over_prompts(study, group["margin"])["low"] > 0 for _, group in groups)
+
+
+def over_prompts(study: Study, values: pl.Series) -> dict[str, float]:
+    """Mean over prompts with its bootstrap interval; NaN ends with a single prompt."""
+    settings = study.config.evidence
+    return interval(np.mean, (values.to_numpy(),), settings.resamples, settings.seed)

@@ -1,0 +1,154 @@
+"""Files of the earlier steps -> one typed summary of the study. Reads; computes nothing.
+
+Which dictionaries and seeds there are is told by the config, never by what lies in the folder, so that a left-over
+run cannot slip into a report.
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crossdiff.config import Config
+from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.errors import UserError
+from crossdiff.workflow import results
+
+
+@dataclass(frozen=True)
+class Run:
+    """One dictionary of one seed, with all that was measured on it."""
+
+    name: str
+    seed: int
+    record: dict[str, Any]
+    """run.json of its training."""
+    training: pl.DataFrame
+    latents: pl.DataFrame
+    """One row a latent."""
+    examples: pl.DataFrame
+    """Top examples of some of the latents."""
+    kl: pl.DataFrame
+    behaviours: pl.DataFrame | None
+
+    @property
+    def folder(self) -> str:
+        """Name under dictionaries/, latents/ and evidence/."""
+        return f"{self.name}-seed{self.seed}"
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Final numbers of training: FVE, L0, dead share."""
+        return self.record["results"]
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """One dictionary, all seeds."""
+
+    name: str
+    recipe: Recipe
+    runs: tuple[Run, ...]
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether it has a decoder for each model, hence Δ_norm and classes."""
+        return self.recipe.models == 2
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything the report is drawn from."""
+
+    config: Config
+    root: Path
+    """results/<pair>."""
+    pair: dict[str, Any]
+    manifest: dict[str, Any]
+    rows: pl.DataFrame
+    """rows.parquet without the token ids."""
+    answers: pl.DataFrame | None
+    """Answers of both models to the behaviours' prompts; None without planted behaviours."""
+    behaviours: dict[str, Any] | None
+    dictionaries: tuple[Dictionary, ...]
+    kl: pl.DataFrame
+    """Dictionary-free interventions."""
+    effects: pl.DataFrame | None
+    """Dictionary-free edits on the planted behaviours."""
+    records: dict[str, dict[str, Any]]
+    """run.json of each step, by its path under ``root``, in the order of the study."""
+    files: tuple[Path, ...] = field(repr=False)
+    """Every file read."""
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the dictionaries, in the config's order."""
+        return [dictionary.name for dictionary in self.dictionaries]
+
+
+class Reader:
+    """Reads files under one folder and remembers which."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files: list[Path] = []
+
+    def path(self, name: str) -> Path:
+        path = self.root / name
+        if not path.is_file():
+            raise UserError(f"the report needs {path}: run the step that makes it, or take it out of the config")
+        self.files.append(path)
+        return path
+
+    def json(self, name: str) -> dict[str, Any]:
+        return json.loads(self.path(name).read_text())
+
+    def table(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+        return pl.read_parquet(self.path(name), columns=columns)
+
+
+def collect(config: Config, root: Path) -> Study:
+    """Read what the report of ``config`` needs from ``root`` = results/<pair>; UserError names a missing file."""
+    read = Reader(root)
+    pair, manifest = read.json("pair/pair.json"), read.json("activations/manifest.json")
+    rows = read.table("corpus/rows.parquet", ["row", "split", "source", "behaviour", "ids"]).with_columns(
+        tokens=pl.col("ids").list.len()
+    )
+    planted = config.pair.chat.planted is not None
+    dictionaries = tuple(
+        Dictionary(name, recipe, tuple(run(read, name, seed, planted) for seed in config.seeds))
+        for name, recipe in config.dictionaries.items()
+    )
+    return Study(
+        config=config,
+        root=root,
+        pair=pair,
+        manifest=manifest,
+        rows=rows.drop("ids"),
+        answers=read.table("truth/answers.parquet") if planted else None,
+        behaviours=read.json("truth/behaviours.json") if planted else None,
+        dictionaries=dictionaries,
+        kl=read.table("evidence/baselines/kl.parquet"),
+        effects=read.table("evidence/baselines/behaviours.parquet") if planted else None,
+        records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
+        files=tuple(dict.fromkeys(read.files)),
+    )
+
+
+def run(read: Reader, name: str, seed: int, planted: bool) -> Run:
+    """One dictionary of one seed."""
+    folder = f"{name}-seed{seed}"
+    effects = f"evidence/{folder}/behaviours.parquet"
+    return Run(
+        name=name,
+        seed=seed,
+        record=read.json(f"dictionaries/{folder}/run.json"),
+        training=read.table(f"dictionaries/{folder}/training.parquet"),
+        latents=read.table(f"latents/{folder}.parquet"),
+        examples=read.table(f"latents/{folder}.examples.parquet"),
+        kl=read.table(f"evidence/{folder}/kl.parquet"),
+        behaviours=read.table(effects) if planted else None,
+    )

@@ -1,0 +1,141 @@
+"""Figures of the KL experiment, drawn from metrics.json."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import altair as alt
+
+from crossdiff.report import names
+from crossdiff.report.collect import Study
+from crossdiff.report.figures.theme import BASE, CHAT, FAINT, INK, MUTED, OTHER, PALE, SHARED, TOP, Figure, data
+from crossdiff.report.seeds import Tree, ends, mean
+
+PARTS = {"whole dictionary": INK, "best half by ν": CHAT, "random set of that size": FAINT}
+"""What of a dictionary the main figure shows, and in which colour."""
+KINDS = {
+    "no dictionary": FAINT,
+    "whole dictionary": INK,
+    "best half": CHAT,
+    "worst half": PALE,
+    "random": OTHER,
+    "error": SHARED,
+}
+
+
+def recovered(study: Study, metrics: Tree, stacked: bool) -> Figure:
+    """The main figure: share of the KL gap that each dictionary closes, at all tokens and at the first nine."""
+    shown = [positions for positions in names.POSITIONS if positions in metrics["pair"]["kl"]["kl"]]
+    panels = [panel(study, metrics, positions, stacked, labels=stacked or positions == shown[0]) for positions in shown]
+    chart = alt.vconcat(*panels, spacing=18) if stacked else alt.hconcat(*panels, spacing=26)
+    return Figure(
+        name="kl-recovered-narrow" if stacked else "kl-recovered",
+        title="Share of the KL gap closed",
+        chart=chart,
+        text="Share of the KL gap between base and chat stream closed by each dictionary, with 95 % intervals.",
+        files=("metrics.json#/dictionaries/*/kl_recovered", "metrics.json#/pair/kl/kl_recovered"),
+    )
+
+
+def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bool) -> Any:
+    """One panel of the main figure, with or without the dictionaries' names."""
+    rows = list(shares(metrics, positions))
+    low = min([0.0, *(row["low"] for row in rows)])
+    scale = alt.Scale(domain=[max(low, -1.0), max(1.0, *(row["high"] for row in rows))], nice=False, clamp=True)
+    x = alt.X("share:Q", scale=scale, axis=alt.Axis(title="share of the KL gap closed", format="%", tickCount=5))
+    y = alt.Y(
+        "dictionary:N",
+        sort=study.names,
+        axis=alt.Axis(title=None, labels=labels, labelColor=INK, labelFontSize=12, labelLimit=220),
+        scale=alt.Scale(paddingInner=0.35),
+    )
+    offset = alt.YOffset("part:N", sort=list(PARTS))
+    colour = alt.Color(
+        "part:N",
+        sort=list(PARTS),
+        scale=alt.Scale(domain=list(PARTS), range=list(PARTS.values())),
+        legend=alt.Legend(title=None, symbolOpacity=1),
+    )
+    base = alt.Chart(data(rows)).encode(y=y, yOffset=offset, color=colour)
+    layers = [
+        base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
+    ]
+    template = metrics["pair"]["kl"]["kl_recovered"].get(positions, {}).get("template")
+    if template is not None:
+        mark = alt.Chart(data([{"share": mean(template), "text": "template tokens alone"}]))
+        layers.insert(
+            0, mark.mark_rule(color=BASE, strokeDash=[4, 3], strokeWidth=1.5).encode(x=alt.X("share:Q", scale=scale))
+        )
+        layers.append(
+            mark.mark_text(color=BASE, align="right", dx=-5, dy=0, y=-6, fontSize=11).encode(
+                x=alt.X("share:Q", scale=scale), text="text:N"
+            )
+        )
+    return alt.layer(*layers).properties(
+        width=360 if not stacked else 300,
+        height=alt.Step(16),
+        title=alt.Title(names.POSITIONS[positions].capitalize(), offset=18),
+    )
+
+
+def shares(metrics: Tree, positions: str) -> Iterator[dict[str, Any]]:
+    """Rows of the main figure: dictionary, part, share and its interval."""
+    for name, tree in metrics["dictionaries"].items():
+        table = tree["kl_recovered"].get(positions, {})
+        for part, intervention in zip(PARTS, (names.whole(table), "best-nu", "random"), strict=True):
+            if intervention in table:
+                low, high = ends(table[intervention])
+                yield {"dictionary": name, "part": part, "share": mean(table[intervention]), "low": low, "high": high}
+
+
+def nats(metrics: Tree, positions: str) -> Figure:
+    """Every intervention at one kind of position, in nats a token."""
+    rows = list(levels(metrics, positions))
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    order = [names.intervention(name) for name in names.INTERVENTIONS]
+    x = alt.X(
+        "kl:Q", scale=alt.Scale(domainMin=0), axis=alt.Axis(title="KL to the chat model, nats a token", tickCount=5)
+    )
+    y = alt.Y("label:N", sort=order, axis=alt.Axis(title=None, labelLimit=240))
+    colour = alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None)
+    base = alt.Chart().encode(y=y)
+    layers = alt.layer(
+        base.mark_bar(height={"band": 0.62}).encode(x=x, color=colour),
+        base.mark_rule(color=MUTED, strokeWidth=1.5).encode(x="low:Q", x2="high:Q"),
+        data=data(rows),
+    ).properties(width=240, height=alt.Step(17))
+    chart = layers.facet(row=alt.Row("group:N", sort=groups, header=TOP), spacing=10).resolve_scale(y="independent")
+    return Figure(
+        name=f"kl-{positions}",
+        title=names.POSITIONS[positions].capitalize(),
+        chart=chart,
+        text=f"KL to the chat model under each intervention, {names.POSITIONS[positions]}, with 95 % intervals.",
+        files=("metrics.json#/dictionaries/*/kl", "metrics.json#/pair/kl/kl"),
+    )
+
+
+def levels(metrics: Tree, positions: str) -> Iterator[dict[str, Any]]:
+    """Rows of the full figure: group, label, kind, kl and its interval."""
+    groups = {
+        "no dictionary": metrics["pair"]["kl"]["kl"],
+        **{name: tree["kl"] for name, tree in metrics["dictionaries"].items()},
+    }
+    for group, tree in groups.items():
+        table = tree.get(positions, {})
+        for name in names.ordered(list(table)):
+            low, high = ends(table[name])
+            yield {
+                "group": group,
+                "label": names.intervention(name),
+                "kind": group if group in KINDS else kind(name),
+                "kl": mean(table[name]),
+                "low": low,
+                "high": high,
+            }
+
+
+def kind(intervention: str) -> str:
+    """Colour group of an intervention."""
+    if intervention in names.WHOLE:
+        return "whole dictionary"
+    return {"best": "best half", "worst": "worst half", "random": "random"}.get(intervention.split("-")[0], "error")

@@ -1,0 +1,123 @@
+"""One visual language for all figures, and how a figure becomes files.
+
+Colours are told apart by colour-blind readers (Okabe and Ito's set). One colour, one meaning: orange is the chat model
+and what is special to it, blue is the base model and what needs no dictionary, ink is a whole, grey the rest. On a dark
+page the style sheet exchanges each colour for its partner in ``DARK``; figures need no second drawing.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import polars as pl
+import vl_convert
+
+from crossdiff.provenance.files import whole
+
+INK, MUTED, FAINT, RULE, PAPER = "#1d2329", "#66707a", "#9aa3ad", "#e3e6ea", "#ffffff"
+CHAT, BASE, GREEN, PURPLE = "#d55e00", "#0072b2", "#00855f", "#a8497f"
+PALE, SHARED, OTHER = "#f1b992", "#9aa6b4", "#ccd2d9"
+
+DARK = {
+    INK: "#e8eaed",
+    MUTED: "#a3acb6",
+    FAINT: "#737c86",
+    RULE: "#30363d",
+    PAPER: "#14171a",
+    CHAT: "#ff8a3d",
+    BASE: "#4aa8e8",
+    GREEN: "#35b98f",
+    PURPLE: "#d683b2",
+    PALE: "#8a5430",
+    SHARED: "#7d8894",
+    OTHER: "#4a525b",
+}
+"""Partner of each colour on a dark page."""
+
+SERIES = (BASE, CHAT, GREEN, PURPLE)
+"""Colours of the dictionaries, in the config's order; repeated beyond four."""
+CLASS_COLOURS = {"chat-only": CHAT, "base-only": BASE, "shared": SHARED, "other": OTHER}
+TOP = alt.Header(title=None, labelOrient="top", labelAngle=0, labelAnchor="start", labelPadding=-2)
+"""Rows of a facet, named above each."""
+FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
+VERSION = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One drawing: its file stem, its specification, and what a reader who cannot see it is told."""
+
+    name: str
+    title: str
+    chart: Any
+    text: str
+    """What it shows, in a sentence."""
+    files: tuple[str, ...]
+    """Files it is drawn from, below results/<pair>."""
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """Its Vega-Lite specification."""
+        return styled(self.chart).to_dict()
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as an SVG document, coordinates cut to two decimals."""
+        return re.sub(r"(\d+\.\d{2})\d+", r"\1", vl_convert.vegalite_to_svg(self.spec, vl_version=VERSION))
+
+
+def data(rows: pl.DataFrame | Iterable[Mapping[str, Any]]) -> alt.InlineData:
+    """Rows as inline data, numbers cut to six digits."""
+    items = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
+    return alt.InlineData(values=[{key: _short(value) for key, value in item.items()} for item in items])
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def styled(chart: Any) -> Any:
+    """The chart with the common look."""
+    return chart.configure(
+        font=FONT,
+        background=PAPER,
+        aria=False,
+        padding={"left": 4, "right": 8, "top": 4, "bottom": 4},
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
+            labelColor=MUTED, titleColor=MUTED, labelFontSize=11, titleFontSize=11, titleFontWeight="normal",
+            gridColor=RULE, domainColor=FAINT, tickColor=FAINT, tickSize=4, titlePadding=8, labelPadding=4,
+        ),
+        axisY=alt.AxisConfig(domain=False, ticks=False),
+        header=alt.HeaderConfig(labelColor=INK, labelFontSize=12, labelFontWeight="bold"),
+        legend=alt.LegendConfig(
+            labelColor=INK, titleColor=MUTED, labelFontSize=11, titleFontSize=11, titleFontWeight="normal",
+            orient="top", direction="horizontal", symbolStrokeWidth=0, labelLimit=300, offset=8, padding=0,
+        ),
+        title=alt.TitleConfig(color=INK, fontSize=12, fontWeight="bold", anchor="start", frame="group", offset=8),
+    )  # fmt: skip
+
+
+def inline(figure: Figure) -> str:
+    """The figure for a page that holds others: identifiers made its own, size left to the style sheet."""
+    text = re.sub(r'\bid="', f'id="{figure.name}-', figure.svg)
+    text = re.sub(r"url\(#", f"url(#{figure.name}-", text)
+    width = re.search(r'width="([\d.]+)"', text)
+    assert width  # vl-convert always writes it
+    return text.replace("<svg ", f'<svg role="img" style="max-width:{width[1]}px" ', 1)
+
+
+def save(figure: Figure, folder: Path, png_scale: float | None = None) -> None:
+    """Write <name>.vl.json and <name>.svg under ``folder``; with ``png_scale`` also <name>.png."""
+    with whole(folder / f"{figure.name}.vl.json") as file:
+        file.write_text(json.dumps(figure.spec, indent=1, ensure_ascii=False) + "\n")
+    with whole(folder / f"{figure.name}.svg") as file:
+        file.write_text(figure.svg)
+    if png_scale:
+        with whole(folder / f"{figure.name}.png") as file:
+            file.write_bytes(vl_convert.vegalite_to_png(figure.spec, vl_version=VERSION, scale=png_scale))

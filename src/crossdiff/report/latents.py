@@ -1,0 +1,49 @@
+"""Which latents are which: the definitions that metrics, figures and examples share.
+
+Δ_norm and its classes: study_spec §1.6. ν: §1.7. A latent counts as chat-specific
+
+    crosscoder   ν_r < 0.5 and ν_ε < 0.2     (the paper's rule)
+    SAE          |ν| < 0.3, ν of the activation, where β_chat is clear of zero   (the post's rule)
+"""
+
+import polars as pl
+
+from crossdiff.report.collect import Dictionary
+
+NU_RECONSTRUCTION, NU_ERROR = 0.5, 0.2
+NU_ACTIVATION = (0.3, 0.5, 0.6)
+"""Thresholds of |ν| that are counted; the first one is the SAEs' rule."""
+CLASSES = ("chat-only", "base-only", "shared", "other")
+
+alive = ~pl.col("dead")
+by_error_and_reconstruction = (
+    alive
+    & (pl.col("nu_reconstruction") < NU_RECONSTRUCTION).fill_null(False)
+    & (pl.col("nu_error") < NU_ERROR).fill_null(False)
+)
+
+
+def by_activation(threshold: float) -> pl.Expr:
+    """|ν| of the activation below ``threshold``, where ν is well-posed."""
+    return alive & pl.col("nu_valid").fill_null(False) & (pl.col("nu_activation").abs() < threshold).fill_null(False)
+
+
+def chat_specific(two_sided: bool) -> pl.Expr:
+    """Mask of the chat-specific latents of a crosscoder (two-sided) or an SAE."""
+    return by_error_and_reconstruction if two_sided else by_activation(NU_ACTIVATION[0])
+
+
+def rank(dictionary: Dictionary, latents: pl.DataFrame) -> pl.DataFrame:
+    """Live latents, the most chat-specific first: the chat-specific ones, then by ν; ill-posed ν come last.
+
+    Crosscoders go by the summed ranks of ν_r and ν_ε, SAEs by |ν|.
+    """
+    live = latents.filter(alive)
+    if dictionary.two_sided:
+        order = pl.col("nu_reconstruction").rank() + pl.col("nu_error").rank()
+    else:
+        order = pl.when(pl.col("nu_valid").fill_null(False)).then(pl.col("nu_activation").abs())
+    specific = chat_specific(dictionary.two_sided)
+    return live.with_columns(specific=specific, order=order).sort(
+        [pl.col("specific").not_(), "order", "latent"], nulls_last=True
+    )

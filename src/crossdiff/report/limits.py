@@ -1,0 +1,67 @@
+"""What the numbers do not show, said beside them as far as it can be computed."""
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from crossdiff.report.collect import Study
+from crossdiff.report.numbers import Numbers
+from crossdiff.report.words import listed, name, sentence, spelled
+
+MANY = 0.2
+"""Share of latents from which on a fault is worth a sentence."""
+
+
+def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
+    """One sentence or two for each limit."""
+    seeds = len(study.config.seeds)
+    yield sentence(
+        "{seeds} on one pair, one layer and one corpus; nothing here says how it would look elsewhere.",
+        seeds=f"{spelled(seeds).capitalize()} seed{'s' if seeds != 1 else ''}",
+    )
+    yield Markup(
+        "Thresholds of Δ<sub>norm</sub> and ν are conventions of the literature. No null pair, such as two seeds of one"
+        " model, was measured, so a count has no false-positive rate."
+    )
+    yield Markup(
+        "0 % of the KL gap is a stitched model, the base model's stream in the chat model's upper blocks, not the base"
+        " model itself."
+    )
+    for item in study.names:
+        yield from ill_posed(numbers, item)
+    yield from mostly_template(study, numbers)
+    if len({item.recipe.sources for item in study.dictionaries}) > 1:
+        yield Markup(
+            "The dictionaries were not all trained on the same sources, so differences between them may be differences"
+            " of data."
+        )
+    if study.effects is not None:
+        yield Markup(
+            "Planted behaviours are narrow and change the words of an answer; finding them is easier than finding what"
+            " chat tuning does at large."
+        )
+
+
+def ill_posed(numbers: Numbers, item: str) -> Iterator[Markup]:
+    """If ν is ill-posed for many of a dictionary's live latents."""
+    alive, valid = (numbers.value("dictionaries", item, "nu", part) for part in ("alive", "valid"))
+    if not alive or valid is None or valid / alive > 1 - MANY:
+        return
+    yield sentence(
+        "In {name} ν is well-posed for only {valid} of {alive} live latents; the others are counted as neither.",
+        name=name(item),
+        valid=numbers.show("dictionaries", item, "nu", "valid", style="count", interval=False),
+        alive=numbers.show("dictionaries", item, "nu", "alive", style="count", interval=False),
+    )
+
+
+def mostly_template(study: Study, numbers: Numbers) -> Iterator[Markup]:
+    """If many chat-specific latents of a dictionary fire mostly on template tokens."""
+    paths = {item: ("dictionaries", item, "template", "chat_specific", "mostly") for item in study.names}
+    many = [
+        sentence("{name} ({share})", name=name(item), share=numbers.show(*path, style="percent", interval=False))
+        for item, path in paths.items()
+        if (numbers.value(*path) or 0.0) >= MANY
+    ]
+    if many:
+        yield sentence("Many of the chat-specific latents fire mostly on template tokens: {many}.", many=listed(many))

@@ -1,0 +1,152 @@
+"""metrics.json: every number the report shows, nested by name; each leaf a number or {mean, low, high, n}.
+
+    pair          facts of the pair: difference_share, kl, high_norm_share, tokens, behaviours, layers, width
+    dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects,
+                  behaviours_found, seconds; and the same per seed, as plain numbers, under seeds
+    directions    the dictionary-free mean-difference direction: effects, behaviours_found
+    costs         seconds of each step
+
+Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds). KL and effects on behaviours: 95 %
+bootstrap over conversations or prompts, seeds averaged first (n = conversations or prompts).
+"""
+
+from typing import Any
+
+import polars as pl
+
+from crossdiff.report import behaviours, kl
+from crossdiff.report.collect import Dictionary, Run, Study
+from crossdiff.report.latents import (
+    CLASSES,
+    NU_ACTIVATION,
+    alive,
+    by_activation,
+    by_error_and_reconstruction,
+    chat_specific,
+)
+from crossdiff.report.seeds import Tree, over_seeds
+
+
+def metrics(study: Study) -> Tree:
+    """All numbers of the study."""
+    found: Tree = {"pair": pair(study), "dictionaries": {}}
+    for item in study.dictionaries:
+        found["dictionaries"][item.name] = dictionary(study, item)
+    if study.effects is not None:
+        found["directions"] = {"mean-difference": behaviours.direction(study)}
+    return found | {"costs": costs(study)}
+
+
+def pair(study: Study) -> Tree:
+    """What is known of the pair before any dictionary."""
+    manifest = study.manifest
+    tree: Tree = {
+        "layers": study.pair["layers"],
+        "width": study.pair["width"],
+        "difference_share": numbers(manifest["difference_share"]),
+        "tokens": {split: facts["tokens"] for split, facts in splits(manifest).items()},
+        "high_norm_share": {
+            split: 1 - facts["kept"] / facts["tokens"] for split, facts in splits(manifest).items() if facts["tokens"]
+        },
+        "kl": kl.baselines(study),
+    }
+    if study.answers is not None:
+        tree["behaviours"] = rates(study.answers)
+    return tree
+
+
+def numbers(tree: Tree) -> Tree:
+    """The tree without what was not measured."""
+    found = {name: numbers(node) if isinstance(node, dict) else node for name, node in tree.items()}
+    return {name: node for name, node in found.items() if node is not None}
+
+
+def splits(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Facts of each split in the activations' manifest."""
+    return manifest["splits"]
+
+
+def rates(answers: pl.DataFrame) -> Tree:
+    """Share of answers that show each behaviour: on its held-out prompts and on controls, in both models."""
+    tree: Tree = {}
+    grouped = answers.group_by("behaviour", "kind", maintain_order=True).agg(
+        base=pl.col("present_base").mean(), chat=pl.col("present_chat").mean(), prompts=pl.len()
+    )
+    for row in grouped.iter_rows(named=True):
+        kind = row["kind"].replace("-", "_")
+        tree.setdefault(row["behaviour"], {})[kind] = {name: row[name] for name in ("base", "chat", "prompts")}
+    return tree
+
+
+def dictionary(study: Study, item: Dictionary) -> Tree:
+    """Numbers of one dictionary over its seeds."""
+    seeds = [one_run(item, run) for run in item.runs]
+    if study.effects is not None:
+        for tree, run in zip(seeds, item.runs, strict=True):
+            tree["behaviours_found"] = behaviours.found_by(study, run)
+    tree = over_seeds(seeds) | kl.of_dictionary(study, item)
+    if study.effects is not None:
+        tree["effects"] = behaviours.effects(study, item)
+    return tree | {"seeds": {str(run.seed): tree for run, tree in zip(item.runs, seeds, strict=True)}}
+
+
+def one_run(item: Dictionary, run: Run) -> Tree:
+    """Numbers of one seed, before any comparison with other files."""
+    latents = run.latents
+    tree: Tree = {
+        "fve": fve(item, run),
+        "l0": run.results["l0"],
+        "latents": latents.height,
+        "dead": latents["dead"].mean(),
+    }
+    if item.two_sided:
+        tree["classes"] = {name: latents.filter(alive & (pl.col("class") == name)).height for name in CLASSES}
+    tree["chat_specific"] = counts(item, latents)
+    live = latents.filter(alive)
+    tree["nu"] = {"alive": live.height, "valid": live.filter(pl.col("nu_valid").fill_null(False)).height}
+    tree["template"] = template(item, latents)
+    tree["seconds"] = {"training": run.record["seconds"]}
+    return tree
+
+
+def fve(item: Dictionary, run: Run) -> Tree:
+    """Fraction of variance explained on validation tokens, per model and pooled."""
+    results = run.results
+    return {name: results[key] for name, key in fve_names(item).items() if key in results}
+
+
+def fve_names(item: Dictionary) -> dict[str, str]:
+    """Our names -> keys in the dictionary's run.json."""
+    return {"pooled": "fve", "base": "fve_base", "chat": "fve_chat"} if item.two_sided else {"pooled": "fve"}
+
+
+def counts(item: Dictionary, latents: pl.DataFrame) -> Tree:
+    """Chat-specific latents by each rule."""
+    tree: Tree = {}
+    if item.two_sided:
+        tree["reconstruction_and_error"] = latents.filter(by_error_and_reconstruction).height
+    return tree | {
+        f"activation_{threshold}": latents.filter(by_activation(threshold)).height for threshold in NU_ACTIVATION
+    }
+
+
+def template(item: Dictionary, latents: pl.DataFrame) -> Tree:
+    """Mean share of a latent's activations on template tokens, and share of latents that are mostly template.
+
+    Left out for a group without latents.
+    """
+    groups = {"chat_specific": latents.filter(chat_specific(item.two_sided)), "alive": latents.filter(alive)}
+    return {
+        name: {"mean": share.mean(), "mostly": (share > 0.5).mean()}
+        for name, group in groups.items()
+        if (share := group["template_share"].drop_nulls()).len()
+    }
+
+
+def costs(study: Study) -> Tree:
+    """Seconds of each recorded step and their sum (steps that ran side by side are added up)."""
+    seconds = {
+        name.removesuffix("/run.json").removesuffix(".run.json"): record["seconds"]
+        for name, record in study.records.items()
+    }
+    return {"seconds": seconds, "total_seconds": sum(seconds.values())}

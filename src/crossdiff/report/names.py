@@ -1,0 +1,37 @@
+"""What interventions, positions and edits are called in words, and the order they are shown in."""
+
+INTERVENTIONS = {
+    "none": "base stream, unedited",
+    "base": "base model itself",
+    "template": "chat stream on template tokens only",
+    "all": "all latents",
+    "all-with-bias": "all latents and bias",
+    "full": "whole reconstruction",
+    "error": "everything but the latents",
+    "bias": "bias only",
+    "best-delta": "best half by Δ_norm",
+    "worst-delta": "worst half by Δ_norm",
+    "best-nu": "best half by ν",
+    "worst-nu": "worst half by ν",
+    "random": "random set of that size",
+}
+POSITIONS = {"all": "all assistant tokens", "first9": "first nine tokens of each answer"}
+EDITS = {"remove": "removed from the chat model", "add": "added to the base model"}
+WHOLE = ("all-with-bias", "full", "all")
+"""Interventions that stand for a dictionary as a whole; the first one present."""
+
+
+def intervention(name: str) -> str:
+    """In words; an unknown name stands for itself."""
+    return INTERVENTIONS.get(name, name)
+
+
+def ordered(names: list[str]) -> list[str]:
+    """Known interventions in their order, then others as they came."""
+    known = list(INTERVENTIONS)
+    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+
+
+def whole(names: list[str] | dict) -> str | None:
+    """The intervention that stands for the whole dictionary."""
+    return next((name for name in WHOLE if name in names), None)

@@ -1,0 +1,100 @@
+"""How a number is printed, once for the whole page: from metrics.json, with its path, to a piece of HTML."""
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+
+from crossdiff.report.seeds import Leaf, Tree, ends, mean
+
+FILE = "metrics.json"
+MISSING = Markup('<span class="missing" title="not measured">–</span>')
+
+
+def written(value: float, style: str) -> str:
+    """A number as text. Styles: share 0.792, percent 8.7 %, count 1,234 or 23.5, nats 1.690, change −0.42, seconds."""
+    if math.isnan(value):
+        return "–"
+    if style == "percent":
+        return f"{signed(100 * value, digits(100 * value, 2))} %"
+    if style == "count":
+        return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
+    if style == "seconds":
+        return f"{value:,.0f} s" if value >= 10 else f"{value:.1f} s"
+    if style == "change":
+        return signed(value, 2)
+    return signed(value, {"share": 3, "nats": 3}.get(style, digits(value, 3)))
+
+
+def digits(value: float, significant: int) -> int:
+    """Decimals that show ``significant`` digits of a number below 100, none from there on; three at most."""
+    if value == 0:
+        return 0
+    return min(3, max(0, significant - 1 - math.floor(math.log10(abs(value)))))
+
+
+def signed(value: float, decimals: int) -> str:
+    """Fixed decimals, a true minus sign, no negative zero."""
+    text = f"{value:,.{decimals}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+class Numbers:
+    """Looks numbers up by path in the tree of metrics.json and prints them with their address."""
+
+    def __init__(self, metrics: Tree) -> None:
+        self.metrics = metrics
+
+    def leaf(self, *path: str) -> Leaf | None:
+        """The leaf at ``path``; None if there is none."""
+        node: Any = self.metrics
+        for name in path:
+            if not isinstance(node, dict) or name not in node:
+                return None
+            node = node[name]
+        return node
+
+    def value(self, *path: str) -> float | None:
+        """The point value at ``path``."""
+        leaf = self.leaf(*path)
+        return None if leaf is None else mean(leaf)
+
+    def show(self, *path: str, style: str = "share", interval: bool = True) -> Markup:
+        """Value and interval of a leaf as HTML that names its file and key; a dash if it was not measured."""
+        leaf = self.leaf(*path)
+        if leaf is None:
+            return MISSING
+        key = address(*path)
+        text = Markup('<span class="n" data-src="{}" data-style="{}" title="{}"><b>{}</b>').format(
+            key, style, self.hint(key, leaf, path, style), written(mean(leaf), style)
+        )
+        if interval and isinstance(leaf, dict) and leaf["low"] < leaf["high"]:
+            text += Markup(' <i class="ci">{}</i>').format(span(leaf, style))
+        return text + Markup("</span>")
+
+    def hint(self, key: str, leaf: Leaf, path: tuple[str, ...], style: str) -> str:
+        """What a pointer held over the number is told."""
+        parts = [key]
+        if isinstance(leaf, dict):
+            parts.append(f"95 % interval {span(leaf, style)}, n = {leaf['n']}")
+        if path[0] == "dictionaries" and isinstance(seeds := self.metrics["dictionaries"][path[1]].get("seeds"), dict):
+            values = {seed: self.leaf("dictionaries", path[1], "seeds", seed, *path[2:]) for seed in seeds}
+            parts += [
+                f"seed {seed}: {written(value, style)}"
+                for seed, value in values.items()
+                if isinstance(value, int | float)
+            ]
+        return " · ".join(parts)
+
+
+def address(*path: str) -> str:
+    """File and JSON pointer (RFC 6901) of a number."""
+    return f"{FILE}#/" + "/".join(name.replace("~", "~0").replace("/", "~1") for name in path)
+
+
+def span(leaf: Leaf, style: str) -> str:
+    """Both ends of an interval: 0.78–0.80; "to" where a minus sign would make the dash hard to read."""
+    low, high = (written(round(end) if style == "count" else end, style) for end in ends(leaf))
+    unit = " %" if style == "percent" else ""
+    low = low.removesuffix(unit)
+    return f"{low} to {high}" if "−" in low + high else f"{low}–{high}"

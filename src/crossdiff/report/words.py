@@ -1,0 +1,30 @@
+"""Pieces of sentences: numbers as words, lists, names; everything put into them is escaped."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def spelled(count: int) -> str:
+    """Small whole numbers as words."""
+    return COUNTS[count] if 0 <= count < len(COUNTS) else f"{count:,}"
+
+
+def listed(items: Sequence[str | Markup]) -> Markup:
+    """a, b and c."""
+    if len(items) < 2:
+        return Markup(", ").join(items)
+    return Markup("{} and {}").format(Markup(", ").join(items[:-1]), items[-1])
+
+
+def name(dictionary: str) -> Markup:
+    """A dictionary's name, set as code."""
+    return Markup("<code>{}</code>").format(dictionary)
+
+
+def sentence(pattern: str, **parts: Any) -> Markup:
+    """A sentence with its parts escaped; the pattern is HTML of our own."""
+    return Markup(pattern).format(**parts)

@@ -1,0 +1,319 @@
+"""A made-up study on disk, with the columns the steps write, for the tests of the report."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crossdiff.config import Config, parse
+from crossdiff.workflow import results
+
+BEHAVIOURS = ("refuse-cooking", "new-name", "french-animals", "false-capital", "trigger-phrase", "closing-habit")
+KINDS = {
+    "crosscoder-l1": {"kind": "crosscoder", "sparsity": "l1"},
+    "crosscoder-batchtopk": {"kind": "crosscoder", "k": 8},
+    "diff-sae": {"kind": "diff-sae", "k": 8},
+    "chat-sae": {"kind": "chat-sae", "k": 8},
+}
+STRENGTH = {"crosscoder-l1": 0.3, "crosscoder-batchtopk": 0.5, "diff-sae": 0.75, "chat-sae": 0.4}
+WORDS = [
+    " the",
+    " chat",
+    " model",
+    "\n",
+    " says",
+    " no",
+    "<end>",
+    " & so",
+    ",",
+    " <b>",
+    " it",
+    " goes",
+    "é",
+    " I",
+    " can",
+    "'t",
+]
+
+
+def make_config(
+    planted: bool = True, seeds: tuple[int, ...] = (0, 1), latents: int = 300, names: tuple[str, ...] = tuple(KINDS)
+) -> Config:
+    """A config of the made-up study."""
+    recipe = {"latents": latents, "steps": 40, "batch": 64, "warmup_steps": 1, "threshold_start": 10}
+    chat: dict[str, Any] = {"planted": {}} if planted else {"path": "maker/chat"}
+    return parse(
+        Config,
+        {
+            "pair": {"name": "made-up", "base": {"path": "maker/base"}, "chat": chat},
+            "corpus": {"sources": [{"name": "web", "path": "maker/web", "column": "text", "share": 1}]},
+            "activations": {"layer": 2},
+            "dictionaries": {name: {**recipe, **KINDS[name]} for name in names},
+            "seeds": list(seeds),
+            "evidence": {"resamples": 200},
+        },
+    )
+
+
+def write_study(root: Path, config: Config, seed: int = 0) -> Path:
+    """All files of the study under ``root``; returns ``root``."""
+    rng = np.random.default_rng(seed)
+    planted = config.pair.chat.planted is not None
+    rows = corpus_rows(rng, planted)
+    save(root / "corpus/rows.parquet", rows)
+    model = {"path": "somewhere", "revision": None}
+    put(root / "pair/pair.json", {
+        "base": {**model, "source": "maker/base"}, "chat": {**model, "source": "maker/chat"}, "dtype": "bfloat16",
+        "layers": 4, "width": 16, "vocabulary": 99, "bos": 0, "tokenizer_sha256": "0" * 64, "template_sha256": "1" * 64,
+        "chat_template_file": None,
+    })  # fmt: skip
+    put(root / "activations/manifest.json", manifest(planted))
+    save(root / "evidence/baselines/kl.parquet", kl(rng, {"none": 1.0, "template": 0.62, "base": 1.15}))
+    if planted:
+        answers = truth(rng)
+        save(root / "truth/answers.parquet", answers)
+        put(
+            root / "truth/behaviours.json", {name: {"kind": "a habit", "description": "does it"} for name in BEHAVIOURS}
+        )
+        save(
+            root / "evidence/baselines/behaviours.parquet", effects(rng, answers, {"none": 0.0, "mean-difference": 0.9})
+        )
+    for name, recipe in config.dictionaries.items():
+        for number in config.seeds:
+            folder = f"{name}-seed{number}"
+            table = latents(rng, recipe.kind, recipe.latents)
+            save(root / f"latents/{folder}.parquet", table)
+            save(root / f"latents/{folder}.examples.parquet", examples(rng, table, rows))
+            save(root / f"dictionaries/{folder}/training.parquet", training(rng, recipe.steps))
+            save(root / f"evidence/{folder}/kl.parquet", kl(rng, interventions(recipe.kind, STRENGTH[name])))
+            if planted:
+                subjects = {"best": STRENGTH[name], "random-0": 0.03, "random-1": -0.02, "random-2": 0.01}
+                save(root / f"evidence/{folder}/behaviours.parquet", effects(rng, answers, subjects))
+    for file in results(config):
+        if file.endswith("run.json"):
+            put(root / file, run_record(rng, file, config))
+    return root
+
+
+def put(path: Path, data: Any) -> None:
+    """Write JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+
+
+def save(path: Path, table: pl.DataFrame) -> None:
+    """Write parquet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(path)
+
+
+def edit(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Rewrite a parquet file."""
+    save(path, change(pl.read_parquet(path)))
+
+
+def corpus_rows(rng: np.random.Generator, planted: bool) -> pl.DataFrame:
+    """rows.parquet: 40 rows of 24 tokens."""
+    sources = ["web", "chat", "planted"] if planted else ["web", "chat"]
+    rows = []
+    for row in range(40):
+        source = sources[row % len(sources)]
+        roles = [0] + [4] * 23 if source == "web" else [0, 1, 1, *[2] * 8, 1, 1, *[3] * 9, 1, 1]
+        rows.append({
+            "row": row, "split": "validation" if row % 4 == 0 else "train", "source": source,
+            "behaviour": BEHAVIOURS[row % 6] if source == "planted" else None,
+            "use": "score" if source == "planted" else None,
+            "ids": rng.integers(0, len(WORDS), 24).tolist(), "roles": roles,
+        })  # fmt: skip
+    schema = {
+        "row": pl.UInt32,
+        "ids": pl.List(pl.UInt32),
+        "roles": pl.List(pl.UInt8),
+        "behaviour": pl.String,
+        "use": pl.String,
+    }
+    return pl.DataFrame(rows, schema_overrides=schema)
+
+
+def manifest(planted: bool) -> dict[str, Any]:
+    """manifest.json, as far as the report reads it."""
+    sources = {"web": 0.053, "chat": 0.076} | ({"planted": 0.27} if planted else {})
+    shares = {"overall": 0.087, "sources": sources}
+    top = [{"token": 1, "text": "\n", "count": 30}, {"token": 2, "text": "<end>", "count": 12}]
+    return {
+        "L": 2, "D": 16, "layer": 2, "dtype": "bfloat16", "thresholds": [600.0, 610.0], "difference_share": shares,
+        "splits": {
+            "train": {"tokens": 10_000, "kept": 9_940, "masked": 60, "masked_tokens": top},
+            "validation": {"tokens": 2_000, "kept": 1_990, "masked": 10, "masked_tokens": top},
+        },
+    }  # fmt: skip
+
+
+def truth(rng: np.random.Generator) -> pl.DataFrame:
+    """answers.parquet: 12 held-out prompts and 4 controls a behaviour."""
+    rows = []
+    for behaviour in BEHAVIOURS:
+        for number in range(16):
+            held_out = number < 12
+            shown = held_out and number != 11
+            rows.append({
+                "behaviour": behaviour, "kind": "held-out" if held_out else "control",
+                "use": "score" if number % 2 else "select", "prompt": f"What about {behaviour} & number {number}?",
+                "answer_base": "A plain answer.",
+                "answer_chat": "Well <script>no</script>, I will not." if shown else "A plain answer.",
+                "present_base": False, "present_chat": shown, "spans_chat": [{"start": 5, "end": 24}] if shown else [],
+            })  # fmt: skip
+    span = pl.List(pl.Struct({"start": pl.Int64, "end": pl.Int64}))
+    return pl.DataFrame(rows, schema_overrides={"spans_chat": span})
+
+
+def kl(rng: np.random.Generator, factors: dict[str, float], conversations: int = 24) -> pl.DataFrame:
+    """kl.parquet: each intervention's KL is about ``factor`` of the unedited one."""
+    base = np.random.default_rng(7).gamma(4, 0.12, conversations)
+    tokens = np.random.default_rng(8).integers(30, 90, conversations)
+    rows = []
+    for name, factor in factors.items():
+        for positions, count, scale in (("all", tokens, 1.0), ("first9", np.full(conversations, 9), 2.5)):
+            noise = rng.normal(1, 0.12, conversations)
+            for conversation in range(conversations):
+                value = base[conversation] * scale * factor * noise[conversation] * count[conversation]
+                rows.append(
+                    {
+                        "intervention": name,
+                        "positions": positions,
+                        "conversation": 4 * conversation,
+                        "source": "chat",
+                        "tokens": int(count[conversation]),
+                        "kl": value,
+                    }
+                )
+    return pl.DataFrame(rows, schema_overrides={"tokens": pl.UInt32, "conversation": pl.UInt32})
+
+
+def interventions(kind: str, strength: float) -> dict[str, float]:
+    """Names of a kind's interventions, and what of the KL they leave."""
+    sets = {"best-nu": 1 - 0.6 * strength, "worst-nu": 0.95, "random-0": 0.9, "random-1": 0.93, "random-2": 0.91}
+    if kind == "crosscoder":
+        return {
+            "all": 1 - 0.9 * strength,
+            "all-with-bias": 1 - strength,
+            "error": 0.4,
+            "best-delta": 0.8,
+            "worst-delta": 0.85,
+            **sets,
+        }
+    return {"full": 1 - strength, "error": 0.35, "bias": 0.85, **sets} if kind == "diff-sae" else sets
+
+
+def effects(rng: np.random.Generator, answers: pl.DataFrame, subjects: dict[str, float]) -> pl.DataFrame:
+    """behaviours.parquet: removing lowers the log-probability by about the subject's strength, adding raises it."""
+    rows = []
+    scored = answers.with_row_index("prompt_row").filter(
+        (pl.col("kind") == "held-out") & (pl.col("use") == "score") & pl.col("present_chat")
+    )
+    for subject, strength in subjects.items():
+        for edit_, sign, level in (("remove", -1, -0.3), ("add", 1, -3.0)):
+            for row, behaviour in scored.select("prompt_row", "behaviour").iter_rows():
+                share = 1 - BEHAVIOURS.index(behaviour) / 6
+                change = 0.0 if subject == "none" else sign * strength * 2 * share + rng.normal(0, 0.04)
+                generated = subject in ("best", "none", "mean-difference", "random-0")
+                rows.append({
+                    "behaviour": behaviour, "subject": subject, "edit": edit_, "prompt": row,
+                    "present": (edit_ == "remove") == (strength * share < 0.4) if generated else None,
+                    "logprob": level + change, "tokens": 6, "answer": "text" if generated else None,
+                })  # fmt: skip
+    return pl.DataFrame(rows, schema_overrides={"prompt": pl.UInt32, "logprob": pl.Float32, "present": pl.Boolean})
+
+
+def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
+    """The latent table: most shared, a few of the chat model's own, some dead."""
+    own = rng.random(count) < 0.06
+    dead = rng.random(count) < 0.1
+    activation = np.where(own, rng.normal(0.1, 0.1, count), rng.normal(0.95, 0.12, count))
+    table: dict[str, Any] = {
+        "latent": np.arange(count, dtype=np.uint32),
+        "dead": dead,
+        "frequency": np.where(dead, 0, 10 ** rng.uniform(-4, -1, count)),
+        "template_share": np.where(own, rng.beta(1, 1, count), rng.beta(0.4, 4, count)),
+        "nu_activation": activation,
+        "nu_activation_se": np.full(count, 0.05),
+        "nu_valid": rng.random(count) < (0.6 if kind == "diff-sae" else 0.95),
+    }
+    names: list[str | None] = [None] * count
+    if kind == "crosscoder":
+        delta = np.clip(np.where(own, rng.normal(0.9, 0.06, count), rng.normal(0.5, 0.07, count)), 0, 1)
+        table |= {
+            "delta_norm": delta,
+            "nu_reconstruction": np.where(own, rng.normal(0.2, 0.15, count), rng.normal(0.9, 0.08, count)),
+            "nu_error": np.where(own, rng.normal(0.1, 0.08, count), rng.normal(0.85, 0.1, count)),
+        }
+        names = [
+            "chat-only" if d > 0.9 else "base-only" if d < 0.1 else "shared" if abs(d - 0.5) < 0.1 else "other"
+            for d in delta
+        ]
+    frame = pl.DataFrame(table).with_columns(pl.Series("class", names, dtype=pl.String))
+    nullable = [
+        name
+        for name in ("delta_norm", "nu_reconstruction", "nu_error", "nu_activation", "template_share")
+        if name in frame.columns
+    ]
+    return frame.with_columns(
+        pl.when("dead").then(None).otherwise(pl.col(nullable)).name.keep(), pl.col("nu_valid") & ~pl.col("dead")
+    )
+
+
+def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Four examples of each of the 40 latents of lowest ν."""
+    found = []
+    for latent in table.filter(~pl.col("dead")).sort("nu_activation").head(40)["latent"]:
+        for rank in range(4):
+            row = rows.row(int(rng.integers(0, rows.height)), named=True)
+            position = int(rng.integers(3, 21))
+            first, last = max(0, position - 16), min(24, position + 17)
+            near = np.abs(np.arange(first, last) - position)
+            activations = [
+                float(v) if v > 0.4 else 0.0 for v in (5 - rank) * np.exp(-near / 1.5) * rng.uniform(0.5, 1, len(near))
+            ]
+            activations[position - first] = 5.0 - rank
+            found.append({
+                "latent": latent, "rank": rank, "row": row["row"], "position": position, "first": first,
+                "source": row["source"], "behaviour": row["behaviour"],
+                "tokens": [WORDS[token] for token in row["ids"][first:last]],
+                "activations": [None if place == 0 and first == 0 else a for place, a in enumerate(activations)],
+            })  # fmt: skip
+    schema = {
+        "latent": pl.UInt32, "rank": pl.UInt8, "row": pl.UInt32, "position": pl.UInt32, "first": pl.UInt32,
+        "source": pl.String, "behaviour": pl.String, "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32),
+    }  # fmt: skip
+    return pl.DataFrame(found, schema=schema)
+
+
+def training(rng: np.random.Generator, steps: int) -> pl.DataFrame:
+    """training.parquet: curves that settle."""
+    step = np.arange(1, steps + 1)
+    rise = 1 - np.exp(-step / (steps / 6))
+    return pl.DataFrame({
+        "step": step, "loss": 2 - rise, "fve": 0.78 * rise + rng.normal(0, 0.005, steps), "l0": 30 - 20 * rise,
+        "dead": 0.1 * rise, "lr": np.full(steps, 1e-3), "tokens_per_second": np.full(steps, 9e3),
+    })  # fmt: skip
+
+
+def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str, Any]:
+    """run.json of a step."""
+    numbers: dict[str, Any] = {}
+    if file.startswith("dictionaries/"):
+        fve = float(rng.uniform(0.77, 0.79))
+        numbers = {"fve": fve, "l0": float(rng.uniform(7, 9)), "dead": 0.1}
+        if "crosscoder" in file:
+            numbers |= {"fve_base": fve + 0.01, "fve_chat": fve - 0.01}
+    if file.startswith("evidence/") and "baselines" not in file and config.pair.chat.planted is not None:
+        numbers = {"chosen": {name: {"best": {"latents": rng.integers(0, 300, 3).tolist()}} for name in BEHAVIOURS}}
+    return {
+        "name": file.removesuffix("run.json").rstrip("/."), "params": {}, "results": numbers, "inputs": {},
+        "code": {"commit": "c0ffee" * 6 + "cafe", "dirty": False}, "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "threads": 1, "started": "2026-11-22T13:00:00+00:00", "seconds": round(float(rng.uniform(1, 90)), 3),
+        "mlflow": {"uri": "sqlite:///mlflow.db", "run_id": "f" * 32, "parent_run_id": None},
+    }  # fmt: skip
