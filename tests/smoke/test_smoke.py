@@ -1,0 +1,161 @@
+"""The whole study runs, knows what is fresh, travels, and leaves a trace of everything."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from crossdiff import dictionaries
+from crossdiff.config import Config, dump, parse
+from crossdiff.provenance.files import sha256_file
+
+from .conftest import Tree
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(900)]
+NOTHING = "Nothing to be done"
+TRAINED = ["crosscoder-seed0", "crosscoder-seed1", "diff-sae-seed0", "diff-sae-seed1"]
+
+
+def records(tree: Tree) -> dict[str, dict[str, Any]]:
+    """Every run record of the study, by its path under results/smoke."""
+    root = tree.root / "results/smoke"
+    return {path.relative_to(root).as_posix(): json.loads(path.read_text()) for path in root.rglob("*run.json")}
+
+
+def jobs(dry_run: str) -> dict[str, int]:
+    """Number of jobs by rule, as `snakemake -n` tells them."""
+    table = dry_run.partition("Job stats:")[2].partition("total")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Leaves of nested numbers; {mean, low, high, n} is one."""
+    if isinstance(tree, dict) and set(tree) != {"mean", "low", "high", "n"}:
+        return [leaf for part in tree.values() for leaf in leaves(part)]
+    return [tree]
+
+
+def test_page_and_numbers_are_there(done: Tree) -> None:
+    page = (done.root / "results/smoke/report/report.html").read_text()
+    numbers = json.loads((done.root / "results/smoke/metrics.json").read_text())
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert all(name in page for name in ("crosscoder", "diff-sae"))
+    assert not re.search(r"""(src|href)=["']https?://""", page), "the page must need no network"
+    assert len(leaves(numbers)) > 20
+    assert all(leaf is None or isinstance(leaf, int | float | dict) for leaf in leaves(numbers))
+
+
+def test_dictionaries_load_and_reconstruct(done: Tree) -> None:
+    for name in TRAINED:
+        folder = done.root / "results/smoke/dictionaries" / name
+        dictionary = dictionaries.load(folder)
+        x_BLD = torch.randn(5, dictionary.encoder.shape[0], 32)
+        assert dictionary.decode(dictionary.encode(x_BLD)).shape == x_BLD.shape
+        assert pl.read_parquet(folder / "training.parquet").height > 5
+        assert pl.read_parquet(done.root / f"results/smoke/latents/{name}.parquet").height == 96
+
+
+def test_every_result_has_a_record_of_its_origin(done: Tree) -> None:
+    found = records(done)
+    commit = done.run("git", "rev-parse", "HEAD").strip()
+    expected = {f"{where}/run.json" for where in ("models/chat", "pair", "truth", "corpus", "activations", "report")}
+    expected |= {f"evidence/{name}/run.json" for name in ("baselines", *TRAINED)}
+    expected |= {f"dictionaries/{name}/run.json" for name in TRAINED} | {f"latents/{name}.run.json" for name in TRAINED}
+    assert set(found) == expected
+    for name, record in found.items():
+        assert record["params"], name
+        assert record["inputs"], name
+        for path, digest in record["inputs"].items():
+            assert sha256_file(done.root / path) == digest, f"{name}: {path}"
+        assert record["code"] == {"commit": commit, "dirty": False}, name
+        assert {"python", "torch", "transformers", "numpy", "snakemake"} <= set(record["versions"]), name
+        assert record["mlflow"]["run_id"], name
+
+
+def test_mlflow_shows_the_study(done: Tree) -> None:
+    client = MlflowClient(f"sqlite:///{done.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("smoke")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    nested = {run.info.run_id: run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
+    found = records(done)
+    assert {record["mlflow"]["run_id"] for record in found.values()} == set(nested)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    commit = done.run("git", "rev-parse", "HEAD").strip()
+    for run in runs:
+        assert run.data.tags["crossdiff.commit"] == commit
+        assert run.data.tags["crossdiff.config_sha256"] == parent.data.tags["crossdiff.config_sha256"]
+    training = nested[found["dictionaries/diff-sae-seed1/run.json"]["mlflow"]["run_id"]]
+    assert training.data.params["recipe.k"] == "6"
+    curve = pl.read_parquet(done.root / "results/smoke/dictionaries/diff-sae-seed1/training.parquet")
+    history = client.get_metric_history(training.info.run_id, "lr")
+    assert sorted((point.step, point.value) for point in history) == curve.select("step", "lr").rows()
+
+
+def test_config_hash_is_that_of_the_validated_config(done: Tree) -> None:
+    import hashlib
+
+    import yaml
+
+    study = parse(Config, yaml.safe_load((done.root / "config.yaml").read_text()))
+    client = MlflowClient(f"sqlite:///{done.root / 'mlflow.db'}")
+    run_id = records(done)["report/run.json"]["mlflow"]["parent_run_id"]
+    tags = client.get_run(run_id).data.tags
+    assert tags["crossdiff.config_sha256"] == hashlib.sha256(dump(study).encode()).hexdigest()
+
+
+def test_a_second_run_has_nothing_to_do(done: Tree) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.root.glob("results/**/*") if path.is_file()}
+    done.study()
+    assert {path: path.stat().st_mtime_ns for path in done.root.glob("results/**/*") if path.is_file()} == before
+    assert NOTHING in done.run("snakemake", "--dry-run")
+    assert "up to date" in done.run("dvc", "status")
+
+
+def test_only_what_depends_on_a_dictionary_reruns_with_it(done: Tree, tmp_path: Path) -> None:
+    overlay = tmp_path / "k.yaml"
+    overlay.write_text("dictionaries: {diff-sae: {k: 4}}")
+    plan = done.run("snakemake", "--dry-run", "--configfile", "config.yaml", str(overlay))
+    assert jobs(plan) == {"dictionary": 2, "attribution": 2, "evidence": 2, "report": 1, "all": 1}
+    messages = re.findall(r"^Job \d+: (.*)", plan, re.MULTILINE)
+    assert not [message for message in messages if "crosscoder" in message]
+
+
+def test_only_what_uses_a_source_file_reruns_with_it(done: Tree) -> None:
+    page = done.root / "src/crossdiff/report/page.py"
+    text = page.read_text()
+    page.write_text(text + "\n# touched\n")
+    try:
+        assert jobs(done.run("snakemake", "--dry-run")) == {"report": 1, "all": 1}
+    finally:
+        page.write_text(text)
+    assert NOTHING in done.run("snakemake", "--dry-run")
+
+
+def test_a_clone_with_pulled_results_has_nothing_to_do(done: Tree, tmp_path: Path) -> None:
+    done.run("dvc", "remote", "add", "--default", "--force", "storage", str(tmp_path / "remote"))
+    done.run("dvc", "push")
+    done.commit("the results")
+    assert done.run("git", "status", "--porcelain") == ""
+    done.run("git", "clone", "--quiet", str(done.root), str(tmp_path / "clone"))
+    clone = Tree(tmp_path / "clone")
+    assert (clone.root / "results/smoke/metrics.json").is_file(), "the numbers are in git"
+    clone.run("dvc", "pull")
+    assert "up to date" in clone.run("dvc", "status")
+    assert NOTHING in clone.run("snakemake", "--dry-run")
+
+
+def test_what_people_do_by_hand(done: Tree) -> None:
+    assert "2 dictionaries × 2 seeds" in done.run("crossdiff", "check")
+    states = done.run("crossdiff", "status").split()[::2]
+    assert len(states) > 10
+    assert set(states) == {"current"}
+    assert "result" in done.run("crossdiff", "show", "results/smoke/report/run.json")
+    table = done.run("crossdiff", "latents", "results/smoke/latents/crosscoder-seed0.parquet", "--top", "3")
+    assert "delta_norm" in table
