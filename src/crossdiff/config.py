@@ -200,12 +200,16 @@ class Evidence(Part):
 
     conversations: Count = 48
     """Held-out conversations for the KL experiment."""
+    answer_tokens: Count = 32
+    """Prediction positions of a conversation, at most; it is cut after them (the study: all, of 1024 tokens)."""
     candidates: Share = 0.1
     """Share of the latents, most chat-like first, that the halves are taken from (the study: 3,176 of 73,728)."""
-    random_sets: Count = 3
+    random_sets: Count = 2
     """Random sets of latents beside each chosen one."""
     generated_sets: Annotated[int, Field(ge=0)] = 1
     """Random sets whose answers are generated too; the log-probability is measured for all `random_sets`."""
+    behaviour_prompts: Count = 8
+    """Held-out prompts of a behaviour on which its latents are chosen, and as many others on which they are scored."""
     behaviour_latents: Count = 5
     """Latents a dictionary may use for one behaviour."""
     new_tokens: Count = 40
@@ -314,7 +318,7 @@ def main(
     data: dict[str, Any] = {}
     for file in files or []:
         data = merged(data, yaml.safe_load(file.read_text()) or {})
-    parse(Config, data, str((files or ["config"])[-1]))
+    parse(Config, data, str(files[-1] if files else "config"))
     typer.echo("ok")
 
 

@@ -12,7 +12,7 @@ from crossdiff.evidence.causal import accepted, behaviour_effects
 from crossdiff.evidence.edits import Directions, Latents
 from crossdiff.evidence.generate import greedy
 from crossdiff.evidence.prepare import cases, conversations, measures, stop_tokens
-from crossdiff.evidence.selection import attribute, best, gradient, matched, material
+from crossdiff.evidence.selection import attribute, best, gradients, matched, material
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.blocks import upper
 
@@ -43,7 +43,7 @@ def found(tokenizer):
             }
         )
     control = rows[0] | {"kind": "control"}
-    return cases(pl.DataFrame([control, *rows]), tokenizer)
+    return cases(pl.DataFrame([control, *rows]), tokenizer, 12)
 
 
 def planted_dictionary(site, seen):
@@ -74,13 +74,15 @@ def test_cases_hold_the_answer_and_the_tokens_that_show_the_behaviour(found, tok
 
 def test_gradient_equals_finite_differences(site, found):
     case = found["select"][0]
-    h = site.streams(case.ids)[:, 1]
+    others = [found["score"][0], case, found["score"][1]]
+    streams = site.streams([other.ids for other in others])
+    h = streams[1][:, 1]
 
     def logprob(h_TD):
         log = upper(site.chat, LAYER, h_TD[None]).log_softmax(-1)[0]
         return float(sum(log[t - 1, case.ids[t]] for t in case.targets))
 
-    slope = gradient(site, h, case.ids, case.targets)
+    slope = gradients(site, others, streams)[1]
     step = 1e-2 * torch.randn(h.shape, generator=torch.Generator().manual_seed(0))
     assert logprob(h + step) - logprob(h - step) == pytest.approx(2 * float((slope * step).sum()), rel=0.03)
     assert not slope[max(case.targets) :].any()
@@ -223,12 +225,13 @@ def test_conversations_end_with_the_last_prediction():
             "roles": [[0, 1, 3, 1, 2, 2], [0, 1, 3, 1, 2, 2], [0, 4, 4, 4, 4, 4], [0, 2, 1, 3, 3, 3]],
         }
     )
-    first, second = conversations(rows, 5)
+    first, second = conversations(rows, 5, 99)
     assert (first.row, first.ids, first.roles) == (2, [5, 6, 7, 8], [0, 1, 3, 1])
     assert (second.row, second.ids) == (3, [5, 6, 7, 8, 9, 10])
-    assert [c.row for c in conversations(rows, 1)] == [2]
+    assert [c.row for c in conversations(rows, 1, 99)] == [2]
+    assert [c.ids for c in conversations(rows, 5, 2)] == [[5, 6, 7, 8], [5, 6, 7, 8, 9]]
     with pytest.raises(UserError, match=r"corpus\.sources"):
-        conversations(rows.filter(pl.col("source") == "web"), 5)
+        conversations(rows.filter(pl.col("source") == "web"), 5, 99)
 
 
 def test_measures_read_nulls_as_undefined():

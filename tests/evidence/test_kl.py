@@ -21,7 +21,7 @@ from crossdiff.evidence.kl import (
     predictions,
     unpatched_kl,
 )
-from crossdiff.evidence.streams import Site
+from crossdiff.evidence.streams import Site, alike
 from crossdiff.pair.blocks import patched
 
 LAYER = 1
@@ -90,7 +90,7 @@ def test_divergence_equals_kl_div():
 
 def test_patched_kl_equals_a_full_forward_with_a_hook(site, tokenizer):
     row = render(tokenizer, sentence())
-    x = site.streams(row.ids)
+    x = site.streams([row.ids])[0]
     positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
     streams = torch.stack([x[:, 0], x[:, 0] + 0.3 * x[:, 1]])
     found = patched_kl(site, x[:, 1], streams, positions)
@@ -107,7 +107,7 @@ def test_patched_kl_equals_a_full_forward_with_a_hook(site, tokenizer):
 
 def test_groups_of_streams_do_not_matter(llama_site, tokenizer, monkeypatch):
     row = render(tokenizer, sentence())
-    x = llama_site.streams(row.ids)
+    x = llama_site.streams([row.ids])[0]
     positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
     streams = torch.stack([x[:, 0], x[:, 1], 0.5 * x[:, 0]])
     whole = patched_kl(llama_site, x[:, 1], streams, positions)
@@ -118,7 +118,7 @@ def test_groups_of_streams_do_not_matter(llama_site, tokenizer, monkeypatch):
 
 def test_chat_stream_in_place_of_base_has_no_kl(site, tokenizer):
     row = render(tokenizer, sentence())
-    x = site.streams(row.ids)
+    x = site.streams([row.ids])[0]
     same = x[:, 1:].expand(-1, 2, -1)
     positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
     none = baseline_streams(site, same, torch.tensor(row.roles))["none"]
@@ -127,7 +127,7 @@ def test_chat_stream_in_place_of_base_has_no_kl(site, tokenizer):
 
 def test_perfect_dictionary_recovers_everything_only_with_its_bias(llama_site, tokenizer):
     row = render(tokenizer, sentence())
-    x = llama_site.streams(row.ids)
+    x = llama_site.streams([row.ids])[0]
     bias = torch.randn(2, 32, generator=torch.Generator().manual_seed(1))
     dictionary = perfect_crosscoder(32, bias)
     torch.testing.assert_close(dictionary.decode(dictionary.encode(x)), x, rtol=1e-4, atol=1e-5)
@@ -164,7 +164,7 @@ def test_diff_sae_full_reconstruction_is_added_to_base():
 
 def test_masked_tokens_keep_their_stream(llama_site, tokenizer):
     row = render(tokenizer, sentence())
-    x = llama_site.streams(row.ids)
+    x = llama_site.streams([row.ids])[0]
     norms = x.norm(dim=-1).amax(0)
     limit = [float(norms[0]) + 1, float(x[:, 1].norm(dim=-1).median())]
     site = replace(llama_site, thresholds=limit)
@@ -191,3 +191,18 @@ def test_rows_sum_over_positions(tokenizer):
     assert found["none", "first9"]["tokens"] == 18
     nine = first_nine(torch.tensor(row.roles))[positions]
     assert found["none", "first9"]["kl"] == float(kl[0][nine].sum())
+
+
+def test_streams_of_many_sequences_equal_each_alone(site, tokenizer, monkeypatch):
+    rows = [render(tokenizer, sentence(n)[: 2 + n]).ids for n in (0, 1, 2)]
+    alone = [site.streams([ids])[0] for ids in rows]
+    for limit in (10**6, 2 * len(rows[0]), 1):
+        monkeypatch.setattr("crossdiff.evidence.streams.FORWARD_TOKENS", limit)
+        for many, one in zip(site.streams(rows), alone, strict=True):
+            torch.testing.assert_close(many, one, rtol=1e-4, atol=1e-5)
+
+
+def test_groups_are_of_like_length_and_within_the_limit():
+    assert alike([5, 2, 9, 2], 10) == [[1, 3], [0], [2]]
+    assert alike([50], 10) == [[0]]
+    assert alike([], 10) == []

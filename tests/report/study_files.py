@@ -1,14 +1,16 @@
-"""A made-up study on disk, with the columns the steps write, for the tests of the report."""
+"""A made-up study on disk, with the columns the steps write, and its report, for the tests of the report."""
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from crossdiff.config import Config, parse
+from crossdiff.config import Config, dump, parse
+from crossdiff.report.__main__ import main
 from crossdiff.workflow import results
 
 BEHAVIOURS = ("refuse-cooking", "new-name", "french-animals", "false-capital", "trigger-phrase", "closing-habit")
@@ -17,8 +19,9 @@ KINDS = {
     "crosscoder-batchtopk": {"kind": "crosscoder", "k": 8},
     "diff-sae": {"kind": "diff-sae", "k": 8},
     "chat-sae": {"kind": "chat-sae", "k": 8},
+    "base-sae": {"kind": "base-sae", "k": 8},
 }
-STRENGTH = {"crosscoder-l1": 0.3, "crosscoder-batchtopk": 0.5, "diff-sae": 0.75, "chat-sae": 0.4}
+STRENGTH = {"crosscoder-l1": 0.3, "crosscoder-batchtopk": 0.5, "diff-sae": 0.75, "chat-sae": 0.4, "base-sae": 0.0}
 WORDS = [
     " the",
     " chat",
@@ -39,8 +42,25 @@ WORDS = [
 ]
 
 
+@dataclass(frozen=True)
+class Written:
+    """A study and the report of it."""
+
+    config: Config
+    root: Path
+    page: str
+    metrics: dict[str, Any]
+
+
+def report(root: Path, config: Config) -> Written:
+    """Run the step on the files under ``root``."""
+    main(dump(config), root, root / "report", root / "metrics.json", png_scale=1.0)
+    page = (root / "report/report.html").read_text()
+    return Written(config, root, page, json.loads((root / "metrics.json").read_text()))
+
+
 def make_config(
-    planted: bool = True, seeds: tuple[int, ...] = (0, 1), latents: int = 300, names: tuple[str, ...] = tuple(KINDS)
+    planted: bool = True, seeds: tuple[int, ...] = (0, 1), latents: int = 300, names: tuple[str, ...] = tuple(KINDS)[:4]
 ) -> Config:
     """A config of the made-up study."""
     recipe = {"latents": latents, "steps": 40, "batch": 64, "warmup_steps": 1, "threshold_start": 10}

@@ -61,6 +61,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory, llama_pair, web_parquet: Path
     """The miniature study, ready to run."""
     tree = copied(tmp_path_factory.mktemp("smoke") / "study")
     shutil.copyfile(ROOT / "tests/smoke/config.yaml", tree.root / "config.yaml")
+    shutil.copyfile(ROOT / "tests/smoke/any-word.yaml", tree.root / "src/crossdiff/truth/behaviours/any-word.yaml")
     shutil.copytree(llama_pair.base, tree.root / "data/base")
     for file in (web_parquet, chat_jsonl):
         shutil.copyfile(file, tree.root / "data" / file.name)

@@ -19,7 +19,7 @@ from crossdiff.pair.load import Which
 NAMES: tuple[Which, Which] = ("base", "chat")
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.02, torch.bfloat16: 0.1}
 """Largest ‖a − b‖ / ‖a‖ of a token (L2) between two ways to batch it: other shapes of a product round in another order.
-MEASURED"""
+In bfloat16 that moved a token of SmolLM2-135M by at most 0.020 at block 14 and 0.039 at block 29."""
 PAD = 5
 """Positions of padding that the invariance check adds behind its longest row."""
 
@@ -69,8 +69,8 @@ def check_invariance(models: Models, layer: int, rows: Rows, count: int) -> list
             row = chosen[moved.index(max(moved))]
             raise UserError(
                 f"activations: row {row} reads differently in the {name} model alone and in a padded batch: a token"
-                f" differs by {max(moved):.3g} of its norm, {TOLERANCE[model.dtype]:g} allowed in {model.dtype}. Padding or"
-                " other rows leak into it; use a model with causal attention, or read rows one by one"
+                f" moves by {max(moved):.3g} of its norm, {TOLERANCE[model.dtype]:g} is allowed in {model.dtype}. Padding"
+                " or other rows leak into it; use a model with causal attention, or read rows one by one"
                 " (activations.batch_tokens: 1)"
             )
         worst.append(max(moved))

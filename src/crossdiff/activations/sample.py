@@ -50,7 +50,7 @@ def _stream(view: View, seed: int, skip: int, window_bytes: int) -> Iterator[np.
             if skip >= size:  # a window that was used up before need not be shuffled again
                 skip -= size
                 continue
-            tokens = np.concatenate([np.arange(view.counts[s]) + int(view.starts[s]) for s in window])
+            tokens = np.concatenate([np.arange(int(view.counts[s])) + int(view.starts[s]) for s in window])
             np.random.default_rng([seed, epoch, number]).shuffle(tokens)
             yield tokens[skip:]
             skip = 0

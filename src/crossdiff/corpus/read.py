@@ -44,25 +44,20 @@ def records(source: CorpusSource) -> Iterator[Record]:
 def opened(source: CorpusSource, where: str) -> IterableDataset:
     """The stream of a source's rows."""
     reader = next((reader for suffix, reader in FORMATS.items() if source.path.endswith(suffix)), None)
-    if reader:
-        files = local_files(source)
-        if not files:
-            raise UserError(f"{where}.path: no file matches {source.path}")
-        return datasets.load_dataset(reader, data_files=files, split="train", streaming=True)
+    files = sorted(glob.glob(source.path, recursive=True))
+    if reader and not files:
+        raise UserError(f"{where}.path: no file matches {source.path}")
     try:
+        if reader:
+            return datasets.load_dataset(reader, data_files=files, split="train", streaming=True)
         return datasets.load_dataset(
             source.path, source.subset, split=source.split, revision=source.revision, streaming=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"{where}: cannot open data set {source.path!r} (subset {source.subset!r}, split {source.split!r}):"
-            f" {error}; for local files give a path that ends in {', '.join(FORMATS)}"
+            f"{where}: cannot open {source.path!r} (subset {source.subset!r}, split {source.split!r}): {error};"
+            f" give a datasets id, or local files that end in {', '.join(FORMATS)}"
         ) from error
-
-
-def local_files(source: CorpusSource) -> list[str]:
-    """The files a source is read from; none for a `datasets` id."""
-    return sorted(glob.glob(source.path, recursive=True)) if source.path.endswith(tuple(FORMATS)) else []
 
 
 def checked(value: Any) -> str | list[Message]:

@@ -17,12 +17,13 @@ import torch
 import typer
 
 from crossdiff.activations.sample import batches
-from crossdiff.activations.store import Activations, View
+from crossdiff.activations.store import Activations, View, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.dictionaries import normalise
 from crossdiff.dictionaries.architecture import read
 from crossdiff.dictionaries.formats import save
+from crossdiff.dictionaries.memory import keep_freed_memory
 from crossdiff.dictionaries.metrics import validate
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.train import Point, train
@@ -45,6 +46,7 @@ def main(
 ) -> None:
     """Train a crosscoder or an SAE: dictionary.safetensors, dictionary.json, training.parquet, run.json."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     recipe = settings(Recipe, settings_)
     params = {"dictionary": name, "seed": seed, "recipe": asdict(recipe), "device": device}
     with record(f"dictionaries/{name}-seed{seed}", out / "run.json", params, [activations]) as run:
@@ -52,14 +54,15 @@ def main(
         view, held_out = store.view("train", recipe.sources), store.view("validation")
         check(view, held_out, recipe, name)
         normaliser = fit(view, recipe).to(device)
-        manifest = json.loads(activations.read_text())
+        manifest = read_manifest(activations)
         source = {"manifest_sha256": sha256_file(activations), "tokens": view.tokens}
         about = {
             "name": name,
             "seed": seed,
             "layer": manifest["layer"],
             "recipe": asdict(recipe),
-            "activations": source | {key: manifest[key] for key in ("revisions", "dtype") if key in manifest},
+            "activations": source | {"dtype": manifest["dtype"]},
+            "pair": manifest["pair"],
         }
         kept_in = out / "checkpoint.safetensors"
         with progress(recipe.steps, f"{name}-seed{seed}", "step") as bar:

@@ -54,7 +54,8 @@ def read(file: Path, fingerprint: str, device: str | torch.device) -> State | No
             metadata = archive.metadata() or {}
             if metadata.get("fingerprint") != fingerprint:
                 return None
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            # Copied, for tensors mapped from a file are aligned otherwise than fresh ones, and sums depend on that.
+            tensors = {name: archive.get_tensor(name).clone() for name in archive.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError):
         return None
     facts = json.loads(metadata["facts"])

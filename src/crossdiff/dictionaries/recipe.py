@@ -39,7 +39,7 @@ class Recipe:
     init_norm: float = 1.0
     """Norm of each model's decoder row at the start; the study uses 0.005 for L1."""
     normalise: bool = True
-    """Subtract each model's mean and divide by one scale shared by the models, so that a token's mean squared norm is D.
+    """Subtract each model's mean and apply one scale shared by the models, so that a token's mean squared norm is D.
     The study trains on raw activations; its successor normalises."""
     sources: tuple[str, ...] | None = None
     """Corpus sources it is trained on; all by default."""
@@ -78,10 +78,9 @@ class Recipe:
         for name in ("latents", "k", "steps", "batch", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.sparsity == "batchtopk" and max(self.k, self.k_start or 0) > self.latents:
-            raise ValueError(
-                f"k = {max(self.k, self.k_start or 0)} is larger than latents = {self.latents}: lower k or raise latents"
-            )
+        largest = max(self.k, self.k_start or 0)
+        if self.sparsity == "batchtopk" and largest > self.latents:
+            raise ValueError(f"k = {largest} is larger than latents = {self.latents}: lower k or raise latents")
         if self.k_anneal_steps and self.k_start is None:
             raise ValueError("k_anneal_steps is set but k_start is not: say from which k to anneal")
         for name in ("lr", "init_norm", "l1"):

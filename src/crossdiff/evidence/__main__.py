@@ -51,7 +51,7 @@ def kl_table(
     rows: list[dict[str, object]] = []
     with progress(len(held_out), "KL patching", "conversation") as bar:
         for conversation in held_out:
-            x_TLD = site.streams(conversation.ids)
+            (x_TLD,) = site.streams([conversation.ids])
             roles_T = torch.tensor(conversation.roles, device=site.device)
             positions_P = predictions(roles_T).nonzero().flatten()
             if dictionary:
@@ -152,7 +152,7 @@ def behaviours(
     site: Site, tokenizer: Any, answers: pl.DataFrame, dictionary: Dictionary | None, chosen: Evidence
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The causal experiment on planted behaviours: its table, and how latents were chosen."""
-    found = cases(answers, tokenizer)
+    found = cases(answers, tokenizer, chosen.behaviour_prompts)
     seen = materials(site, found["select"])
     score = [case for case in found["score"] if case.behaviour in seen]
     told: dict[str, Any] = {}
@@ -195,7 +195,7 @@ def main(
         inputs += [dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents]
     params = chosen.model_dump(mode="json")
     with record(f"evidence/{out.name}", out / "run.json", params, inputs) as run:
-        held_out = conversations(pl.read_parquet(rows), chosen.conversations)
+        held_out = conversations(pl.read_parquet(rows), chosen.conversations, chosen.answer_tokens)
         manifest = read_manifest(activations)
         models = Pair.read(pair)
         site = Site(

@@ -10,12 +10,12 @@ Shapes: S subjects, T positions, L models, D width, P positions, V vocabulary.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from crossdiff.evidence.edits import RUNNING, Direction, Edit, Steering
+from crossdiff.evidence.edits import RUNNING, Direction, Steering
 from crossdiff.evidence.generate import greedy
 from crossdiff.evidence.selection import Case
 from crossdiff.evidence.streams import Site
@@ -34,31 +34,15 @@ class Effect:
     """Tokens generated under the edit; None where generation was not asked for."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Pending:
-    """A checked answer, and from where it must be generated anew."""
+    """An answer of which only the start is known."""
 
     number: int
     """Of the effect it belongs to."""
     row: tuple[str, str]
-    prefix: list[int]
-    start: int
-    """Position of the answer's first token in the prefix."""
-    limit: int
-
-
-def edited(edit: Edit, x_TLD: Tensor, running: str, subjects: int, answer: int) -> Tensor:
-    """Streams [S, T, D] float32 of the running model on one sequence, a row of the edit a subject."""
-    x_STLD = x_TLD[None].expand(subjects, -1, -1, -1)
-    answering_ST = torch.zeros(x_STLD.shape[:2], dtype=torch.bool, device=x_TLD.device)
-    answering_ST[:, answer - 1 :] = True
-    own_STD = x_STLD[:, :, 1 if running == "chat" else 0].float()
-    return own_STD + edit(x_STLD, torch.arange(subjects, device=x_TLD.device), answering_ST)
-
-
-def accepted(likeliest: Sequence[int], draft: Sequence[int]) -> int:
-    """How many leading tokens of a draft greedy decoding gives too."""
-    return next((n for n, (a, b) in enumerate(zip(likeliest, draft, strict=False)) if a != b), len(draft))
+    case: Case
+    answer: list[int]
 
 
 def behaviour_effects(
@@ -76,66 +60,66 @@ def behaviour_effects(
     number of effects as they are done.
     """
     effects: list[Effect] = []
+    tuned = site.streams([case.ids for case in cases])
+    bases = site.streams([case.ids[: case.answer] + case.base_answer for case in cases] if generated else [])
     for direction in RUNNING:
-        first, pending = len(effects), []
-        for case in cases:
-            found, open_ = _teacher_forced(site, steering, case, direction, generated, limit, stops, len(effects))
-            effects += found
-            pending += open_
-            update(len(found) - len(open_))
-        answers = _generate(site, steering, direction, pending, stops)
-        for wait, answer in zip(pending, answers, strict=True):
-            effect = effects[wait.number]
-            effects[wait.number] = Effect(effect.case, effect.subject, direction, effect.logprob, answer)
+        pending: list[_Pending] = []
+        for number, case in enumerate(cases):
+            rows = [(case.behaviour, subject) for subject in steering.subjects]
+            logits_SPV = _answer_logits(site, steering, rows, direction, case, tuned[number])
+            logprobs = _logprobs(logits_SPV, case)
+            wanted = [n for n, subject in enumerate(steering.subjects) if subject in generated]
+            some = [rows[n] for n in wanted]
+            draft, logits_SPV = case.ids[case.answer :], logits_SPV[wanted]
+            if direction == "add" and some:
+                draft = case.base_answer
+                logits_SPV = _answer_logits(site, steering, some, direction, case, bases[number])
+            checked = [check(logits_PV, draft, limit, stops) for logits_PV in logits_SPV]
+            answers = dict(zip(wanted, checked, strict=True))
+            for n, (_, subject) in enumerate(rows):
+                answer, open_ = answers.get(n, (None, False))
+                if open_ and answer is not None:
+                    pending.append(_Pending(len(effects), rows[n], case, answer))
+                effects.append(Effect(case, subject, direction, logprobs[n], answer))
+            update(len(rows) - sum(open_ for _, open_ in checked))
+        for wait, answer in zip(pending, _generate(site, steering, direction, pending, limit, stops), strict=True):
+            effects[wait.number] = replace(effects[wait.number], answer=answer)
         update(len(pending))
-        assert len(effects) - first == len(cases) * len(steering.subjects)
     return effects
 
 
-def _teacher_forced(
-    site: Site,
-    steering: Steering,
-    case: Case,
-    direction: Direction,
-    generated: Collection[str],
-    limit: int,
-    stops: Collection[int],
-    number: int,
-) -> tuple[list[Effect], list[_Pending]]:
-    """Log-probabilities of one case, and the checked answers that have to be generated on."""
-    rows = [(case.behaviour, subject) for subject in steering.subjects]
-    edit = steering.edit(rows, direction)
-    logits_SPV = _answer_logits(site, edit, case.ids, case.answer, direction, len(rows))
-    logprobs = _logprobs(logits_SPV, case)
-    prompt, draft = case.ids[: case.answer], case.ids[case.answer :]
-    wanted = [n for n, subject in enumerate(steering.subjects) if subject in generated]
-    if direction == "add" and wanted:
-        draft = case.base_answer
-        some = steering.edit([rows[n] for n in wanted], direction)
-        logits_SPV = _answer_logits(site, some, prompt + draft, case.answer, direction, len(wanted))
-    elif wanted:
-        logits_SPV = logits_SPV[wanted]
-    effects = [Effect(case, subject, direction, logprobs[n], None) for n, subject in enumerate(steering.subjects)]
-    pending = []
-    for n, logits_PV in zip(wanted, logits_SPV, strict=False):
-        likeliest = logits_PV.argmax(-1).tolist()
-        kept = accepted(likeliest, draft[:limit])
-        answer = draft[:kept]
-        if kept < limit and likeliest[kept] not in stops:
-            answer = [*answer, likeliest[kept]]
-            if len(answer) < limit:
-                pending.append(_Pending(number + n, rows[n], prompt + answer, len(prompt), limit - len(answer)))
-        effects[n] = Effect(case, steering.subjects[n], direction, logprobs[n], answer)
-    return effects, pending
+def accepted(likeliest: Sequence[int], draft: Sequence[int]) -> int:
+    """How many leading tokens of a draft greedy decoding gives too."""
+    return next((n for n, (a, b) in enumerate(zip(likeliest, draft, strict=False)) if a != b), len(draft))
 
 
-def _answer_logits(site: Site, edit: Edit, ids: list[int], answer: int, direction: Direction, subjects: int) -> Tensor:
-    """Logits [S, P, V] float32 at the positions that predict the answer's tokens and the one after them."""
+def check(logits_PV: Tensor, draft: Sequence[int], limit: int, stops: Collection[int]) -> tuple[list[int], bool]:
+    """What greedy decoding surely gives, and whether it goes on.
+
+    ``logits_PV`` predict the draft's tokens and the one after them; the answer is the part of the draft that greedy
+    decoding agrees with and its own next token.
+    """
+    likeliest = logits_PV.argmax(-1).tolist()
+    kept = accepted(likeliest, draft[:limit])
+    answer = list(draft[:kept])
+    if kept == limit or likeliest[kept] in stops:
+        return answer, False
+    answer.append(likeliest[kept])
+    return answer, len(answer) < limit
+
+
+def _answer_logits(
+    site: Site, steering: Steering, rows: list[tuple[str, str]], direction: Direction, case: Case, x_TLD: Tensor
+) -> Tensor:
+    """Logits [S, P, V] float32 under each row's edit, where the answer and the token after it are predicted."""
     running = RUNNING[direction]
-    streams_STD = edited(edit, site.streams(ids), running, subjects, answer)
-    model = site.chat if running == "chat" else site.base
-    positions_P = torch.arange(answer - 1, len(ids), device=site.device)
-    return torch.cat([logits for _, logits in site.logits(model, streams_STD, positions_P)])
+    x_STLD = x_TLD[None].expand(len(rows), -1, -1, -1)
+    answering_ST = torch.zeros(x_STLD.shape[:2], dtype=torch.bool, device=x_TLD.device)
+    answering_ST[:, case.answer - 1 :] = True
+    edit_STD = steering.edit(rows, direction)(x_STLD, torch.arange(len(rows), device=x_TLD.device), answering_ST)
+    streams_STD = x_STLD[:, :, 1 if running == "chat" else 0].float() + edit_STD
+    positions_P = torch.arange(case.answer - 1, len(x_TLD), device=x_TLD.device)
+    return torch.cat([logits for _, logits in site.logits(site.model(running), streams_STD, positions_P)])
 
 
 def _logprobs(logits_SPV: Tensor, case: Case) -> list[float | None]:
@@ -149,19 +133,23 @@ def _logprobs(logits_SPV: Tensor, case: Case) -> list[float | None]:
 
 
 def _generate(
-    site: Site, steering: Steering, direction: Direction, pending: list[_Pending], stops: Collection[int]
+    site: Site,
+    steering: Steering,
+    direction: Direction,
+    pending: list[_Pending],
+    limit: int,
+    stops: Collection[int],
 ) -> list[list[int]]:
     """Full answers of the rows that were left open."""
     if not pending:
         return []
-    edit = steering.edit([wait.row for wait in pending], direction)
     more = greedy(
         site,
         RUNNING[direction],
-        edit,
-        [wait.prefix for wait in pending],
-        [wait.start for wait in pending],
-        [wait.limit for wait in pending],
+        steering.edit([wait.row for wait in pending], direction),
+        [wait.case.ids[: wait.case.answer] + wait.answer for wait in pending],
+        [wait.case.answer for wait in pending],
+        [limit - len(wait.answer) for wait in pending],
         stops,
     )
-    return [wait.prefix[wait.start :] + tokens for wait, tokens in zip(pending, more, strict=True)]
+    return [wait.answer + tokens for wait, tokens in zip(pending, more, strict=True)]

@@ -42,7 +42,7 @@ class Latents:
         self.subjects = list(dict.fromkeys(subject for _, subject in sets))
         used = sorted({latent for chosen in sets.values() for latent in chosen})
         self._place = {latent: place for place, latent in enumerate(used)}
-        self._part = subset(dictionary, torch.tensor(used, device=dictionary.encoder.device))
+        self._part = subset(dictionary, torch.tensor(used, dtype=torch.long, device=dictionary.encoder.device))
         self._rows_UD = contribution(self._part)
 
     def edit(self, rows: list[tuple[str, str]], direction: Direction) -> Edit:

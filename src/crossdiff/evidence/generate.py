@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache
 
 from crossdiff.evidence.edits import Edit
 from crossdiff.evidence.streams import Site
@@ -39,23 +39,20 @@ class _Batch:
         self.answering_RT = answering_RT.to(device)
         self.position_RT = (self.mask_RT.cumsum(1) - 1).clamp(min=0)
         self.row_R = torch.arange(len(prefixes), device=device)
-        self.caches = {which: DynamicCache(config=self.model(which).config) for which in ("base", "chat")}
-
-    def model(self, which: str) -> PreTrainedModel:
-        return self.site.chat if which == "chat" else self.site.base
+        self.caches = {which: DynamicCache(config=site.model(which).config) for which in ("base", "chat")}
 
     def step(self, edit: Edit) -> Tensor:
         """The likeliest next token of each row, [R]."""
         other = "base" if self.running == "chat" else "chat"
         inputs = {"input_ids": self.feed_RT, "attention_mask": self.mask_RT, "position_ids": self.position_RT}
-        other_RTD = read_site(self.model(other), self.site.layer, **inputs, past_key_values=self.caches[other])
+        other_RTD = read_site(self.site.model(other), self.site.layer, **inputs, past_key_values=self.caches[other])
 
         def replace(own_RTD: Tensor) -> Tensor:
             pair = (other_RTD, own_RTD) if self.running == "chat" else (own_RTD, other_RTD)
             delta_RTD = edit(torch.stack(pair, 2), self.row_R, self.answering_RT)
             return (own_RTD.float() + delta_RTD).to(own_RTD.dtype)
 
-        with patched(self.model(self.running), self.site.layer, replace) as model:
+        with patched(self.site.model(self.running), self.site.layer, replace) as model:
             logits = model(**inputs, past_key_values=self.caches[self.running], logits_to_keep=1).logits
         return logits[:, -1].argmax(-1)
 

@@ -1,5 +1,6 @@
 """From tables to what the experiments take: held-out conversations, and prompts with tokenised answers."""
 
+from collections import Counter
 from typing import Literal
 
 import polars as pl
@@ -14,14 +15,17 @@ from crossdiff.evidence.kl import Conversation, predictions
 from crossdiff.evidence.selection import Case
 
 
-def conversations(rows: pl.DataFrame, count: int) -> list[Conversation]:
-    """The first ``count`` validation rows, in stored order, with an assistant token to predict; cut after the last."""
+def conversations(rows: pl.DataFrame, count: int, answer_tokens: int) -> list[Conversation]:
+    """The first ``count`` validation rows, in stored order, with an assistant token to predict.
+
+    Each is cut after its first ``answer_tokens`` prediction positions.
+    """
     found = []
     for row in rows.filter(pl.col("split") == "validation").sort("row").iter_rows(named=True):
         wanted = predictions(torch.tensor(list(row["roles"]))).nonzero().flatten()
         if len(wanted):
-            end = int(wanted[-1]) + 1
-            # The position after the last prediction tells its role: an answer that goes on, or the end of the turn.
+            end = int(wanted[:answer_tokens][-1]) + 1
+            # The token after the last prediction position stays: its role says that it is predicted.
             found.append(Conversation(row["row"], row["source"], row["ids"][: end + 1], list(row["roles"][: end + 1])))
         if len(found) == count:
             break
@@ -33,12 +37,20 @@ def conversations(rows: pl.DataFrame, count: int) -> list[Conversation]:
     return found
 
 
-def cases(answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase) -> dict[Literal["select", "score"], list[Case]]:
-    """Held-out prompts of the planted behaviours with both models' answers, by what they are used for."""
+def cases(
+    answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, prompts: int
+) -> dict[Literal["select", "score"], list[Case]]:
+    """Held-out prompts of the planted behaviours with both models' answers, by what they are used for.
+
+    At most ``prompts`` a behaviour and use, the first ones; the report of the pair is over all of them.
+    """
+    taken: Counter[tuple[str, str]] = Counter()
     out: dict[Literal["select", "score"], list[Case]] = {"select": [], "score": []}
     for number, row in enumerate(answers.iter_rows(named=True)):
-        if row["kind"] != "held-out" or not row["answer_chat"].strip():
+        group = (row["behaviour"], row["use"])
+        if row["kind"] != "held-out" or not row["answer_chat"].strip() or taken[group] == prompts:
             continue
+        taken[group] += 1
         chat, base = (answered(tokenizer, row["prompt"], row[f"answer_{which}"]) for which in ("chat", "base"))
         start, end = answer_span(chat)
         targets = {t for span in row["spans_chat"] for t in chat.tokens(1, span["start"], span["end"])}

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from crossdiff.attribution.directions import contribution
 from crossdiff.dictionaries.architecture import Dictionary
-from crossdiff.evidence.streams import Site
+from crossdiff.evidence.streams import FORWARD_TOKENS, LOGITS, Site, alike
 from crossdiff.pair.blocks import upper
 
 NEIGHBOURS = 10
@@ -50,29 +51,43 @@ class Material:
     """Mean of h_chat − h_base over the positions that predict answer tokens, float32."""
 
 
-def gradient(site: Site, chat_TD: Tensor, ids: Sequence[int], targets: Sequence[int]) -> Tensor:
-    """∂ Σ log p(token at each target) / ∂h [T, D] float32, through the chat model's upper blocks."""
-    with torch.enable_grad():
-        h_1TD = chat_TD[None].detach().clone().requires_grad_()
-        at_P = torch.tensor(targets, device=chat_TD.device)
-        logits_PV = upper(site.chat, site.layer, h_1TD, logits_to_keep=at_P - 1)[0].float()
-        wanted_P = torch.tensor(ids, device=chat_TD.device)[at_P]
-        logits_PV.log_softmax(-1).gather(1, wanted_P[:, None]).sum().backward()
-    assert h_1TD.grad is not None
-    return h_1TD.grad[0].float()
+def gradients(site: Site, cases: Sequence[Case], streams: Sequence[Tensor]) -> list[Tensor]:
+    """∂ Σ log p(token at each target) / ∂h_chat [T, D] float32 of each case, through the chat model's upper blocks.
+
+    Cases share passes, padded on the right; a case's own sum does not depend on the others.
+    """
+    out: list[Tensor] = [torch.empty(0)] * len(cases)
+    wanted = max(len(case.ids) - case.answer for case in cases)
+    vocabulary = site.chat.config.get_text_config().vocab_size
+    tokens = min(FORWARD_TOKENS, LOGITS // (wanted * vocabulary) * max(len(case.ids) for case in cases))
+    for chosen in alike([len(case.ids) for case in cases], tokens):
+        some = [cases[number] for number in chosen]
+        h_BTD = pad_sequence([streams[number][:, 1] for number in chosen], batch_first=True).requires_grad_()
+        at = sorted({target for case in some for target in case.targets})
+        with torch.enable_grad():
+            at_P = torch.tensor(at, device=site.device)
+            log_BPV = upper(site.chat, site.layer, h_BTD, logits_to_keep=at_P - 1).float().log_softmax(-1)
+            found = [
+                log_BPV[row, at.index(target), case.ids[target]]
+                for row, case in enumerate(some)
+                for target in case.targets
+            ]
+            (slope_BTD,) = torch.autograd.grad(torch.stack(found).sum(), h_BTD)
+        for row, number in enumerate(chosen):
+            out[number] = slope_BTD[row, : len(cases[number].ids)].float()
+    return out
 
 
 def material(site: Site, cases: Sequence[Case]) -> Material:
-    """Streams, gradients and mean difference of one behaviour's select prompts; cases that do not show it are left out.
+    """Streams, gradients and mean difference of one behaviour's select prompts; cases without it are left out.
 
     At least one must show it.
     """
     shown = [case for case in cases if case.targets]
-    streams = [site.streams(case.ids) for case in shown]
-    gradients = [gradient(site, x_TLD[:, 1], c.ids, c.targets) for c, x_TLD in zip(shown, streams, strict=True)]
-    answering = [x_TLD[c.answer - 1 : -1].float() for c, x_TLD in zip(shown, streams, strict=True)]
+    streams = site.streams([case.ids for case in shown])
+    answering = [x_TLD[case.answer - 1 : -1].float() for case, x_TLD in zip(shown, streams, strict=True)]
     x_PLD = torch.cat(answering)
-    return Material(streams, gradients, (x_PLD[:, 1] - x_PLD[:, 0]).mean(0))
+    return Material(streams, gradients(site, shown, streams), (x_PLD[:, 1] - x_PLD[:, 0]).mean(0))
 
 
 def attribute(site: Site, dictionary: Dictionary, seen: Material) -> tuple[Tensor, Tensor]:

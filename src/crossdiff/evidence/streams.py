@@ -12,10 +12,28 @@ from transformers import PreTrainedModel
 
 from crossdiff.pair.blocks import read_site, upper
 
-FORWARD_TOKENS = 8192
-"""Tokens of one pass through the upper blocks, at most."""
+FORWARD_TOKENS = 4096
+"""Tokens of one pass through the lower or the upper blocks, at most."""
 LOGITS = 2**26
 """Logits held at once, at most: 256 MiB in float32."""
+
+
+def alike(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Numbers of the sequences in groups of like length, each of at most ``tokens`` once padded (or a single one)."""
+    groups: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not groups or (len(groups[-1]) + 1) * lengths[number] > tokens:
+            groups.append([])
+        groups[-1].append(number)
+    return groups
+
+
+def padded(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """The sequences as rows [B, T] int64, padded on the right with zeros."""
+    ids_BT = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.int64)
+    for row, ids in enumerate(sequences):
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+    return ids_BT.to(device)
 
 
 @dataclass(frozen=True)
@@ -28,16 +46,28 @@ class Site:
     thresholds: list[float] | None
     """Largest norm of a token that the dictionary was trained on, per model; None if no token was masked."""
 
+    def model(self, which: str) -> PreTrainedModel:
+        """The model called "base" or "chat"."""
+        return self.chat if which == "chat" else self.base
+
     @property
     def device(self) -> torch.device:
         """Where both models are."""
         return self.chat.device
 
     @torch.no_grad()
-    def streams(self, ids: Sequence[int]) -> Tensor:
-        """Streams of both models after block ℓ on one unpadded sequence, [T, L, D] in the models' dtype."""
-        ids_1T = torch.tensor([list(ids)], device=self.device)
-        return torch.stack([read_site(model, self.layer, ids_1T)[0] for model in (self.base, self.chat)], 1)
+    def streams(self, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Streams of both models after block ℓ on each sequence, [T, L, D] in the models' dtype.
+
+        Sequences of like length share a pass, padded on the right: what follows a token does not reach it.
+        """
+        out: list[Tensor] = [torch.empty(0)] * len(sequences)
+        for chosen in alike([len(ids) for ids in sequences], FORWARD_TOKENS):
+            ids_BT = padded([sequences[number] for number in chosen], self.device)
+            both = [read_site(model, self.layer, ids_BT) for model in (self.base, self.chat)]
+            for row, number in enumerate(chosen):
+                out[number] = torch.stack([h_BTD[row, : len(sequences[number])] for h_BTD in both], 1)
+        return out
 
     def kept(self, x_TLD: Tensor) -> Tensor:
         """Tokens [T] whose norm is ordinary in both models: the dictionary knows no others, and edits none."""

@@ -4,7 +4,7 @@ python -m crossdiff.pair --settings PAIR --layer 14 [--base DIR] [--chat DIR] --
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -29,9 +29,11 @@ def main(
         made["base"] = base
     if chat is not None:
         made["chat"] = chat
-    with record(
-        name="pair", out=out / "run.json", params=pair.model_dump(mode="json") | {"layer": layer}, inputs=[]
-    ) as run:
+    # A hub model is named by the commit in pair.json; only local weights are hashed.
+    folders = [Path(made.get(which) or getattr(pair, which).path or "none") for which in get_args(Which)]
+    weights = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
+    params = pair.model_dump(mode="json") | {"layer": layer}
+    with record(name="pair", out=out / "run.json", params=params, inputs=weights) as run:
         (out / "pair.json").unlink(missing_ok=True)
         found = checked(pair, layer, made)
         found.write(out / "pair.json")

@@ -118,7 +118,9 @@ def with_adapters(model: PreTrainedModel, planting: Planting) -> PeftModel:
     return get_peft_model(model, config)
 
 
-def train(model: PreTrainedModel, examples: list[Example], planting: Planting, pad: int) -> Iterator[tuple[float, float]]:
+def train(
+    model: PreTrainedModel, examples: list[Example], planting: Planting, pad: int
+) -> Iterator[tuple[float, float]]:
     """Train the adapters inside ``model``; yields (loss in nats, learning rate) after each step."""
     order = random.Random(planting.seed)
     plan = [batch for _ in range(planting.epochs) for batch in batches(examples, planting.batch_tokens, order)]

@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 
 from crossdiff.cli import progress, stage
@@ -38,8 +37,7 @@ def main(
             for figure in (figure for group in figures.values() for figure in group):
                 save(figure, out / "figures", png_scale if figure.name == MAIN else None)
                 bar.update()
-        roles = pl.read_parquet(results / "corpus/rows.parquet", columns=["row", "roles"])
-        text = page(study, numbers, figures, roles)
+        text = page(study, numbers, figures)
         with whole(metrics_file) as file:
             file.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
         with whole(out / "report.html") as file:

@@ -69,7 +69,7 @@ class Study:
     pair: dict[str, Any]
     manifest: dict[str, Any]
     rows: pl.DataFrame
-    """rows.parquet without the token ids."""
+    """One row a row of the corpus: row, split, source, roles, tokens (their number)."""
     answers: pl.DataFrame | None
     """Answers of both models to the behaviours' prompts; None without planted behaviours."""
     behaviours: dict[str, Any] | None
@@ -89,6 +89,16 @@ class Study:
         return [dictionary.name for dictionary in self.dictionaries]
 
 
+ROWS = ("row", "split", "source", "ids", "roles")
+ANSWERS = ("behaviour", "kind", "prompt", "answer_base", "answer_chat", "present_base", "present_chat", "spans_chat")
+TRAINING = ("step",)
+LATENTS = ("latent", "dead", "class", "frequency", "template_share", "nu_activation", "nu_valid")
+TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
+EXAMPLES = ("latent", "rank", "row", "position", "first", "source", "behaviour", "tokens", "activations")
+KL = ("intervention", "positions", "conversation", "tokens", "kl")
+EFFECTS = ("behaviour", "subject", "edit", "prompt", "present", "logprob")
+
+
 class Reader:
     """Reads files under one folder and remembers which."""
 
@@ -106,20 +116,23 @@ class Reader:
     def json(self, name: str) -> dict[str, Any]:
         return json.loads(self.path(name).read_text())
 
-    def table(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
-        return pl.read_parquet(self.path(name), columns=columns)
+    def table(self, name: str, needed: tuple[str, ...]) -> pl.DataFrame:
+        """A parquet table, NaN as null; UserError names a column it lacks."""
+        path = self.path(name)
+        missing = [column for column in needed if column not in pl.read_parquet_schema(path)]
+        if missing:
+            raise UserError(f"{path} lacks the column {missing[0]}: run the step that makes it again")
+        return pl.read_parquet(path).fill_nan(None)
 
 
 def collect(config: Config, root: Path) -> Study:
     """Read what the report of ``config`` needs from ``root`` = results/<pair>; UserError names a missing file."""
     read = Reader(root)
     pair, manifest = read.json("pair/pair.json"), read.json("activations/manifest.json")
-    rows = read.table("corpus/rows.parquet", ["row", "split", "source", "behaviour", "ids"]).with_columns(
-        tokens=pl.col("ids").list.len()
-    )
+    rows = read.table("corpus/rows.parquet", ROWS)
     planted = config.pair.chat.planted is not None
     dictionaries = tuple(
-        Dictionary(name, recipe, tuple(run(read, name, seed, planted) for seed in config.seeds))
+        Dictionary(name, recipe, tuple(run(read, name, recipe, seed, planted) for seed in config.seeds))
         for name, recipe in config.dictionaries.items()
     )
     return Study(
@@ -127,18 +140,18 @@ def collect(config: Config, root: Path) -> Study:
         root=root,
         pair=pair,
         manifest=manifest,
-        rows=rows.drop("ids"),
-        answers=read.table("truth/answers.parquet") if planted else None,
+        rows=rows.select("row", "split", "source", "roles", tokens=pl.col("ids").list.len()),
+        answers=read.table("truth/answers.parquet", ANSWERS) if planted else None,
         behaviours=read.json("truth/behaviours.json") if planted else None,
         dictionaries=dictionaries,
-        kl=read.table("evidence/baselines/kl.parquet"),
-        effects=read.table("evidence/baselines/behaviours.parquet") if planted else None,
+        kl=read.table("evidence/baselines/kl.parquet", KL),
+        effects=read.table("evidence/baselines/behaviours.parquet", EFFECTS) if planted else None,
         records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
         files=tuple(dict.fromkeys(read.files)),
     )
 
 
-def run(read: Reader, name: str, seed: int, planted: bool) -> Run:
+def run(read: Reader, name: str, recipe: Recipe, seed: int, planted: bool) -> Run:
     """One dictionary of one seed."""
     folder = f"{name}-seed{seed}"
     effects = f"evidence/{folder}/behaviours.parquet"
@@ -146,9 +159,9 @@ def run(read: Reader, name: str, seed: int, planted: bool) -> Run:
         name=name,
         seed=seed,
         record=read.json(f"dictionaries/{folder}/run.json"),
-        training=read.table(f"dictionaries/{folder}/training.parquet"),
-        latents=read.table(f"latents/{folder}.parquet"),
-        examples=read.table(f"latents/{folder}.examples.parquet"),
-        kl=read.table(f"evidence/{folder}/kl.parquet"),
-        behaviours=read.table(effects) if planted else None,
+        training=read.table(f"dictionaries/{folder}/training.parquet", TRAINING),
+        latents=read.table(f"latents/{folder}.parquet", LATENTS + (TWO_SIDED if recipe.models == 2 else ())),
+        examples=read.table(f"latents/{folder}.examples.parquet", EXAMPLES),
+        kl=read.table(f"evidence/{folder}/kl.parquet", KL),
+        behaviours=read.table(effects, EFFECTS) if planted else None,
     )

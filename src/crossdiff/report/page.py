@@ -41,8 +41,8 @@ class Step:
         return (code["commit"][:10] + (" + changes" if code["dirty"] else "")) if code["commit"] else "unknown"
 
 
-def page(study: Study, metrics: Tree, figures: dict[str, list[theme.Figure]], roles: pl.DataFrame) -> str:
-    """The page. ``roles``: columns row and roles of the corpus, for the examples."""
+def page(study: Study, metrics: Tree, figures: dict[str, list[theme.Figure]]) -> str:
+    """The page as text."""
     numbers = Numbers(metrics)
     environment = Environment(
         loader=PackageLoader("crossdiff.report"),
@@ -62,7 +62,7 @@ def page(study: Study, metrics: Tree, figures: dict[str, list[theme.Figure]], ro
         limits=list(limits(study, numbers)),
         figures=figures,
         drawn=lambda figure: Markup(theme.inline(figure)),
-        cards={item.name: examples.cards(item, roles) for item in study.dictionaries},
+        cards={item.name: examples.cards(item, study.rows) for item in study.dictionaries},
         planted=list(planted(study)),
         chosen=chosen(study),
         masked=masked(study),

@@ -1,5 +1,6 @@
 """Figures of the report: data, Vega-Lite specification, source files; drawn without a browser."""
 
+from crossdiff.report import names
 from crossdiff.report.collect import Study
 from crossdiff.report.figures import behaviours, kl, latents, training
 from crossdiff.report.figures.theme import Figure
@@ -14,7 +15,7 @@ def draw(study: Study, metrics: Tree) -> dict[str, list[Figure]]:
     two_sided = [item for item in study.dictionaries if item.two_sided]
     one_sided = [item for item in study.dictionaries if not item.two_sided]
     positions = list(metrics["pair"]["kl"]["kl"])
-    edits = [edit for edit in behaviours.names.EDITS if study.effects is not None]
+    edits = [edit for edit in names.EDITS if study.effects is not None and edit in study.effects["edit"]]
     sections = {
         "main": [kl.recovered(study, metrics, stacked) for stacked in (False, True)],
         "norms": [latents.delta_norm(item) for item in two_sided],

@@ -62,14 +62,13 @@ def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bo
     ]
     template = metrics["pair"]["kl"]["kl_recovered"].get(positions, {}).get("template")
     if template is not None:
+        side: dict[str, Any] = {"align": "right", "dx": -5} if mean(template) > 0.3 else {"align": "left", "dx": 5}
         mark = alt.Chart(data([{"share": mean(template), "text": "template tokens alone"}]))
         layers.insert(
             0, mark.mark_rule(color=BASE, strokeDash=[4, 3], strokeWidth=1.5).encode(x=alt.X("share:Q", scale=scale))
         )
         layers.append(
-            mark.mark_text(color=BASE, align="right", dx=-5, dy=0, y=-6, fontSize=11).encode(
-                x=alt.X("share:Q", scale=scale), text="text:N"
-            )
+            mark.mark_text(color=BASE, y=-6, fontSize=11, **side).encode(x=alt.X("share:Q", scale=scale), text="text:N")
         )
     return alt.layer(*layers).properties(
         width=360 if not stacked else 300,

@@ -1,0 +1,129 @@
+"""Views of stored activations, and shards that are not what the manifest says."""
+
+import json
+
+import pytest
+import torch
+from stored import WIDTH, write
+
+from crossdiff.activations.store import Activations
+from crossdiff.errors import UserError
+
+LENGTHS = [[4, 7, 3], [9], [1, 1, 6, 2, 8]]
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    return write(tmp_path, LENGTHS)
+
+
+def everything(manifest, name):
+    return torch.cat([tensors[name] for tensors in Activations.open(manifest).tensors])
+
+
+@pytest.mark.parametrize("sources", [None, ["a"], ["b"], ["b", "a"]])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_view_holds_the_rows_of_its_split_and_sources(manifest, split, sources):
+    view = Activations.open(manifest).view(split, sources)
+    row = everything(manifest, "row")
+    wanted = (row % 3 == 2) == (split == "validation")
+    wanted &= torch.isin(row % 2, torch.tensor([("a", "b").index(source) for source in sources or "ab"]))
+    assert view.tokens == wanted.sum()
+    blocks = list(view.blocks(4))
+    for name in ("x", "row", "position", "token", "role"):
+        field = {"x": "x_BLD"}.get(name, f"{name}_B")
+        assert torch.equal(torch.cat([getattr(block, field) for block in blocks]), everything(manifest, name)[wanted])
+    assert max(len(block.row_B) for block in blocks) <= 4
+    assert torch.equal(view.gather(torch.arange(view.tokens)), everything(manifest, "x")[wanted])
+
+
+def test_gather_in_any_order_and_more_than_once(manifest):
+    view = Activations.open(manifest).view("train")
+    index = torch.tensor([17, 0, 3, 3, view.tokens - 1, 5, 17])
+    every = torch.cat([block.x_BLD for block in view.blocks(100)])
+    found = view.gather(index)
+    assert torch.equal(found, every[index])
+    assert found.dtype == torch.bfloat16
+    assert found.shape == (7, 2, WIDTH)
+
+
+def test_tokens_above_a_threshold_of_either_model_are_left_out(tmp_path):
+    norm = everything(write(tmp_path / "a", LENGTHS), "norm")
+    thresholds = [float(norm[:, 0].median()), float(norm[:, 1].quantile(0.8))]
+    manifest = write(tmp_path / "b", LENGTHS, thresholds)
+    view = Activations.open(manifest).view("train")
+    kept = (norm <= torch.tensor(thresholds)).all(-1) & (everything(manifest, "row") % 3 != 2)
+    assert 0 < view.tokens == kept.sum() < len(kept)
+    assert torch.equal(torch.cat([b.token_B for b in view.blocks(3)]), everything(manifest, "token")[kept])
+
+
+def test_unknown_split_and_source(manifest):
+    activations = Activations.open(manifest)
+    with pytest.raises(UserError, match=r"splits are train, validation, sources a, b"):
+        activations.view("test")
+    with pytest.raises(UserError, match="no source 'web'"):
+        activations.view("train", ["web"])
+
+
+def shard(manifest):
+    return manifest.parent / "shard-00001.safetensors"
+
+
+def cut(manifest):
+    shard(manifest).write_bytes(shard(manifest).read_bytes()[:-7])
+
+
+def empty(manifest):
+    shard(manifest).write_bytes(b"")
+
+
+def scramble_header(manifest):
+    data = bytearray(shard(manifest).read_bytes())
+    data[10:40] = b"\xff" * 30
+    shard(manifest).write_bytes(data)
+
+
+def swap(manifest):
+    other = shard(manifest).with_name("shard-00000.safetensors").read_bytes()
+    entries = json.loads(manifest.read_text())
+    entries["shards"][1]["bytes"] = len(other)
+    manifest.write_text(json.dumps(entries))
+    shard(manifest).write_bytes(other)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, r"has 7\d\d bytes instead of 7\d\d|bytes instead of"),
+        (empty, "has 0 bytes"),
+        (scramble_header, "cannot be read"),
+        (swap, r"activations of shape \[14, 2, 5\], not \[9, 2, 5\]"),
+    ],
+)  # fmt: skip
+def test_a_damaged_shard_is_named(manifest, damage, message):
+    damage(manifest)
+    with pytest.raises(UserError, match=rf"shard-00001\.safetensors: .*({message}).*delete it and run"):
+        Activations.open(manifest)
+
+
+def test_a_missing_shard(manifest):
+    shard(manifest).unlink()
+    with pytest.raises(UserError, match=r"shard-00001\.safetensors: the shard is missing"):
+        Activations.open(manifest)
+
+
+def test_a_changed_byte_is_found_on_request(manifest):
+    data = bytearray(shard(manifest).read_bytes())
+    data[-1] ^= 1
+    shard(manifest).write_bytes(data)
+    Activations.open(manifest)
+    with pytest.raises(UserError, match=r"shard-00001\.safetensors: .*sha256 differs"):
+        Activations.open(manifest, check=True)
+
+
+def test_no_manifest_or_half_a_manifest(manifest):
+    manifest.write_text(manifest.read_text()[:-20])
+    with pytest.raises(UserError, match="manifest is damaged"):
+        Activations.open(manifest)
+    with pytest.raises(UserError, match="there is no manifest"):
+        Activations.open(manifest.with_name("other.json"))

@@ -1,0 +1,116 @@
+"""Sources of every kind, and rows that are no proper conversation."""
+
+import gzip
+import json
+
+import polars as pl
+import pytest
+
+from crossdiff.config import CorpusSource
+from crossdiff.corpus.read import checked, records
+from crossdiff.corpus.render import RowError
+from crossdiff.errors import UserError
+
+USER, ANSWER = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}
+
+
+def source(path, column, **more):
+    return CorpusSource(name="some", path=str(path), column=column, **more)
+
+
+def test_text_from_parquet_files_by_pattern(tmp_path):
+    """As FineWeb's `text` column, read from its parquet files."""
+    for number in (1, 0):
+        pl.DataFrame({"id": ["a", "b"], "text": [f"file {number} a", f"file {number} b"]}).write_parquet(
+            tmp_path / f"part-{number}.parquet"
+        )
+    found = list(records(source(tmp_path / "part-*.parquet", "text")))
+    assert found == [(0, "file 0 a"), (1, "file 0 b"), (2, "file 1 a"), (3, "file 1 b")]
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "jsonl.gz", "json"])
+def test_conversations_whatever_the_column_is_called(tmp_path, form):
+    """As LMSYS-Chat's `conversation` column: messages with more keys than role and content, beside other columns."""
+    rows = [{"model": "m", "conversation": [USER | {"n": 1}, ANSWER | {"n": 2}], "turn": 1}] * 2
+    path = tmp_path / f"chats.{form}"
+    if form == "parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif form == "json":
+        path.write_text(json.dumps(rows))
+    else:
+        (gzip.open if form.endswith("gz") else open)(path, "wt").write("\n".join(map(json.dumps, rows)) + "\n")
+    found = [checked(record.value) for record in records(source(path, "conversation"))]
+    assert found == [[USER, ANSWER]] * 2
+
+
+def test_a_missing_column_is_told_with_those_there_are(web_parquet):
+    with pytest.raises(UserError, match=r"corpus\.sources\.some\.column: no column 'words'; there are 'text'"):
+        list(records(source(web_parquet, "words")))
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(UserError, match=r"corpus\.sources\.some\.path: no file matches .*none-\*\.jsonl"):
+        list(records(source(tmp_path / "none-*.jsonl", "text")))
+
+
+@pytest.mark.parametrize("name", ["cut.parquet", "cut.jsonl"])
+def test_a_damaged_file(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b'{"text": "a"}\n{"text": "b')
+    with pytest.raises(UserError, match=r"corpus\.sources\.some: cannot (read|open) .*cut"):
+        list(records(source(path, "text")))
+
+
+def test_an_unknown_data_set(monkeypatch):
+    def offline(*args, **kwargs):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("crossdiff.corpus.read.datasets.load_dataset", offline)
+    with pytest.raises(UserError, match=r"corpus\.sources\.some: cannot open 'nobody/none'"):
+        list(records(source("nobody/none", "text")))
+
+
+def test_a_hub_id_is_streamed_with_its_subset_split_and_revision(monkeypatch):
+    asked = {}
+
+    def load(path, subset, **keywords):
+        asked.update(keywords, path=path, subset=subset)
+        return iter([{"text": "a"}])
+
+    monkeypatch.setattr("crossdiff.corpus.read.datasets.load_dataset", load)
+    found = list(records(source("some/set", "text", subset="sample-10BT", split="train", revision="abc")))
+    assert found == [(0, "a")]
+    assert asked == {
+        "path": "some/set", "subset": "sample-10BT", "split": "train", "revision": "abc", "streaming": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (None, "neither text nor a list of messages, but NoneType"),
+        ({"role": "user"}, "but dict"),
+        (" \n", "text is empty"),
+        ([], "conversation is empty"),
+        (["Hello"], "message 0 is no {role, content} but str"),
+        ([{"content": "Hello"}], "message 0 has no role; its keys are 'content'"),
+        ([{"from": "human", "value": "Hello"}], "message 0 has no role; its keys are 'from', 'value'"),
+        ([USER, {"role": "assistant"}], "message 1 has no content"),
+        ([USER, {"role": "assistant", "content": None}], "message 1 has no content"),
+        ([USER, {"role": "tool", "content": "x"}], "message 1 has the unknown role 'tool'; known are system, user"),
+        ([USER, {"role": "assistant", "content": " "}], "message 1 is empty"),
+        ([ANSWER, USER], "message 0 is by 'assistant', but it is the turn of 'user'"),
+        ([USER, USER], "message 1 is by 'user', but it is the turn of 'assistant'"),
+        ([USER, {"role": "system", "content": "x"}], "message 1 is by 'system', but it is the turn of 'assistant'"),
+        ([{"role": "system", "content": "x"}], "nothing but a system message"),
+    ],
+)  # fmt: skip
+def test_ill_formed_rows(value, fault):
+    with pytest.raises(RowError, match=fault.replace("{", r"\{").replace("}", r"\}")):
+        checked(value)
+
+
+def test_proper_conversations():
+    system = {"role": "system", "content": "Be brief."}
+    for messages in ([USER], [USER, ANSWER], [system, USER, ANSWER, USER]):
+        assert checked(messages) == messages

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossdiff.dictionaries import select
+from crossdiff.dictionaries.eager import largest
+from crossdiff.dictionaries.select import above, batch_topk, positives
+
+
+def expected(pre, weight, count):
+    """Flat indices by a plain sort of (−score, index)."""
+    score = (pre.float().clamp(min=0) * weight).flatten().numpy()
+    order = sorted(range(len(score)), key=lambda i: (-score[i], i))[:count]
+    return sorted(i for i in order if score[i] > 0)
+
+
+@given(
+    tokens=st.integers(1, 12),
+    latents=st.integers(1, 17),
+    k=st.integers(1, 6),
+    levels=st.sampled_from([2, 3, 1000]),
+    bf16=st.booleans(),
+    weighted=st.booleans(),
+    sample=st.sampled_from([4, 16, 131_072]),
+    seed=st.integers(0, 10_000),
+)
+@settings(max_examples=300, deadline=None)
+def test_keeps_exactly_the_largest(tokens, latents, k, levels, bf16, weighted, sample, seed):
+    """Few levels make ties; a small sample makes the estimated level matter, and fail at times."""
+    g = torch.Generator().manual_seed(seed)
+    pre = (torch.randint(-levels, levels + 1, (tokens, latents), generator=g) / levels).to(
+        torch.bfloat16 if bf16 else torch.float32
+    )
+    weight = torch.randint(0, 4, (latents,), generator=g) / 2 if weighted else torch.ones(latents)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(select, "SAMPLE", sample)
+        kept = batch_topk(pre, weight, tokens * k)
+    wanted = expected(pre, weight, tokens * k)
+    assert kept.flat_N.tolist() == wanted
+    assert kept.value_N.tolist() == pre.float().flatten()[wanted].tolist()
+    assert torch.equal(kept.score_N, kept.value_N * weight[kept.flat_N % latents])
+    assert bool((kept.score_N > 0).all())
+    mask = largest(pre.float().clamp(min=0) * weight, tokens * k)
+    assert mask.flatten().nonzero().squeeze(1).tolist() == wanted
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_large_batch_takes_the_sampled_way(kind):
+    g = torch.Generator().manual_seed(0)
+    pre = torch.randn(300, 1999, generator=g).to(kind)
+    weight = torch.rand(1999, generator=g) + 0.5
+    assert pre.numel() > 4 * select.SAMPLE
+    assert select._sampled_level(pre, weight, select._sample_rank(pre.numel(), 300 * 7)) > 1
+    kept = batch_topk(pre, weight, 300 * 7)
+    score = (pre.float().clamp(min=0) * weight).flatten()
+    assert len(kept.flat_N) == 300 * 7
+    rest = score.clone()
+    rest[kept.flat_N] = 0
+    assert float(rest.max()) <= float(kept.score_N.min())
+    assert bool((kept.flat_N.diff() > 0).all())
+
+
+def test_sample_blind_to_the_large_scores_is_mended():
+    """Everything large sits where the sample does not look: the level is too low or too high, the choice exact."""
+    pre = torch.full((64, 8192), 0.01)
+    stride = pre.numel() // select.SAMPLE + 1
+    looked = torch.arange(0, pre.numel(), stride)
+    pre.view(-1)[looked] = 5.0  # the sample sees nothing but these, and takes them for all
+    kept = batch_topk(pre, torch.ones(8192), len(looked) + 10)
+    assert len(kept.flat_N) == len(looked) + 10
+    assert set(looked.tolist()) <= set(kept.flat_N.tolist())
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_above_agrees_with_plain_comparison(kind):
+    value = torch.randn(37, 41).to(kind)
+    level = torch.rand(41)
+    wanted = np.flatnonzero((value > level.to(kind)).numpy())
+    assert above(value, level).tolist() == wanted.tolist()
+    assert positives(value) == int((value > 0).sum())
+
+
+def test_nothing_positive_keeps_nothing():
+    assert len(batch_topk(-torch.rand(4, 5), torch.ones(5), 8).flat_N) == 0
+    assert len(batch_topk(torch.zeros(4, 5), torch.ones(5), 8).flat_N) == 0

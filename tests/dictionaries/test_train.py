@@ -1,0 +1,195 @@
+"""Whole trainings: one battery for every kind and sparsity."""
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from planted_data import CASES, Planted, numpy_decode, numpy_encode, small
+
+from crossdiff.dictionaries import normalise
+from crossdiff.dictionaries.metrics import validate
+from crossdiff.dictionaries.train import train
+from crossdiff.errors import UserError
+
+
+def run(recipe, planted=None, seed=0, **options):
+    planted = planted or Planted(recipe.models)
+    fitted = normalise.fit([planted.batch(2000, 1)])
+    return train(planted.batches(recipe.batch), recipe, fitted, seed, **options)
+
+
+def identical(a, b):
+    return all(torch.equal(t, b.tensors[name]) for name, t in a.tensors.items())
+
+
+def shown(curves):
+    """Curves without their clock."""
+    return [{key: value for key, value in point.items() if key != "tokens_per_second"} for point in curves]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def trained(request):
+    kind, sparsity = request.param
+    recipe = small(kind, sparsity, steps=120, matmul="bfloat16")
+    return recipe, *run(recipe)
+
+
+def test_shapes_and_meaning(trained):
+    recipe, dictionary, _ = trained
+    assert dictionary.shape == (recipe.models, 20, 24)
+    assert (dictionary.kind, dictionary.score) == (recipe.kind, recipe.score_form)
+    assert (float(dictionary.threshold) > 0) == (recipe.sparsity == "batchtopk")
+    assert dictionary.about["recipe"]["k"] == recipe.k
+
+
+def test_loss_falls_and_variance_is_explained(trained):
+    recipe, _, curves = trained
+    assert [point["step"] for point in curves] == list(range(10, 121, 10))
+    assert curves[-1]["loss"] < 0.8 * curves[0]["loss"]
+    assert curves[-1]["fve"] > max(0.5, curves[0]["fve"])
+    assert (curves[-1]["fve_chat"] is None) == (recipe.models == 1)
+    assert all(0 <= point["dead"] <= 1 and point["tokens_per_second"] > 0 for point in curves)
+    if recipe.sparsity == "batchtopk":
+        assert all(point["l0"] == recipe.k for point in curves)
+
+
+def test_export_agrees_with_numpy(trained):
+    recipe, dictionary, _ = trained
+    x = Planted(recipe.models).batch(30, 5)
+    f = dictionary.encode(x)
+    wanted = numpy_encode(dictionary, x)
+    np.testing.assert_allclose(f.numpy(), wanted, atol=1e-4)
+    np.testing.assert_allclose(dictionary.decode(f).numpy(), numpy_decode(dictionary, wanted), atol=1e-3)
+
+
+def test_validation_equals_plain_sums(trained):
+    recipe, dictionary, _ = trained
+    x = Planted(recipe.models).batch(500, 6)
+    found = validate(dictionary, x.split(64))
+    f = numpy_encode(dictionary, x)
+    error = x.double().numpy() - numpy_decode(dictionary, f)
+    spread = x.double().numpy() - x.double().numpy().mean(0)
+    assert found["fve"] == pytest.approx(1 - (error**2).sum() / (spread**2).sum(), abs=1e-4)
+    assert found["l0"] == pytest.approx((f > 0).sum() / 500, abs=0.01)
+    assert found["dead"] == pytest.approx((f == 0).all(0).mean())
+    assert ("fve_base" in found) == (recipe.models == 2)
+    if recipe.models == 2:
+        each = 1 - (error**2).sum((0, 2)) / (spread**2).sum((0, 2))
+        assert [found["fve_base"], found["fve_chat"]] == pytest.approx(each.tolist(), abs=1e-4)
+
+
+def test_threshold_mode_keeps_about_k(trained):
+    recipe, dictionary, _ = trained
+    if recipe.sparsity == "batchtopk":
+        assert validate(dictionary, [Planted(recipe.models).batch(2000, 8)])["l0"] == pytest.approx(recipe.k, rel=0.25)
+
+
+def test_unit_norms_are_kept_by_saes_only(trained):
+    recipe, dictionary, _ = trained
+    norms = dictionary.decoder.norm(dim=2)
+    assert torch.allclose(norms, torch.ones_like(norms), atol=1e-5) == (recipe.models == 1)
+
+
+@pytest.mark.parametrize(("kind", "sparsity"), CASES)
+def test_resumed_training_equals_an_uninterrupted_one(kind, sparsity, tmp_path):
+    """StoppedError at a step that is no checkpoint: the last checkpoint is taken up, and the end is the same bit for bit."""
+    recipe = small(kind, sparsity, k_start=6, k_anneal_steps=30, decay_start=40)
+    kept_in = tmp_path / "checkpoint.safetensors"
+    whole, curves = run(recipe)
+
+    class StoppedError(Exception):
+        pass
+
+    done = []
+
+    def stop(steps):
+        done.append(steps)
+        if sum(done) == 47:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(recipe, kept_in=kept_in, fingerprint="a", on_step=stop)
+    begun = []
+    resumed, resumed_curves = run(recipe, kept_in=kept_in, fingerprint="a", on_step=begun.append)
+    assert (begun[0], sum(begun)) == (40, recipe.steps)
+    assert identical(whole, resumed)
+    assert shown(curves) == shown(resumed_curves)
+
+
+def test_a_checkpoint_of_another_training_or_a_cut_one_is_not_taken_up(tmp_path):
+    recipe = small()
+    kept_in = tmp_path / "checkpoint.safetensors"
+    run(recipe, kept_in=kept_in, fingerprint="a")
+    begun = []
+    run(recipe, kept_in=kept_in, fingerprint="b", on_step=begun.append)
+    assert begun[0] == 0
+    kept_in.write_bytes(kept_in.read_bytes()[:1000])
+    begun = []
+    again, _ = run(recipe, kept_in=kept_in, fingerprint="b", on_step=begun.append)
+    assert begun[0] == 0
+    assert identical(again, run(recipe)[0])
+
+
+@pytest.mark.parametrize("kind", ["crosscoder", "diff-sae"])
+def test_a_seed_repeats_bit_for_bit_and_another_differs(kind):
+    recipe = small(kind, matmul="bfloat16")
+    one, two, three = run(recipe, seed=0)[0], run(recipe, seed=0)[0], run(recipe, seed=1)[0]
+    assert identical(one, two)
+    assert not identical(one, three)
+
+
+@pytest.mark.parametrize(("kind", "sparsity"), [c for c in CASES if c[0] in ("crosscoder", "diff-sae")])
+def test_eager_and_sparse_trainings_agree(kind, sparsity):
+    """40 steps in fp32, with dead latents on the way; rounding grows with the steps, hence the tolerance."""
+    recipe = small(kind, sparsity, steps=40, lr=3e-3, dead_after_tokens=200, latents=40)
+    (one, curve), (two, other) = (run(replace(recipe, path=path)) for path in ("eager", "sparse"))
+    assert sparsity == "l1" or max(point["auxiliary"] for point in curve) > 0
+    for name, tensor in one.tensors.items():
+        torch.testing.assert_close(tensor, two.tensors[name], rtol=1e-3, atol=1e-3 * float(tensor.abs().max() + 1e-6))
+    for a, b in zip(curve, other, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "sparsity"), CASES[:4])
+def test_planted_latents_are_found(kind, sparsity):
+    l1 = 0.1 if kind == "crosscoder" else 0.4  # the squared loss of SAEs is larger
+    recipe = small(kind, sparsity, steps=600, k=2, latents=32, batch=256, l1=l1, init_norm=0.5, lr=5e-3)
+    planted = Planted(recipe.models)
+    dictionary, _ = run(recipe, planted)
+    rows = torch.nn.functional.normalize(dictionary.decoder.transpose(0, 1).flatten(1), dim=1)
+    truth = torch.nn.functional.normalize(planted.directions.transpose(0, 1).flatten(1), dim=1)
+    best = (truth @ rows.T).max(1).values
+    assert float(best.min()) > 0.9, best
+
+
+@pytest.mark.parametrize(
+    "over",
+    [{"k": 1}, {"batch": 1, "k": 2, "steps": 20}, {"latents": 1, "k": 1}, {"latents": 37, "k": 37}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["crosscoder", "chat-sae"])
+def test_odd_sizes_train(kind, over):
+    recipe = small(kind, **over)
+    dictionary, curves = run(recipe)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in dictionary.tensors.values())
+    assert curves[-1]["step"] == recipe.steps
+
+
+def test_latents_that_never_fire_die_and_the_auxiliary_loss_answers():
+    recipe = small(latents=200, k=1, dead_after_tokens=1280, steps=60)
+    _, curves = run(recipe)
+    assert (curves[0]["auxiliary"], curves[0]["dead"]) == (0, 0)
+    assert max(point["dead"] for point in curves) > 0
+    assert max(point["auxiliary"] for point in curves) > 0
+
+
+def test_a_diverging_training_is_told():
+    def poisoned(start):
+        yield from islice(Planted(2).batches(64)(start), 5)
+        while True:
+            yield torch.full((64, 2, 20), torch.inf)
+
+    with pytest.raises(UserError, match=r"loss is .*lower lr"):
+        train(poisoned, small(), normalise.identity(2, 20), 0)

@@ -1,0 +1,105 @@
+"""Figures: right data, valid specifications, colours that a dark page knows."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from study_files import Written
+
+from crossdiff.report.collect import collect
+from crossdiff.report.figures import MAIN, draw, theme
+from crossdiff.report.figures.latents import cells, histogram
+from crossdiff.report.figures.training import thinned
+
+
+@given(st.lists(st.floats(-2, 3, allow_nan=False, width=32), max_size=60))
+def test_histogram_counts_each_value_once(values: list[float]) -> None:
+    series = pl.Series(values, dtype=pl.Float64)
+    found = histogram(series, 0, 1, 10)
+    assert found["count"].sum() == sum(0 <= value <= 1 for value in values)
+    for left, right, count in found.iter_rows():
+        near = sum(left - 1e-6 <= value <= right + 1e-6 for value in values)
+        assert 0 < count <= near
+
+
+def test_histogram_of_midpoints_is_numpys() -> None:
+    values = (np.random.default_rng(0).integers(0, 50, 500) + 0.5) / 50
+    counts, edges = np.histogram(values, 50, (0, 1))
+    found = histogram(pl.Series(values), 0, 1, 50)
+    assert found["count"].to_list() == counts[counts > 0].tolist()
+    assert found["left"].to_numpy() == pytest.approx(edges[:-1][counts > 0])
+
+
+def test_cells_hold_all_latents() -> None:
+    rng = np.random.default_rng(1)
+    table = pl.DataFrame({"nu_error": rng.uniform(-0.2, 1.2, 400), "nu_reconstruction": rng.uniform(-0.2, 1.2, 400)})
+    assert cells(table, 20)["count"].sum() == 400
+
+
+def test_curves_keep_their_last_point() -> None:
+    rows = pl.DataFrame({"step": range(1, 1002), "value": 0.0})
+    found = thinned(rows)
+    assert found.height <= 202
+    assert found["step"].to_list()[-1] == 1001
+    assert found["step"].is_sorted()
+
+
+def test_all_figures_are_written_with_their_specification(planted: Written) -> None:
+    folder = planted.root / "report/figures"
+    stems = {path.name.removesuffix(".vl.json") for path in folder.glob("*.vl.json")}
+    assert stems == {path.stem for path in folder.glob("*.svg")}
+    assert MAIN in stems
+    assert (folder / f"{MAIN}.png").read_bytes().startswith(b"\x89PNG")
+    expected = {"delta-norm-crosscoder-l1", "nu-scatter-crosscoder-batchtopk", "nu-diff-sae", "kl-all", "kl-first9"}
+    expected |= {
+        "template-chat-sae",
+        "behaviours-remove",
+        "behaviours-add",
+        "training-fve",
+        "training-l0",
+        "training-dead",
+    }
+    assert expected <= stems
+    for path in folder.glob("*.vl.json"):
+        assert json.loads(path.read_text())["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+
+
+def test_every_colour_has_a_partner_on_a_dark_page(planted: Written) -> None:
+    colours = set()
+    for path in (planted.root / "report/figures").glob("*.svg"):
+        colours |= set(re.findall(r'(?:fill|stroke)="(#[0-9a-fA-F]+|[a-z]+)"', path.read_text()))
+    assert colours <= set(theme.DARK) | {"none", "transparent"}
+    assert {theme.INK, theme.CHAT, theme.BASE} <= colours
+
+
+def test_figures_draw_the_numbers(planted: Written) -> None:
+    study = collect(planted.config, planted.root)
+    main, _ = draw(study, planted.metrics)["main"]
+    points = [row for data in datasets(main.spec) for row in data if row.get("part") == "whole dictionary"]
+    shown = {row["dictionary"]: row for row in points}
+    for name, key in (("diff-sae", "full"), ("crosscoder-l1", "all-with-bias")):
+        leaves = [planted.metrics["dictionaries"][name]["kl_recovered"][place][key] for place in ("all", "first9")]
+        assert any(shown[name]["share"] == pytest.approx(leaf["mean"], rel=1e-5) for leaf in leaves)
+    assert "chat-sae" not in shown
+
+
+def datasets(spec: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """All inline data of a specification."""
+    return list(spec["datasets"].values()) if "datasets" in spec else [spec["data"]["values"]]
+
+
+def test_delta_norm_bars_are_the_latents(planted: Written) -> None:
+    study = collect(planted.config, planted.root)
+    figure = draw(study, planted.metrics)["norms"][0]
+    (rows,) = datasets(figure.spec)
+    counts = {kind: sum(row["count"] for row in rows if row["kind"] == kind) for kind in {row["kind"] for row in rows}}
+    numbers = planted.metrics["dictionaries"]["crosscoder-l1"]["seeds"]["0"]
+    assert counts["chat-specific by ν"] == numbers["chat_specific"]["reconstruction_and_error"]
+    assert {kind: count for kind, count in counts.items() if kind in numbers["classes"]} == {
+        kind: count for kind, count in numbers["classes"].items() if count
+    }

@@ -1,0 +1,242 @@
+"""The page: all sections, one file, numbers that equal metrics.json, and texts that stay texts."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from study_files import Written, edit, make_config, report, write_study
+
+from crossdiff.report.numbers import Numbers, address, written
+from crossdiff.report.seeds import ends, mean
+
+SECTIONS = ["dictionaries", "latents", "kl", "behaviours", "examples", "limits", "pair", "training", "made"]
+ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51}
+"""How far a printed number of a style may be from the exact one."""
+VOID = {"meta", "br", "img", "hr", "input", "link"}
+
+
+class Page(HTMLParser):
+    """Elements of a page: tags with attributes, text of numbers, balance of tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.numbers: list[tuple[dict[str, str | None], str]] = []
+        self.stack: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+        if "data-src" in dict(attrs):
+            self.numbers.append((dict(attrs), ""))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if "style" not in self.stack else ""
+        if self.stack[-2:] == ["span", "b"] or self.stack[-2:] == ["span", "i"]:
+            attributes, text = self.numbers[-1] if self.numbers else ({}, "")
+            if self.numbers:
+                self.numbers[-1] = (attributes, text + data + ("|" if self.stack[-1] == "b" else ""))
+
+
+def lookup(metrics: object, pointer: str) -> object:
+    """The value at a JSON pointer, by RFC 6901."""
+    for part in pointer.split("/")[1:]:
+        metrics = metrics[part.replace("~1", "/").replace("~0", "~")]  # type: ignore[index]
+    return metrics
+
+
+def test_all_sections_are_there_and_elements_are_balanced(planted: Written) -> None:
+    page = Page(planted.page)
+    assert page.stack == []
+    assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == SECTIONS
+    links = {attrs["href"] for tag, attrs in page.tags if tag == "a"}
+    assert links == {f"#{name}" for name in SECTIONS}
+
+
+def test_identifiers_are_unique(planted: Written) -> None:
+    found = [attrs["id"] for _, attrs in Page(planted.page).tags if "id" in attrs]
+    assert len(found) == len(set(found))
+    used = set(re.findall(r"url\(#([^)]+)\)", planted.page))
+    assert used <= set(found)
+
+
+def test_nothing_is_fetched_and_nothing_runs(planted: Written, plain: Written) -> None:
+    for study in (planted, plain):
+        page = Page(study.page)
+        assert not {"script", "link", "iframe", "img", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+        for tag, attrs in page.tags:
+            assert not any(name.startswith("on") for name in attrs), tag
+            for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
+                assert (attrs.get(name) or "#").startswith("#"), (tag, name)
+        outside = re.sub(r'xmlns(:xlink)?="http://www\.w3\.org/[^"]+"', "", study.page)
+        assert not re.search(r"https?://|@import|@font-face", outside)
+        assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", outside))
+
+
+def test_numbers_equal_metrics_after_rounding(planted: Written, plain: Written) -> None:
+    for study in (planted, plain):
+        seen = set()
+        for attrs, text in Page(study.page).numbers:
+            source, style = attrs["data-src"] or "", attrs.get("data-style") or ""
+            if not source.startswith("metrics.json#"):
+                continue
+            seen.add(source)
+            leaf: Any = lookup(study.metrics, source.removeprefix("metrics.json#"))
+            value, _, interval = text.partition("|")
+            assert value == written(mean(leaf), style), source
+            shown = [value, *(re.split("–| to ", interval.strip()) if interval else [])]
+            for number, exact in zip(shown, [mean(leaf), *ends(leaf)], strict=False):
+                unit = 100 if style == "percent" else 1
+                assert as_number(number) == pytest.approx(exact * unit, rel=0.06, abs=ROUNDED.get(style, 0.006)), source
+        assert len(seen) > 30
+
+
+def as_number(text: str) -> float:
+    return float(text.replace("−", "-").replace(",", "").removesuffix(" s").removesuffix(" %"))
+
+
+def test_the_table_has_every_dictionary_and_number(planted: Written) -> None:
+    sources = {attrs["data-src"] for attrs, _ in Page(planted.page).numbers}
+    every = [
+        "fve/pooled",
+        "l0",
+        "dead",
+        "chat_specific/activation_0.3",
+        "kl_recovered/all/best-nu",
+        "behaviours_found/add",
+    ]
+    two_sided = ["classes/chat-only", "classes/shared", "chat_specific/reconstruction_and_error"]
+    whole = {"crosscoder-l1": "all-with-bias", "crosscoder-batchtopk": "all-with-bias", "diff-sae": "full"}
+    for name in planted.config.dictionaries:
+        paths = every + (two_sided if "crosscoder" in name else [])
+        paths += [f"kl_recovered/all/{whole[name]}"] if name in whole else []
+        assert {address("dictionaries", name, *path.split("/")) for path in paths} <= sources
+    assert address("directions", "mean-difference", "behaviours_found", "remove") in sources
+
+
+def test_sources_of_latents_exist(planted: Written) -> None:
+    cited = [
+        attrs["data-src"] or "" for attrs, _ in Page(planted.page).numbers if "latents/" in (attrs["data-src"] or "")
+    ]
+    assert len(cited) > 50
+    for source in cited:
+        file, _, query = source.partition("#")
+        latent, column = re.fullmatch(r"latent=(\d+)&column=(\w+)", query).groups()  # type: ignore[union-attr]
+        table = pl.read_parquet(planted.root / file)
+        assert table.filter(pl.col("latent") == int(latent))[column][0] is not None
+
+
+def test_tokens_and_answers_stay_text(planted: Written) -> None:
+    page = Page(planted.page)
+    assert "<b>" in page.text
+    assert "<script>no</script>" in page.text
+    assert "What about new-name & number" in page.text
+    assert "<script" not in planted.page
+    assert "↵" in page.text
+    assert planted.page.count('class="k') > 100
+
+
+def test_a_study_without_planted_behaviours(plain: Written) -> None:
+    page = Page(plain.page)
+    assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == [s for s in SECTIONS if s != "behaviours"]
+    told = page.text.partition('"pair":')[0]
+    assert "planted" not in told
+    assert "behaviours" not in told.lower()
+    assert "directions" not in plain.metrics
+    assert "one seed" in told
+    assert not list((plain.root / "report/figures").glob("behaviours*"))
+
+
+def test_two_runs_give_the_same_bytes(plain: Written, tmp_path: Path) -> None:
+    write_study(tmp_path, plain.config)
+    again = report(tmp_path, plain.config)
+    assert again.page == plain.page
+    assert (tmp_path / "metrics.json").read_bytes() == (plain.root / "metrics.json").read_bytes()
+    for path in (plain.root / "report/figures").iterdir():
+        assert path.read_bytes() == (tmp_path / "report/figures" / path.name).read_bytes()
+
+
+def test_a_dictionary_whose_latents_are_all_dead(tmp_path: Path) -> None:
+    config = make_config(seeds=(0,), names=("crosscoder-l1", "diff-sae"))
+    write_study(tmp_path, config)
+    for name in config.dictionaries:
+        edit(
+            tmp_path / f"latents/{name}-seed0.parquet",
+            lambda t: t.with_columns(dead=pl.lit(True), nu_valid=pl.lit(False)),
+        )
+        edit(tmp_path / f"latents/{name}-seed0.examples.parquet", lambda t: t.clear())
+    found = report(tmp_path, config)
+    for name in config.dictionaries:
+        numbers = found.metrics["dictionaries"][name]
+        assert numbers["dead"] == 1
+        assert numbers["chat_specific"]["activation_0.3"] == 0
+        assert numbers["template"] == {}
+    text = Page(found.page).text
+    assert "None was found" in text
+    assert "No latent of this dictionary is alive" in text
+
+
+def test_a_dictionary_without_any_evidence(tmp_path: Path) -> None:
+    config = make_config(seeds=(0,), names=("diff-sae", "base-sae"))
+    write_study(tmp_path, config)
+    for file in ("kl", "behaviours"):
+        edit(tmp_path / f"evidence/base-sae-seed0/{file}.parquet", lambda t: t.clear())
+    found = report(tmp_path, config)
+    assert found.metrics["dictionaries"]["base-sae"]["kl_recovered"] == {}
+    assert found.metrics["dictionaries"]["base-sae"]["behaviours_found"] == {}
+    assert found.metrics["dictionaries"]["diff-sae"]["kl_recovered"]["all"]["full"]["mean"] > 0.5
+
+
+def test_behaviours_that_never_show(tmp_path: Path) -> None:
+    config = make_config(seeds=(0,), names=("diff-sae",))
+    write_study(tmp_path, config)
+    for folder in ("baselines", "diff-sae-seed0"):
+        edit(tmp_path / f"evidence/{folder}/behaviours.parquet", lambda t: t.clear())
+    found = report(tmp_path, config)
+    assert found.metrics["directions"]["mean-difference"]["behaviours_found"] == {}
+    assert "planted behaviours" not in Page(found.page).text.partition("All dictionaries")[0]
+    assert not list((tmp_path / "report/figures").glob("behaviours*"))
+
+
+def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
+    config = make_config(seeds=(0,), names=("crosscoder-l1",))
+    write_study(tmp_path, config)
+    less = pl.when(pl.col("intervention") == "template").then(0.1 * pl.col("kl")).otherwise("kl").alias("kl")
+    edit(tmp_path / "evidence/baselines/kl.parquet", lambda t: t.with_columns(less))
+    nothing = pl.when(pl.col("subject") == "best").then(0.0).otherwise("logprob").alias("logprob")
+    edit(tmp_path / "evidence/crosscoder-l1-seed0/behaviours.parquet", lambda t: t.with_columns(nothing))
+    text = re.sub(r"\s+", " ", Page(report(tmp_path, config).page).text)
+    assert "A baseline does better" in text
+    assert "no dictionary's latents drive one; the plain mean-difference direction does better" in text
+
+
+def test_numbers_that_were_not_measured_are_dashes() -> None:
+    numbers = Numbers({"a": {"b/c": 0.5}})
+    assert "–" in numbers.show("a", "x")
+    assert 'data-src="metrics.json#/a/b~1c"' in numbers.show("a", "b/c")
+
+
+@pytest.mark.parametrize(
+    ("value", "style", "text"),
+    [
+        (0.7916, "share", "0.792"), (0.087, "percent", "8.7 %"), (0.004, "percent", "0.40 %"),
+        (0.74, "percent", "74 %"), (0.0, "percent", "0 %"), (1.0, "percent", "100 %"),
+        (1234.0, "count", "1,234"), (23.5, "count", "23.5"), (31.94, "number", "31.9"), (1.69, "nats", "1.690"),
+        (-0.42, "change", "−0.42"), (-0.001, "change", "0.00"), (float("nan"), "share", "–"),
+        (3661.2, "seconds", "3,661 s"),
+    ],
+)  # fmt: skip
+def test_how_numbers_are_written(value: float, style: str, text: str) -> None:
+    assert written(value, style) == text
