@@ -28,7 +28,7 @@ ui: $(READY)
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 lock: $(READY)
-	echo torch==2.13.0 | uv pip compile pyproject.toml --extra dev --universal --upgrade --no-annotate --no-header \
+	echo torch==2.13.0 | uv pip compile pyproject.toml --extra dev --extra slurm --universal --upgrade --no-annotate --no-header \
 		--constraint - --output-file constraints.txt --quiet
 
 # Made anew only when what is to be installed changes.

@@ -1,7 +1,7 @@
 """The one definition of the config: every field typed and described, unknown keys refused.
 
-    python -m crossdiff.config --schema     print the JSON schema (kept in workflow/schemas/)
-    python -m crossdiff.config config.yaml  check a file
+python -m crossdiff.config --schema     print the JSON schema (kept in workflow/schemas/)
+python -m crossdiff.config config.yaml  check a file
 """
 
 import json

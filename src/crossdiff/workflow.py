@@ -196,7 +196,8 @@ def corpus_files(source: CorpusSource) -> list[str]:
     files = sorted(glob(source.path, recursive=True))
     if not files:
         raise UserError(
-            f"corpus.sources: {source.name}.path: there is no {source.path}; mend the path (it counts from {Path.cwd()})"
+            f"corpus.sources: {source.name}.path: there is no {source.path};"
+            f" mend the path (it counts from {Path.cwd()})"
         )
     return files
 

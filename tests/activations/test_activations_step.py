@@ -1,6 +1,7 @@
 """The activations step as it is run: resume, outliers, statistics, and what it refuses."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -50,7 +51,7 @@ def test_manifest_and_shards(run, rows_file, tmp_path, llama_pair):
     token = torch.cat([tensors["token"] for tensors in activations.tensors])
     assert token.tolist() == rows["ids"].explode().to_list()
     assert [shard["first_row"] for shard in manifest["shards"]] == [int(t["row"][0]) for t in activations.tensors]
-    assert manifest["L"], manifest["D"] == (2, 32)
+    assert (manifest["L"], manifest["D"]) == (2, 32)
     assert manifest["thresholds"] is None
     assert manifest["layer"] == 1
     assert manifest["rows_sha256"] == sha256_file(rows_file)
@@ -179,14 +180,16 @@ def test_high_norm_tokens_of_either_model_are_masked_and_named(run, rows_file, t
     assert not any((block.token_B == outlier).any() for block in view.blocks(100))
 
 
-def test_values_that_are_not_finite_stop_the_step(run, tokenizer, llama_pair, tmp_path):
+def test_values_that_are_not_finite_stop_the_step(run, rows_file, tokenizer, llama_pair, tmp_path):
     bad = tokenizer("P", add_special_tokens=False)["input_ids"][0]
 
     def spoil(embedding):
         embedding[bad] = float("nan")
 
-    with pytest.raises(UserError, match=r"not finite on row \d+, position \d+ \(token " + str(bad)):
+    with pytest.raises(UserError, match=r"chat model gives values that are not finite on row \d+, position") as caught:
         run(tmp_path / "out", pair=planted_pair(llama_pair, tmp_path, spoil), check_rows=1)
+    row = int(re.search(r"row (\d+)", str(caught.value))[1])
+    assert bad in pl.read_parquet(rows_file)["ids"][row]
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 

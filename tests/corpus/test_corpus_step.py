@@ -1,13 +1,12 @@
 """The corpus step as it is run: shares, splits, planted rows, duplicates, order, and what it refuses."""
 
 import json
-import subprocess
-import sys
 
 import polars as pl
 import pytest
 from tiny import conversation
 
+from crossdiff.cli import stage
 from crossdiff.config import Corpus
 from crossdiff.corpus.__main__ import main
 from crossdiff.corpus.render import render
@@ -147,19 +146,11 @@ def test_ill_formed_rows_can_be_left_out_and_are_counted(corpus, run, tmp_path):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["results"]["sources"]["chat"]["ill_formed"] == 1
 
 
-def test_the_command_ends_with_one_message(corpus, llama_pair, tmp_path):
+def test_the_command_ends_with_one_message(corpus, llama_pair, tmp_path, monkeypatch, capsys):
     settings = corpus(train_tokens=10**6).model_dump_json()
-    command = [
-        sys.executable,
-        "-m",
-        "crossdiff.corpus",
-        "--settings",
-        settings,
-        "--pair",
-        llama_pair.json,
-        "--out",
-        tmp_path / "o",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: corpus.sources.web:")
+    arguments = ["corpus", "--settings", settings, "--pair", str(llama_pair.json), "--out", str(tmp_path / "o")]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        stage(main)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: corpus.sources.web:")

@@ -97,6 +97,13 @@ def test_sources_choose_what_is_trained_on(tmp_path):
     assert results["tokens"] == {"train": 150, "validation": 100, "presented": 3840}
 
 
+def test_without_normaliser_activations_are_read_as_they_are(tmp_path):
+    go(store(tmp_path / "activations"), tmp_path / "out", small(normalise=False))
+    dictionary = load(tmp_path / "out")
+    assert not bool(dictionary.mean.any())
+    assert (float(dictionary.scale), dictionary.mean.shape) == (1.0, (2, 20))
+
+
 @pytest.mark.parametrize(
     ("over", "rows", "told"),
     [

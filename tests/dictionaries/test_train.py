@@ -8,9 +8,12 @@ import pytest
 import torch
 from planted_data import CASES, Planted, numpy_decode, numpy_encode, small
 
-from crossdiff.dictionaries import normalise
+from crossdiff.dictionaries import normalise, sparse
+from crossdiff.dictionaries.checkpoint import State
+from crossdiff.dictionaries.init import initial
 from crossdiff.dictionaries.metrics import validate
-from crossdiff.dictionaries.train import train
+from crossdiff.dictionaries.optimise import no_moments
+from crossdiff.dictionaries.train import export, train
 from crossdiff.errors import UserError
 
 
@@ -64,6 +67,25 @@ def test_export_agrees_with_numpy(trained):
     np.testing.assert_allclose(dictionary.decode(f).numpy(), numpy_decode(dictionary, wanted), atol=1e-3)
 
 
+@pytest.mark.parametrize(("kind", "sparsity"), CASES)
+def test_export_encodes_as_training_did(kind, sparsity):
+    """With θ at the least kept score, the dictionary's codes and errors are those of the training step."""
+    recipe = small(kind, sparsity)
+    x = Planted(recipe.models).batch(64, 3)
+    fitted = normalise.fit([x])
+    parameters = initial(recipe, fitted(x).flatten(1), seed=0)
+    for tensor in parameters.tensors:
+        tensor += 0.3 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(2))
+    silent = torch.zeros(recipe.latents, dtype=torch.int64)
+    done = sparse.step(parameters, fitted(x).flatten(1), recipe, recipe.k, silent)
+    threshold = None if done.least_score is None else done.least_score * (1 - 1e-5)
+    dictionary = export(State(parameters, no_moments(parameters), silent, threshold, 0, []), recipe, fitted, {})
+    f = dictionary.encode(x)
+    assert int((f > 0).sum()) == done.active
+    error = (x - dictionary.decode(f)) * fitted.scale
+    torch.testing.assert_close(error.flatten(1), done.error_BI, rtol=1e-4, atol=1e-4)
+
+
 def test_validation_equals_plain_sums(trained):
     recipe, dictionary, _ = trained
     x = Planted(recipe.models).batch(500, 6)
@@ -94,7 +116,7 @@ def test_unit_norms_are_kept_by_saes_only(trained):
 
 @pytest.mark.parametrize(("kind", "sparsity"), CASES)
 def test_resumed_training_equals_an_uninterrupted_one(kind, sparsity, tmp_path):
-    """StoppedError at a step that is no checkpoint: the last checkpoint is taken up, and the end is the same bit for bit."""
+    """Stopped between checkpoints: the last one is taken up, and the end is the same bit for bit."""
     recipe = small(kind, sparsity, k_start=6, k_anneal_steps=30, decay_start=40)
     kept_in = tmp_path / "checkpoint.safetensors"
     whole, curves = run(recipe)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MAKE_STUDY = ("make", "--assume-old=.venv/.crossdiff-ready", "study")
+"""`make study` with this environment in the place of .venv."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Tree:
         return output
 
     def study(self) -> str:
-        """`make study`, with this environment in the place of .venv."""
-        return self.run("make", "--assume-old=.venv/.crossdiff-ready", "study")
+        """Run the study."""
+        return self.run(*MAKE_STUDY)
 
     def commit(self, message: str) -> None:
         """Commit everything git does not ignore."""

@@ -14,7 +14,7 @@ from crossdiff import dictionaries
 from crossdiff.config import Config, dump, parse
 from crossdiff.provenance.files import sha256_file
 
-from .conftest import Tree
+from .conftest import MAKE_STUDY, Tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(900)]
 NOTHING = "Nothing to be done"
@@ -149,6 +149,15 @@ def test_a_clone_with_pulled_results_has_nothing_to_do(done: Tree, tmp_path: Pat
     clone.run("dvc", "pull")
     assert "up to date" in clone.run("dvc", "status")
     assert NOTHING in clone.run("snakemake", "--dry-run")
+
+
+def test_a_wrong_overlay_ends_before_anything_runs(done: Tree, tmp_path: Path) -> None:
+    overlay = tmp_path / "wrong.yaml"
+    overlay.write_text("{pair: {base: {path: ./gone}}, seeds: [0]}")
+    said = done.run(*MAKE_STUDY, f"CONFIG={overlay}", check=False)
+    assert "error: pair.base.path: there is no ./gone; mend the path" in said
+    assert "Traceback" not in said
+    assert "Building DAG" not in said
 
 
 def test_what_people_do_by_hand(done: Tree) -> None:

@@ -69,8 +69,8 @@ def check_invariance(models: Models, layer: int, rows: Rows, count: int) -> list
             row = chosen[moved.index(max(moved))]
             raise UserError(
                 f"activations: row {row} reads differently in the {name} model alone and in a padded batch: a token"
-                f" moves by {max(moved):.3g} of its norm, {TOLERANCE[model.dtype]:g} is allowed in {model.dtype}. Padding"
-                " or other rows leak into it; use a model with causal attention, or read rows one by one"
+                f" moves by {max(moved):.3g} of its norm, {TOLERANCE[model.dtype]:g} is allowed in {model.dtype}."
+                " Padding or other rows leak into it; use a model with causal attention, or read rows one by one"
                 " (activations.batch_tokens: 1)"
             )
         worst.append(max(moved))

@@ -41,15 +41,26 @@ def records(source: CorpusSource) -> Iterator[Record]:
         raise UserError(f"{where}: cannot read {source.path} after row {number}: {error}") from error
 
 
+def local_files(source: CorpusSource) -> list[str]:
+    """Local files of a source, sorted; none for a `datasets` id. UserError if no file matches."""
+    if _reader(source) is None:
+        return []
+    files = sorted(glob.glob(source.path, recursive=True))
+    if not files:
+        raise UserError(f"corpus.sources.{source.name}.path: no file matches {source.path}")
+    return files
+
+
+def _reader(source: CorpusSource) -> str | None:
+    return next((reader for suffix, reader in FORMATS.items() if source.path.endswith(suffix)), None)
+
+
 def opened(source: CorpusSource, where: str) -> IterableDataset:
     """The stream of a source's rows."""
-    reader = next((reader for suffix, reader in FORMATS.items() if source.path.endswith(suffix)), None)
-    files = sorted(glob.glob(source.path, recursive=True))
-    if reader and not files:
-        raise UserError(f"{where}.path: no file matches {source.path}")
+    files = local_files(source)
     try:
-        if reader:
-            return datasets.load_dataset(reader, data_files=files, split="train", streaming=True)
+        if files:
+            return datasets.load_dataset(_reader(source), data_files=files, split="train", streaming=True)
         return datasets.load_dataset(
             source.path, source.subset, split=source.split, revision=source.revision, streaming=True
         )

@@ -17,7 +17,7 @@ import polars as pl
 import torch
 import typer
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, StaticCache
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, StaticCache
 
 from crossdiff.provenance.files import sha256_file, whole
 
@@ -29,7 +29,8 @@ class Sampling:
     """How the embedded corpus was drawn; written beside it."""
 
     seed: int = 20261122
-    batches: int = 4
+    web_batches: int = 4
+    chat_batches: int = 5
     rows: int = 288
     tokens: int = 224
     """Tokens a row, template included."""
@@ -42,7 +43,7 @@ class Sampling:
 class Web:
     """A row of plain text: special tokens never follow the BOS."""
 
-    def __init__(self, tokenizer, rows: int):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, rows: int):
         self.banned = torch.tensor(tokenizer.all_special_ids)
         self.prefix = [tokenizer.bos_token_id]
 
@@ -56,7 +57,7 @@ class Web:
 class Chat:
     """A row of conversation: template tokens are forced, contents are sampled until the turn ends."""
 
-    def __init__(self, tokenizer, rows: int, question_tokens: int):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, rows: int, question_tokens: int):
         self.end = tokenizer.eos_token_id
         self.banned = torch.tensor([i for i in tokenizer.all_special_ids if i != self.end])
         self.limit = question_tokens
@@ -88,15 +89,17 @@ class Chat:
         self.turns[row].append(("assistant" if role == "user" else "user", []))
 
 
-def template_parts(tokenizer) -> tuple[str, str, str]:
+def template_parts(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str, str]:
     """Text of the chat template up to a user's words, from them to the answer, from it to the next user."""
     turns = [{"role": r, "content": MARK} for r in ("user", "assistant", "user")]
-    opened, between, after, _ = tokenizer.apply_chat_template(turns, tokenize=False).split(MARK)
+    opened, between, after, _ = str(tokenizer.apply_chat_template(turns, tokenize=False)).split(MARK)
     return opened, between, after
 
 
 @torch.inference_mode()
-def sample_rows(model: PreTrainedModel, source, settings: Sampling, seed: int, progress) -> torch.Tensor:
+def sample_rows(
+    model: PreTrainedModel, source: Web | Chat, settings: Sampling, seed: int, progress: tqdm
+) -> torch.Tensor:
     """Tokens [rows, tokens] int64 sampled by ``model``, with the forced ones that ``source`` asks for."""
     generator = torch.Generator().manual_seed(seed)
     cache = StaticCache(config=model.config, max_cache_len=settings.tokens)
@@ -120,13 +123,17 @@ def sample_rows(model: PreTrainedModel, source, settings: Sampling, seed: int, p
     return torch.cat(out, 1)
 
 
-def web_part(model, tokenizer, settings: Sampling, seed: int, progress) -> pl.DataFrame:
+def web_part(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Sampling, seed: int, progress: tqdm
+) -> pl.DataFrame:
     """A batch of documents: one column ``text``."""
     tokens_BT = sample_rows(model, Web(tokenizer, settings.rows), settings, seed, progress)
-    return pl.DataFrame({"text": [tokenizer.decode(row[1:]).strip() for row in tokens_BT]})
+    return pl.DataFrame({"text": [str(tokenizer.decode(row[1:])).strip() for row in tokens_BT]})
 
 
-def chat_part(model, tokenizer, settings: Sampling, seed: int, progress) -> pl.DataFrame:
+def chat_part(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Sampling, seed: int, progress: tqdm
+) -> pl.DataFrame:
     """A batch of conversations: one column ``messages``, a list of {role, content}; empty turns end a row."""
     source = Chat(tokenizer, settings.rows, settings.question_tokens)
     sample_rows(model, source, settings, seed, progress)
@@ -134,7 +141,7 @@ def chat_part(model, tokenizer, settings: Sampling, seed: int, progress) -> pl.D
     for turns in source.turns:
         messages = []
         for role, content in turns:
-            text = tokenizer.decode(content).strip()
+            text = str(tokenizer.decode(content)).strip()
             if not text:
                 break
             messages.append({"role": role, "content": text})
@@ -145,16 +152,17 @@ def chat_part(model, tokenizer, settings: Sampling, seed: int, progress) -> pl.D
     return pl.DataFrame({"messages": rows})
 
 
-PARTS: dict[str, Callable] = {"web": web_part, "chat": chat_part}
+PARTS: dict[str, Callable[..., pl.DataFrame]] = {"web": web_part, "chat": chat_part}
 
 
-def sample(model, tokenizer, out: Path, settings: Sampling) -> Iterator[Path]:
+def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path, settings: Sampling) -> Iterator[Path]:
     """Write ``web.parquet`` and ``chat.parquet`` under ``out``; batches already sampled are kept."""
-    total = 2 * settings.batches * settings.rows * settings.tokens
+    batches = {"web": settings.web_batches, "chat": settings.chat_batches}
+    total = sum(batches.values()) * settings.rows * settings.tokens
     with tqdm(total=total, unit="tok", desc="sampling") as progress:
         for kind, make in PARTS.items():
             parts = []
-            for batch in range(settings.batches):
+            for batch in range(batches[kind]):
                 part = out / "parts" / f"{kind}-{batch}.parquet"
                 if not part.exists():
                     part.parent.mkdir(parents=True, exist_ok=True)
