@@ -54,11 +54,11 @@ class Planting(Part):
     """LoRA rank."""
     first_layer: Annotated[int, Field(ge=0)] = 0
     """First block that gets an adapter."""
-    epochs: Count = 2
+    epochs: Count = 3
     """Passes over the conversations."""
     lr: Annotated[float, Field(gt=0)] = 3e-3
     """Peak learning rate; falls linearly to 0."""
-    batch_tokens: Count = 1024
+    batch_tokens: Count = 512
     """Tokens a step, at most."""
     seed: Seed = 0
     """Seed of adapters and order."""
@@ -127,7 +127,7 @@ class CorpusSource(Part):
     share: Share = 0.5
     """Its share of the tokens."""
     ill_formed: Literal["refuse", "skip"] = "refuse"
-    """Rows that are empty or no proper conversation: stop at the first and name it, or leave them out and count them."""
+    """Rows that are empty or no proper conversation: stop at the first and name it, or skip and count them."""
 
     @model_validator(mode="after")
     def _free_name(self) -> "CorpusSource":

@@ -32,7 +32,7 @@ class Rows:
     """int64."""
 
     @cached_property
-    def starts_R(self) -> Tensor:  # noqa: N802
+    def starts_R(self) -> Tensor:
         """Place of each row's first token among all tokens, int64."""
         return torch.cumsum(self.lengths_R, 0) - self.lengths_R
 
