@@ -49,7 +49,7 @@ def test_batches_do_not_matter(site, monkeypatch):
         return torch.tensor([0.5, -0.4, 0.2])[row_R][:, None, None] * x_RTLD[:, :, 0]
 
     whole = greedy(site, "chat", scaled, PREFIXES, ANSWERS, [8] * 3, set())
-    monkeypatch.setattr("crossdiff.evidence.generate.ROWS", 1)
+    monkeypatch.setattr("crossdiff.evidence.generate.FORWARD_TOKENS", 1)
     assert greedy(site, "chat", scaled, PREFIXES, ANSWERS, [8] * 3, set()) == whole
 
 

@@ -14,11 +14,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from crossdiff.evidence.edits import Edit
-from crossdiff.evidence.streams import Site
+from crossdiff.evidence.streams import FORWARD_TOKENS, Site, alike
 from crossdiff.pair.blocks import patched, read_site
-
-ROWS = 192
-"""Rows of a batch, at most."""
 
 
 class _Batch:
@@ -86,9 +83,7 @@ def greedy(
     to add to each row (≥ 1). A row ends at its limit or at a stop token, which is not part of the result.
     """
     out: list[list[int]] = [[] for _ in prefixes]
-    order = sorted(range(len(prefixes)), key=lambda row: len(prefixes[row]))
-    for first in range(0, len(order), ROWS):
-        chosen = order[first : first + ROWS]
+    for chosen in alike([len(prefix) for prefix in prefixes], FORWARD_TOKENS):
         batch = _Batch(site, [prefixes[row] for row in chosen], [answers[row] for row in chosen], running)
         number_R = torch.tensor(chosen, device=site.device)
         renumbered = _renumbered(edit, number_R)

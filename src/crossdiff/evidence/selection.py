@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from crossdiff.attribution.directions import contribution
 from crossdiff.dictionaries.architecture import Dictionary
-from crossdiff.evidence.streams import FORWARD_TOKENS, LOGITS, Site, alike
+from crossdiff.evidence.streams import FORWARD_TOKENS, Site, alike
 from crossdiff.pair.blocks import upper
 
 NEIGHBOURS = 10
@@ -54,25 +54,19 @@ class Material:
 def gradients(site: Site, cases: Sequence[Case], streams: Sequence[Tensor]) -> list[Tensor]:
     """∂ Σ log p(token at each target) / ∂h_chat [T, D] float32 of each case, through the chat model's upper blocks.
 
-    Cases share passes, padded on the right; a case's own sum does not depend on the others.
+    Cases share passes, padded on the right; a case's own sum does not depend on the others. Targets ascend.
     """
     out: list[Tensor] = [torch.empty(0)] * len(cases)
-    wanted = max(len(case.ids) - case.answer for case in cases)
-    vocabulary = site.chat.config.get_text_config().vocab_size
-    tokens = min(FORWARD_TOKENS, LOGITS // (wanted * vocabulary) * max(len(case.ids) for case in cases))
-    for chosen in alike([len(case.ids) for case in cases], tokens):
+    for chosen in alike([len(case.ids) for case in cases], FORWARD_TOKENS):
         some = [cases[number] for number in chosen]
         h_BTD = pad_sequence([streams[number][:, 1] for number in chosen], batch_first=True).requires_grad_()
-        at = sorted({target for case in some for target in case.targets})
+        before_BT = torch.zeros(h_BTD.shape[:2], dtype=torch.bool, device=site.device)
+        for row, case in enumerate(some):
+            before_BT[row, [target - 1 for target in case.targets]] = True
+        wanted_N = torch.tensor([case.ids[t] for case in some for t in case.targets], device=site.device)
         with torch.enable_grad():
-            at_P = torch.tensor(at, device=site.device)
-            log_BPV = upper(site.chat, site.layer, h_BTD, logits_to_keep=at_P - 1).float().log_softmax(-1)
-            found = [
-                log_BPV[row, at.index(target), case.ids[target]]
-                for row, case in enumerate(some)
-                for target in case.targets
-            ]
-            (slope_BTD,) = torch.autograd.grad(torch.stack(found).sum(), h_BTD)
+            log_NV = upper(site.chat, site.layer, h_BTD, logits_to_keep=before_BT).float().log_softmax(-1)
+            (slope_BTD,) = torch.autograd.grad(log_NV.gather(1, wanted_N[:, None]).sum(), h_BTD)
         for row, number in enumerate(chosen):
             out[number] = slope_BTD[row, : len(cases[number].ids)].float()
     return out
