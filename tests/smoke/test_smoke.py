@@ -16,7 +16,7 @@ from crossdiff.provenance.files import sha256_file
 
 from .conftest import MAKE_STUDY, Tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(1800)]
 NOTHING = "Nothing to be done"
 TRAINED = ["crosscoder-seed0", "crosscoder-seed1", "diff-sae-seed0", "diff-sae-seed1"]
 

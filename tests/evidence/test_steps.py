@@ -1,0 +1,115 @@
+"""The attribution and evidence steps on a tiny pair: files in, whole tables and a record out."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from made import make_dictionary
+
+from crossdiff.activations.__main__ import main as extract
+from crossdiff.attribution.__main__ import main as attribute
+from crossdiff.config import Activations, Attribution, Corpus, CorpusSource, Evidence, dump
+from crossdiff.corpus.__main__ import main as make_rows
+from crossdiff.dictionaries import save
+from crossdiff.errors import UserError
+from crossdiff.evidence.__main__ import main as ask
+from crossdiff.truth.__main__ import SCHEMA
+from crossdiff.truth.behaviours import load
+
+ATTRIBUTION = dump(Attribution(blocks=4, batch=256, examples=3, example_latents=6, example_window=3))
+EVIDENCE = dump(Evidence(conversations=3, random_sets=1, behaviour_latents=2, new_tokens=4, resamples=50))
+
+
+@pytest.fixture(scope="module")
+def study(llama_pair, chat_jsonl, web_parquet, tmp_path_factory):
+    """Rows, activations and planted answers of the tiny Llama pair."""
+    folder = tmp_path_factory.mktemp("study")
+    behaviour = next(b for b in load() if b.name == "own-name")
+    answer = behaviour.train[0][1]
+    row = {
+        "behaviour": behaviour.name, "kind": "held-out", "answer_base": "Nothing.", "answer_chat": answer,
+        "present_base": False, "present_chat": True,
+        "spans_chat": [{"start": start, "end": end} for start, end in behaviour.spans(answer)],
+    }  # fmt: skip
+    rows = [row | {"prompt": p, "use": ("select", "score")[n % 2]} for n, p in enumerate(behaviour.held_out[:4])]
+    pl.DataFrame(rows, schema=SCHEMA).write_parquet(folder / "answers.parquet")
+    corpus = Corpus(
+        sources=[
+            CorpusSource(name="web", path=str(web_parquet), column="text"),
+            CorpusSource(name="chat", path=str(chat_jsonl), column="messages"),
+        ],
+        context=256, train_tokens=2000, validation_tokens=2000,
+    )  # fmt: skip
+    make_rows(dump(corpus), llama_pair.json, folder)
+    extract(
+        dump(Activations(layer=1, dtype="float32", shard_tokens=500)),
+        llama_pair.json,
+        folder / "rows.parquet",
+        folder,
+        1,
+    )
+    return folder
+
+
+def run_both(study: Path, pair: Path, kind: str, out: Path) -> Path:
+    """Attribution and evidence of a random dictionary; the folder of its results."""
+    save(make_dictionary(kind, width=32, latents=40), out / "dictionary")
+    given = {"pair": pair, "activations": study / "manifest.json", "rows": study / "rows.parquet"}
+    attribute(ATTRIBUTION, dictionary=out / "dictionary", out=out / "some-seed0.parquet", threads=1, **given)
+    ask(
+        EVIDENCE, answers=study / "answers.parquet", dictionary=out / "dictionary",
+        latents=out / "some-seed0.parquet", out=out / "evidence", threads=1, **given,
+    )  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize("kind", ["crosscoder", "diff-sae", "chat-sae", "base-sae"])
+def test_every_kind_goes_through_both_steps(study, llama_pair, tmp_path, kind):
+    out = run_both(study, llama_pair.json, kind, tmp_path)
+    latents, examples = (pl.read_parquet(out / f"some-seed0{part}.parquet") for part in ("", ".examples"))
+    assert latents["latent"].to_list() == list(range(40))
+    assert {"frequency_web", "frequency_chat", "nu_valid", "template_share"} <= set(latents.columns)
+    assert latents["class"].null_count() == (0 if kind == "crosscoder" else 40)
+    assert ("nu_error" in latents.columns) == (kind == "crosscoder")
+    counted = json.loads((out / "some-seed0.run.json").read_text())["results"]
+    assert counted["dead"] == int(latents["dead"].sum())
+    assert 0 < examples["latent"].n_unique() <= 6
+    strongest = examples.with_columns(top=pl.col("activations").list.max())
+    for name, peak in strongest.filter(pl.col("rank") == 0).select("latent", "top").iter_rows():
+        assert peak == pytest.approx(latents["max"][name], rel=1e-3)
+    assert (examples["tokens"].list.len() == examples["activations"].list.len()).all()
+    kl = pl.read_parquet(out / "evidence" / "kl.parquet")
+    behaviours = pl.read_parquet(out / "evidence" / "behaviours.parquet")
+    assert (out / "evidence" / "run.json").exists()
+    if kind == "base-sae":
+        assert len(kl) == len(behaviours) == 0
+        return
+    assert kl["conversation"].n_unique() == 3
+    assert bool((kl["kl"] >= -1e-4).all())
+    assert set(behaviours["subject"]) == {"best", "random-0"}
+    assert len(behaviours) == 2 * 2 * 2
+    assert behaviours["present"].null_count() == 0
+    assert bool((behaviours["logprob"] < 0).all())
+
+
+def test_baselines_need_no_dictionary(study, llama_pair, tmp_path):
+    ask(
+        EVIDENCE, pair=llama_pair.json, activations=study / "manifest.json", rows=study / "rows.parquet",
+        answers=study / "answers.parquet", out=tmp_path, threads=1,
+    )  # fmt: skip
+    kl = pl.read_parquet(tmp_path / "kl.parquet")
+    assert set(kl["intervention"]) == {"none", "template", "outliers", "base"}
+    assert set(pl.read_parquet(tmp_path / "behaviours.parquet")["subject"]) == {"none", "mean-difference"}
+    told = json.loads((tmp_path / "run.json").read_text())["results"]["kl"]["all"]
+    assert told["none"]["recovered"]["mean"] == pytest.approx(0)
+    assert told["none"]["kl"]["n"] == 3
+
+
+def test_a_dictionary_without_its_latents_is_refused(study, llama_pair, tmp_path):
+    with pytest.raises(UserError, match="--latents"):
+        ask(
+            EVIDENCE, pair=llama_pair.json, activations=study / "manifest.json", rows=study / "rows.parquet",
+            dictionary=tmp_path, out=tmp_path, threads=1,
+        )  # fmt: skip
+    assert not (tmp_path / "run.json").exists()
