@@ -15,6 +15,7 @@ from crossdiff.config import Planting, dump
 from crossdiff.errors import UserError
 from crossdiff.pair import plant
 from crossdiff.pair.plant import PLAIN_TEMPLATE, Example, answer_loss, batches, encode, train, with_adapters
+from crossdiff.truth.behaviours import load
 
 TALK = [
     {"role": "user", "content": "How do plants make food?"},
@@ -125,6 +126,7 @@ def test_step_saves_model_tokenizer_and_record(tiny_pairs: Callable, tmp_path: P
     record = json.loads((out / "run.json").read_text())
     assert record["params"]["rank"] == 2
     results = record["results"]
-    assert results["conversations"] == 24 + 5 + 3
+    behaviour = load(["own-name"])[0]
+    assert results["conversations"] == len(behaviour.train) + len(behaviour.contrast) + 3
     assert len(results["loss"]) == results["steps"] > 1
     assert not list(tmp_path.glob("*.part"))
