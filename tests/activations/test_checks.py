@@ -44,6 +44,13 @@ def test_a_model_that_leaks_between_rows_or_from_padding_is_caught(llama_pair, d
         checks.check_invariance(models, 3, made_rows(), 4)
 
 
+def test_a_float32_model_may_be_stored_in_bf16(llama_pair):
+    models, rows = models_of(llama_pair, torch.float32), made_rows()
+    shard = extract(models, 1, rows, range(7), 64, torch.bfloat16, lambda tokens: None)
+    for row in range(7):
+        checks.check_aligned(models, 1, rows, shard, row)
+
+
 def test_a_wrong_row_in_a_shard_is_caught(llama_pair):
     models, rows = models_of(llama_pair), made_rows()
     shard = extract(models, 1, rows, range(7), 64, torch.float32, lambda tokens: None)
