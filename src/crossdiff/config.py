@@ -224,9 +224,9 @@ class Threads(Part):
     """CPU threads a job; part of the config because sums depend on it."""
 
     models: Count = 2
-    """Jobs that run a language model."""
+    """Planting, answers and extraction: one such job at a time."""
     dictionaries: Count = 1
-    """Jobs that train or measure a dictionary; several run side by side."""
+    """Training, attribution and evidence of one dictionary: several such jobs run side by side."""
 
 
 class Compute(Part):

@@ -23,13 +23,13 @@ rule baselines:
         "logs/{pair}/evidence/baselines.log",
     benchmark:
         "logs/{pair}/benchmarks/evidence/baselines.tsv"
-    threads: study.compute.threads.models
+    threads: study.compute.threads.dictionaries
     resources:
         gpu=gpus,
     params:
         settings=dump(study.evidence),
         answers=answers_option,
-        threads=study.compute.threads.models,
+        threads=study.compute.threads.dictionaries,
         device=device,
     message:
         "run the experiments that need no dictionary"
@@ -52,13 +52,13 @@ rule evidence:
         "logs/{pair}/evidence/{name}-seed{seed}.log",
     benchmark:
         "logs/{pair}/benchmarks/evidence/{name}-seed{seed}.tsv"
-    threads: study.compute.threads.models
+    threads: study.compute.threads.dictionaries
     resources:
         gpu=gpus,
     params:
         settings=dump(study.evidence),
         answers=answers_option,
-        threads=study.compute.threads.models,
+        threads=study.compute.threads.dictionaries,
         device=device,
     message:
         "test the latents of {wildcards.name}, seed {wildcards.seed}, on the models"

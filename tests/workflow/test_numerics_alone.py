@@ -1,0 +1,57 @@
+"""The numerics import on a machine that has only torch, transformers, safetensors, numpy and scipy."""
+
+import subprocess
+import sys
+
+ABSENT = ("polars", "datasets", "pydantic", "mlflow", "snakemake", "dvc", "peft", "altair")
+NUMERICS = [
+    "activations.checks",
+    "activations.extract",
+    "activations.sample",
+    "activations.stats",
+    "activations.store",
+    "attribution.examples",
+    "attribution.measure",
+    "attribution.norms",
+    "attribution.scaling",
+    "attribution.usage",
+    "corpus.render",
+    "dictionaries",
+    "dictionaries.architecture",
+    "dictionaries.eager",
+    "dictionaries.formats",
+    "dictionaries.sparse",
+    "dictionaries.train",
+    "evidence.causal",
+    "evidence.generate",
+    "evidence.interventions",
+    "evidence.intervals",
+    "evidence.kl",
+    "evidence.selection",
+    "pair.blocks",
+]
+PROGRAM = """
+import importlib, sys
+absent, names = sys.argv[1].split(","), sys.argv[2].split(",")
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ImportError(f"{name} is not on this machine")
+sys.meta_path.insert(0, Absent())
+for name in names:
+    importlib.import_module(f"crossdiff.{name}")
+"""
+
+
+def imported(*names: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, ",".join(ABSENT), ",".join(names)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_numerics_need_no_workflow_library() -> None:
+    done = imported(*NUMERICS)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_absence_is_real() -> None:
+    assert "is not on this machine" in imported("config").stderr
