@@ -33,11 +33,7 @@ NUMERICS = [
 PROGRAM = """
 import importlib, sys
 absent, names = sys.argv[1].split(","), sys.argv[2].split(",")
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in absent:
-            raise ImportError(f"{name} is not on this machine")
-sys.meta_path.insert(0, Absent())
+sys.modules.update(dict.fromkeys(absent))  # None there makes an import fail as if it were not installed
 for name in names:
     importlib.import_module(f"crossdiff.{name}")
 """
@@ -54,4 +50,4 @@ def test_numerics_need_no_workflow_library() -> None:
 
 
 def test_the_absence_is_real() -> None:
-    assert "is not on this machine" in imported("config").stderr
+    assert "ModuleNotFoundError: import of " in imported("config").stderr
