@@ -46,6 +46,13 @@ def found(tokenizer):
     return cases(pl.DataFrame([control, *rows]), tokenizer, 12)
 
 
+def effects_of(site, steering, score, generated, limit, stops, update=lambda n: None):
+    """`behaviour_effects` with the streams that `shared.gather` would read."""
+    tuned = site.streams([case.ids for case in score])
+    bases = site.streams([case.ids[: case.answer] + case.base_answer for case in score])
+    return behaviour_effects(site, steering, score, tuned, bases, generated, limit, stops, update)
+
+
 def planted_dictionary(site, seen):
     """Every latent is always active; all write small random directions but one, which writes the gradient's."""
     generator = torch.Generator().manual_seed(0)
@@ -107,7 +114,7 @@ def test_planted_latent_is_chosen_and_carries_the_behaviour(site, found):
     assert top == [PLANTED]
     random = matched(mass, top, set(top), torch.Generator().manual_seed(0))
     steering = Latents(site, dictionary, {("sun", "best"): top, ("sun", "random-0"): random, ("sun", "none"): []})
-    effects = behaviour_effects(site, steering, found["score"], ["best"], 8, set(), lambda n: None)
+    effects = effects_of(site, steering, found["score"], ["best"], 8, set())
     assert len(effects) == 2 * 2 * 3
     mean = {
         (subject, edit): sum(e.logprob for e in effects if (e.subject, e.edit) == (subject, edit)) / 2
@@ -122,7 +129,7 @@ def test_planted_latent_is_chosen_and_carries_the_behaviour(site, found):
 
 def test_logprobs_of_the_unedited_models(site, found):
     vectors = {("sun", "none"): torch.zeros(32)}
-    effects = behaviour_effects(site, Directions(vectors), found["score"], [], 8, set(), lambda n: None)
+    effects = effects_of(site, Directions(vectors), found["score"], [], 8, set())
     for effect in effects:
         model = site.chat if effect.edit == "remove" else site.base
         case = effect.case
@@ -159,7 +166,7 @@ def test_checked_drafts_give_what_plain_generation_gives(site, found, draft):
         )
         stops = set(own)
     updates = []
-    effects = behaviour_effects(site, steering, score, ["best"], 9, stops, updates.append)
+    effects = effects_of(site, steering, score, ["best"], 9, stops, updates.append)
     assert sum(updates) == len(effects) == 4
     for effect in effects:
         case = effect.case

@@ -13,8 +13,8 @@ from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.evidence.interventions import Intervention, edited_streams
 from crossdiff.evidence.kl import (
     Conversation,
+    Predicted,
     baseline_streams,
-    divergence,
     first_nine,
     kl_rows,
     patched_kl,
@@ -85,7 +85,7 @@ def test_divergence_equals_kl_div():
     expected = torch.nn.functional.kl_div(b.log_softmax(-1), a.log_softmax(-1), log_target=True, reduction="none").sum(
         -1
     )
-    torch.testing.assert_close(divergence(a, b), expected)
+    torch.testing.assert_close(Predicted(a).divergence(b), expected)
 
 
 def test_patched_kl_equals_a_full_forward_with_a_hook(site, tokenizer):
@@ -99,10 +99,10 @@ def test_patched_kl_equals_a_full_forward_with_a_hook(site, tokenizer):
     for n, stream in enumerate(streams):
         with patched(site.chat, LAYER, lambda h, stream=stream: stream[None]), torch.no_grad():
             logits = site.chat(input_ids=ids).logits[0, positions]
-        torch.testing.assert_close(found[n], divergence(chat, logits), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found[n], Predicted(chat).divergence(logits), rtol=1e-4, atol=1e-6)
     assert float(found.min()) > 1e-4
     base = site.base(input_ids=ids).logits[0, positions]
-    torch.testing.assert_close(unpatched_kl(site, x, positions), divergence(chat, base), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(unpatched_kl(site, x, positions), Predicted(chat).divergence(base), rtol=1e-4, atol=1e-6)
 
 
 def test_groups_of_streams_do_not_matter(llama_site, tokenizer, monkeypatch):

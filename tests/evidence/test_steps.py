@@ -49,6 +49,10 @@ def study(llama_pair, chat_jsonl, web_parquet, tmp_path_factory):
         folder,
         1,
     )
+    ask(
+        EVIDENCE, pair=llama_pair.json, activations=folder / "manifest.json", rows=folder / "rows.parquet",
+        answers=folder / "answers.parquet", out=folder / "baselines", threads=1,
+    )  # fmt: skip
     return folder
 
 
@@ -59,7 +63,8 @@ def run_both(study: Path, pair: Path, kind: str, out: Path) -> Path:
     attribute(ATTRIBUTION, dictionary=out / "dictionary", out=out / "some-seed0.parquet", threads=1, **given)
     ask(
         EVIDENCE, answers=study / "answers.parquet", dictionary=out / "dictionary",
-        latents=out / "some-seed0.parquet", out=out / "evidence", threads=1, **given,
+        latents=out / "some-seed0.parquet", shared_=study / "baselines/shared.safetensors", out=out / "evidence",
+        threads=1, **given,
     )  # fmt: skip
     return out
 
@@ -93,15 +98,11 @@ def test_every_kind_goes_through_both_steps(study, llama_pair, tmp_path, kind):
     assert bool((behaviours["logprob"] < 0).all())
 
 
-def test_baselines_need_no_dictionary(study, llama_pair, tmp_path):
-    ask(
-        EVIDENCE, pair=llama_pair.json, activations=study / "manifest.json", rows=study / "rows.parquet",
-        answers=study / "answers.parquet", out=tmp_path, threads=1,
-    )  # fmt: skip
-    kl = pl.read_parquet(tmp_path / "kl.parquet")
+def test_baselines_need_no_dictionary(study):
+    kl = pl.read_parquet(study / "baselines/kl.parquet")
     assert set(kl["intervention"]) == {"none", "template", "outliers", "base"}
-    assert set(pl.read_parquet(tmp_path / "behaviours.parquet")["subject"]) == {"none", "mean-difference"}
-    told = json.loads((tmp_path / "run.json").read_text())["results"]["kl"]["all"]
+    assert set(pl.read_parquet(study / "baselines/behaviours.parquet")["subject"]) == {"none", "mean-difference"}
+    told = json.loads((study / "baselines/run.json").read_text())["results"]["kl"]["all"]
     assert told["none"]["recovered"]["mean"] == pytest.approx(0)
     assert told["none"]["kl"]["n"] == 3
 

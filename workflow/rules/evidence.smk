@@ -18,7 +18,7 @@ rule baselines:
     input:
         **evidence_files,
     output:
-        expand("results/{{pair}}/evidence/baselines/{file}", file=evidence_results(study)),
+        expand("results/{{pair}}/evidence/baselines/{file}", file=[*evidence_results(study), SHARED]),
     log:
         "logs/{pair}/evidence/baselines.log",
     benchmark:
@@ -43,6 +43,7 @@ rule evidence:
         weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
         meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
         latents="results/{pair}/latents/{name}-seed{seed}.parquet",
+        shared=f"results/{{pair}}/evidence/baselines/{SHARED}",
     output:
         expand(
             "results/{{pair}}/evidence/{{name}}-seed{{seed}}/{file}",
@@ -64,5 +65,5 @@ rule evidence:
         "test the latents of {wildcards.name}, seed {wildcards.seed}, on the models"
     shell:
         f"{evidence_command} --dictionary results/{{wildcards.pair}}/dictionaries/{{wildcards.name}}-seed{{wildcards.seed}}"
-        " --latents {input.latents:q} --out results/{wildcards.pair}/evidence/{wildcards.name}-seed{wildcards.seed}"
+        " --latents {input.latents:q} --shared {input.shared:q} --out results/{wildcards.pair}/evidence/{wildcards.name}-seed{wildcards.seed}"
         " 2>&1 | tee {log:q}"

@@ -2,9 +2,11 @@
 
 python -m crossdiff.evidence --settings EVIDENCE --pair P/pair/pair.json --rows P/corpus/rows.parquet \\
     [--answers P/truth/answers.parquet] --activations P/activations/manifest.json \\
-    [--dictionary DIR --latents P/latents/NAME-seedN.parquet] --out P/evidence/NAME-seedN
+    [--dictionary DIR --latents P/latents/NAME-seedN.parquet --shared P/evidence/baselines/shared.safetensors] \\
+    --out P/evidence/NAME-seedN
 
-Without a dictionary: the interventions and subjects that need none, into P/evidence/baselines.
+Without a dictionary: the interventions and subjects that need none, into P/evidence/baselines, and beside them what all
+dictionaries share.
 """
 
 from collections.abc import Sequence
@@ -20,19 +22,22 @@ from crossdiff.cli import progress, stage
 from crossdiff.config import Evidence, settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
+from crossdiff.evidence import shared
 from crossdiff.evidence.causal import Effect, behaviour_effects
 from crossdiff.evidence.edits import Directions, Latents, Steering
 from crossdiff.evidence.intervals import recovered_share, token_mean
 from crossdiff.evidence.interventions import Intervention, edited_streams, interventions
 from crossdiff.evidence.kl import Conversation, baseline_streams, kl_rows, patched_kl, predictions, unpatched_kl
-from crossdiff.evidence.prepare import cases, conversations, measures, stop_tokens
-from crossdiff.evidence.selection import Case, Material, attribute, best, matched, material
+from crossdiff.evidence.prepare import Cases, cases, conversations, measures, stop_tokens
+from crossdiff.evidence.selection import Case, Material, attribute, best, matched
+from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.truth.behaviours import load as load_behaviours
 
+NO_CASES: Cases = {"select": [], "score": []}
 KL_SCHEMA = {
     "intervention": pl.String, "positions": pl.String, "conversation": pl.UInt32, "source": pl.String,
     "tokens": pl.UInt32, "kl": pl.Float64,
@@ -45,13 +50,16 @@ BEHAVIOUR_SCHEMA = {
 
 @torch.no_grad()
 def kl_table(
-    site: Site, held_out: Sequence[Conversation], dictionary: Dictionary | None, chosen: list[Intervention]
+    site: Site,
+    held_out: Sequence[Conversation],
+    streams: Sequence[torch.Tensor],
+    dictionary: Dictionary | None,
+    chosen: list[Intervention],
 ) -> pl.DataFrame:
     """kl.parquet: of the chosen interventions, or of the baselines if there is no dictionary."""
     rows: list[dict[str, object]] = []
     with progress(len(held_out), "KL patching", "conversation") as bar:
-        for conversation in held_out:
-            (x_TLD,) = site.streams([conversation.ids])
+        for conversation, x_TLD in zip(held_out, streams, strict=True):
             roles_T = torch.tensor(conversation.roles, device=site.device)
             positions_P = predictions(roles_T).nonzero().flatten()
             if dictionary:
@@ -84,24 +92,13 @@ def kl_summary(table: pl.DataFrame, resamples: int, seed: int) -> dict[str, Any]
     return out
 
 
-def materials(site: Site, select: Sequence[Case]) -> dict[str, Material]:
-    """What the select prompts show, by behaviour; behaviours that the tuned model never shows there are left out."""
-    names = dict.fromkeys(case.behaviour for case in select if case.targets)
-    with progress(len(names), "attribution of behaviours", "behaviour") as bar:
-        out = {}
-        for name in names:
-            out[name] = material(site, [case for case in select if case.behaviour == name])
-            bar.update()
-    return out
-
-
 def choose_latents(
     site: Site, dictionary: Dictionary, seen: dict[str, Material], chosen: Evidence
 ) -> tuple[dict[tuple[str, str], list[int]], dict[str, Any]]:
     """Best latents and matched random ones of each behaviour, and how they were chosen, for the record."""
     sets: dict[tuple[str, str], list[int]] = {}
     told: dict[str, Any] = {}
-    for number, (name, what) in enumerate(seen.items()):
+    for number, (name, what) in enumerate(sorted(seen.items())):
         score_F, mass_F = attribute(site, dictionary, what)
         top = best(score_F, chosen.behaviour_latents)
         sets[name, "best"] = top
@@ -149,27 +146,27 @@ def behaviour_summary(table: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def behaviours(
-    site: Site, tokenizer: Any, answers: pl.DataFrame, dictionary: Dictionary | None, chosen: Evidence
+    site: Site, tokenizer: Any, score: Sequence[Case], common: Shared, dictionary: Dictionary | None, chosen: Evidence
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The causal experiment on planted behaviours: its table, and how latents were chosen."""
-    found = cases(answers, tokenizer, chosen.behaviour_prompts)
-    seen = materials(site, found["select"])
-    score = [case for case in found["score"] if case.behaviour in seen]
+    score = shared.scored(common.seen, score)
     told: dict[str, Any] = {}
     steering: Steering
     if dictionary:
-        sets, told = choose_latents(site, dictionary, seen, chosen)
+        sets, told = choose_latents(site, dictionary, common.seen, chosen)
         steering = Latents(site, dictionary, sets)
         generated = ["best", *(f"random-{n}" for n in range(min(chosen.generated_sets, chosen.random_sets)))]
     else:
         vectors = {}
-        for name, what in seen.items():
+        for name, what in common.seen.items():
             vectors[name, "none"] = torch.zeros_like(what.difference_D)
             vectors[name, "mean-difference"] = what.difference_D
         steering, generated = Directions(vectors), ["none", "mean-difference"]
     stops = stop_tokens(tokenizer)
     with progress(2 * len(score) * len(steering.subjects), "behaviours", "answer") as bar:
-        effects = behaviour_effects(site, steering, score, generated, chosen.new_tokens, stops, bar.update)
+        effects = behaviour_effects(
+            site, steering, score, common.tuned, common.bases, generated, chosen.new_tokens, stops, bar.update
+        )
     return behaviour_table(effects, tokenizer), told
 
 
@@ -182,25 +179,31 @@ def main(
     answers: Annotated[Path | None, typer.Option(help="answers.parquet of a planted pair.")] = None,
     dictionary: Annotated[Path | None, typer.Option(help="Folder of a trained dictionary.")] = None,
     latents: Annotated[Path | None, typer.Option(help="The dictionary's latent table.")] = None,
+    shared_: Annotated[
+        Path | None, typer.Option("--shared", help="What the step without a dictionary left for all dictionaries.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
 ) -> None:
     """Measure what a dictionary's latents do in the models; without one, the baselines."""
     chosen = settings(Evidence, settings_)
-    if (dictionary is None) != (latents is None):
-        raise UserError("give --dictionary and --latents together, or neither for the baselines")
+    if len({dictionary is None, latents is None, shared_ is None}) > 1:
+        raise UserError("give --dictionary, --latents and --shared together, or none of them for the baselines")
     torch.set_num_threads(threads)
     inputs = [pair, rows, activations, *([answers] if answers else [])]
-    if dictionary and latents:
-        inputs += [dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents]
+    if dictionary and latents and shared_:
+        inputs += [dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents, shared_]
     params = chosen.model_dump(mode="json")
     with record(f"evidence/{out.name}", out / "run.json", params, inputs) as run:
         held_out = conversations(pl.read_parquet(rows), chosen.conversations, chosen.answer_tokens)
-        manifest = read_manifest(activations)
         models = Pair.read(pair)
+        tokenizer = models.tokenizer()
+        asked = cases(pl.read_parquet(answers), tokenizer, chosen.behaviour_prompts) if answers else NO_CASES
+        manifest = read_manifest(activations)
         site = Site(
             models.model("base", device), models.model("chat", device), manifest["layer"], manifest["thresholds"]
         )
+        common = shared.read(shared_, device) if shared_ else common_to_all(site, held_out, asked, out)
         model, edits = None, []
         if dictionary and latents:
             model = load(dictionary).to(device)
@@ -208,7 +211,7 @@ def main(
             edits = interventions(model.kind, marks, chosen.candidates, chosen.random_sets, chosen.seed)
             run.result(sets={edit.name: int(edit.latents_F.sum()) for edit in edits})
         silent = model is not None and model.kind == "base-sae"
-        kl = pl.DataFrame(schema=KL_SCHEMA) if silent else kl_table(site, held_out, model, edits)
+        kl = pl.DataFrame(schema=KL_SCHEMA) if silent else kl_table(site, held_out, common.conversations, model, edits)
         with whole(out / "kl.parquet") as temporary:
             kl.write_parquet(temporary)
         run.result(
@@ -219,10 +222,20 @@ def main(
         if answers:
             table, told = pl.DataFrame(schema=BEHAVIOUR_SCHEMA), dict[str, Any]()
             if not silent:
-                table, told = behaviours(site, models.tokenizer(), pl.read_parquet(answers), model, chosen)
+                table, told = behaviours(site, tokenizer, asked["score"], common, model, chosen)
             with whole(out / "behaviours.parquet") as temporary:
                 table.write_parquet(temporary)
             run.result(behaviours=behaviour_summary(table), chosen=told)
+
+
+def common_to_all(site: Site, held_out: Sequence[Conversation], asked: Cases, out: Path) -> Shared:
+    """Compute what all dictionaries share, and leave it in ``out``."""
+    total = len(held_out) + sum(map(len, asked.values()))
+    with progress(total, "streams", "sequence") as bar:
+        common = shared.gather(site, held_out, asked["select"], asked["score"], bar.update)
+    with whole(out / "shared.safetensors") as temporary:
+        shared.write(common, temporary)
+    return common
 
 
 if __name__ == "__main__":

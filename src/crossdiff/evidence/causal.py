@@ -9,16 +9,18 @@ the edit, and tokens are generated only from the first one at which the edited m
 Shapes: S subjects, T positions, L models, D width, P positions, V vocabulary.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from crossdiff.evidence.edits import RUNNING, Direction, Steering
 from crossdiff.evidence.generate import greedy
 from crossdiff.evidence.selection import Case
-from crossdiff.evidence.streams import Site
+from crossdiff.evidence.streams import FORWARD_TOKENS, LOGITS, Site, alike
+from crossdiff.pair.blocks import upper
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,27 @@ class Effect:
     """Tokens generated under the edit; None where generation was not asked for."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """One answer to be read under one edit."""
+
+    number: int
+    """Of the effect it belongs to."""
+    row: tuple[str, str]
+    case: Case
+    x_TLD: Tensor
+    """Streams on the prompt with the answer."""
+    scored: bool
+    """Whether the log-probability of the behaviour's tokens is taken; the answer is then the tuned one."""
+    draft: list[int] | None
+    """The answer, if generation is to be checked against it."""
+
+
 @dataclass(frozen=True)
 class _Pending:
     """An answer of which only the start is known."""
 
     number: int
-    """Of the effect it belongs to."""
     row: tuple[str, str]
     case: Case
     answer: list[int]
@@ -49,6 +66,8 @@ def behaviour_effects(
     site: Site,
     steering: Steering,
     cases: Sequence[Case],
+    tuned: Sequence[Tensor],
+    bases: Sequence[Tensor],
     generated: Collection[str],
     limit: int,
     stops: Collection[int],
@@ -56,36 +75,52 @@ def behaviour_effects(
 ) -> list[Effect]:
     """The effect of every subject's removal and addition on each case.
 
-    ``generated`` names the subjects whose answers are generated, to at most ``limit`` tokens; ``update`` is told the
-    number of effects as they are done.
+    ``tuned`` and ``bases`` are both models' streams [T, L, D] on each case with the tuned model's and the base's own
+    answer. ``generated`` names the subjects whose answers are generated, to at most ``limit`` tokens; ``update`` is
+    told the number of effects as they are done.
     """
     effects: list[Effect] = []
-    tuned = site.streams([case.ids for case in cases])
-    bases = site.streams([case.ids[: case.answer] + case.base_answer for case in cases] if generated else [])
     for direction in RUNNING:
-        pending: list[_Pending] = []
-        for number, case in enumerate(cases):
-            rows = [(case.behaviour, subject) for subject in steering.subjects]
-            logits_SPV = _answer_logits(site, steering, rows, direction, case, tuned[number])
-            logprobs = _logprobs(logits_SPV, case)
-            wanted = [n for n, subject in enumerate(steering.subjects) if subject in generated]
-            some = [rows[n] for n in wanted]
-            draft, logits_SPV = case.ids[case.answer :], logits_SPV[wanted]
-            if direction == "add" and some:
-                draft = case.base_answer
-                logits_SPV = _answer_logits(site, steering, some, direction, case, bases[number])
-            checked = [check(logits_PV, draft, limit, stops) for logits_PV in logits_SPV]
-            answers = dict(zip(wanted, checked, strict=True))
-            for n, (_, subject) in enumerate(rows):
-                answer, open_ = answers.get(n, (None, False))
-                if open_ and answer is not None:
-                    pending.append(_Pending(len(effects), rows[n], case, answer))
-                effects.append(Effect(case, subject, direction, logprobs[n], answer))
-            update(len(rows) - sum(open_ for _, open_ in checked))
+        passes: list[_Pass] = []
+        for case, tuned_TLD, base_TLD in zip(cases, tuned, bases, strict=True):
+            for subject in steering.subjects:
+                number, row = len(effects), (case.behaviour, subject)
+                own = case.ids[case.answer :] if subject in generated and direction == "remove" else None
+                if case.targets or own is not None:
+                    passes.append(_Pass(number, row, case, tuned_TLD, bool(case.targets), own))
+                if subject in generated and direction == "add":
+                    passes.append(_Pass(number, row, case, base_TLD, False, case.base_answer))
+                effects.append(Effect(case, subject, direction, None, None))
+        pending = _read(site, steering, direction, passes, effects, limit, stops)
+        update(len(steering.subjects) * len(cases) - len(pending))
         for wait, answer in zip(pending, _generate(site, steering, direction, pending, limit, stops), strict=True):
             effects[wait.number] = replace(effects[wait.number], answer=answer)
         update(len(pending))
     return effects
+
+
+def _read(
+    site: Site,
+    steering: Steering,
+    direction: Direction,
+    passes: list[_Pass],
+    effects: list[Effect],
+    limit: int,
+    stops: Collection[int],
+) -> list[_Pending]:
+    """Fill in what one look at the known answers tells; gives the answers that have to be generated further."""
+    pending = []
+    for each, logits_PV in _answer_logits(site, steering, direction, passes):
+        effect = effects[each.number]
+        if each.scored:
+            effect = replace(effect, logprob=_logprob(logits_PV, each.case))
+        if each.draft is not None:
+            answer, open_ = check(logits_PV, each.draft, limit, stops)
+            effect = replace(effect, answer=answer)
+            if open_:
+                pending.append(_Pending(each.number, each.row, each.case, answer))
+        effects[each.number] = effect
+    return sorted(pending, key=lambda wait: wait.number)
 
 
 def accepted(likeliest: Sequence[int], draft: Sequence[int]) -> int:
@@ -109,27 +144,35 @@ def check(logits_PV: Tensor, draft: Sequence[int], limit: int, stops: Collection
 
 
 def _answer_logits(
-    site: Site, steering: Steering, rows: list[tuple[str, str]], direction: Direction, case: Case, x_TLD: Tensor
-) -> Tensor:
-    """Logits [S, P, V] float32 under each row's edit, where the answer and the token after it are predicted."""
+    site: Site, steering: Steering, direction: Direction, passes: Sequence[_Pass]
+) -> Iterator[tuple[_Pass, Tensor]]:
+    """Each pass with its logits [P, V] float32, where the answer and the token after it are predicted.
+
+    Passes of like length share a forward, padded on the right: what follows a token does not reach it.
+    """
     running = RUNNING[direction]
-    x_STLD = x_TLD[None].expand(len(rows), -1, -1, -1)
-    answering_ST = torch.zeros(x_STLD.shape[:2], dtype=torch.bool, device=x_TLD.device)
-    answering_ST[:, case.answer - 1 :] = True
-    edit_STD = steering.edit(rows, direction)(x_STLD, torch.arange(len(rows), device=x_TLD.device), answering_ST)
-    streams_STD = x_STLD[:, :, 1 if running == "chat" else 0].float() + edit_STD
-    positions_P = torch.arange(case.answer - 1, len(x_TLD), device=x_TLD.device)
-    return torch.cat([logits for _, logits in site.logits(site.model(running), streams_STD, positions_P)])
+    model = site.model(running)
+    tokens = min(FORWARD_TOKENS, LOGITS // model.config.get_text_config().vocab_size)
+    for chosen in alike([len(each.x_TLD) for each in passes], max(1, tokens)):
+        some = [passes[number] for number in chosen]
+        x_RTLD = pad_sequence([each.x_TLD for each in some], batch_first=True)
+        place_T = torch.arange(x_RTLD.shape[1], device=site.device)
+        answer_R = torch.tensor([each.case.answer for each in some], device=site.device)
+        length_R = torch.tensor([len(each.x_TLD) for each in some], device=site.device)
+        answering_RT = (place_T >= answer_R[:, None] - 1) & (place_T < length_R[:, None])
+        edit = steering.edit([each.row for each in some], direction)
+        edit_RTD = edit(x_RTLD, torch.arange(len(some), device=site.device), answering_RT)
+        stream_RTD = (x_RTLD[:, :, 1 if running == "chat" else 0].float() + edit_RTD).to(model.dtype)
+        with torch.no_grad():
+            logits_NV = upper(model, site.layer, stream_RTD, logits_to_keep=answering_RT).float()
+        yield from zip(some, logits_NV.split(answering_RT.sum(1).tolist()), strict=True)
 
 
-def _logprobs(logits_SPV: Tensor, case: Case) -> list[float | None]:
-    """Mean log-probability of the behaviour's tokens for each subject."""
-    if not case.targets:
-        return [None] * len(logits_SPV)
-    at = torch.tensor(case.targets, device=logits_SPV.device)
-    wanted = torch.tensor(case.ids, device=logits_SPV.device)[at].expand(len(logits_SPV), -1)
-    log_STV = logits_SPV[:, at - case.answer].log_softmax(-1)
-    return log_STV.gather(2, wanted[..., None]).mean((1, 2)).tolist()
+def _logprob(logits_PV: Tensor, case: Case) -> float:
+    """Mean log-probability of the behaviour's tokens, in nats."""
+    at = torch.tensor(case.targets, device=logits_PV.device)
+    wanted = torch.tensor(case.ids, device=logits_PV.device)[at]
+    return float(logits_PV[at - case.answer].log_softmax(-1).gather(1, wanted[:, None]).mean())
 
 
 def _generate(

@@ -14,6 +14,9 @@ from crossdiff.evidence.interventions import Measures
 from crossdiff.evidence.kl import Conversation, predictions
 from crossdiff.evidence.selection import Case
 
+Cases = dict[Literal["select", "score"], list[Case]]
+"""Prompts by what they are used for: choosing latents, and judging them."""
+
 
 def conversations(rows: pl.DataFrame, count: int, answer_tokens: int) -> list[Conversation]:
     """The first ``count`` validation rows, in stored order, with an assistant token to predict.
@@ -37,15 +40,13 @@ def conversations(rows: pl.DataFrame, count: int, answer_tokens: int) -> list[Co
     return found
 
 
-def cases(
-    answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, prompts: int
-) -> dict[Literal["select", "score"], list[Case]]:
+def cases(answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, prompts: int) -> Cases:
     """Held-out prompts of the planted behaviours with both models' answers, by what they are used for.
 
     At most ``prompts`` a behaviour and use, the first ones; the report of the pair is over all of them.
     """
     taken: Counter[tuple[str, str]] = Counter()
-    out: dict[Literal["select", "score"], list[Case]] = {"select": [], "score": []}
+    out: Cases = {"select": [], "score": []}
     for number, row in enumerate(answers.iter_rows(named=True)):
         group = (row["behaviour"], row["use"])
         if row["kind"] != "held-out" or not row["answer_chat"].strip() or taken[group] == prompts:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import torch
 import typer
-from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.integrations.gguf.reader import GgufHeader
 
 from crossdiff.cli import stage
 from crossdiff.errors import UserError
@@ -24,11 +24,14 @@ def check_gguf(file: Path) -> None:
     if not file.is_file():
         raise UserError(f"pair: there is no GGUF file {file}")
     try:
-        tensors = GGUFReader(file).tensors
-    except Exception as error:  # the reader lets numpy's and Python's own errors through
+        header = GgufHeader.from_file(str(file))
+    except Exception as error:  # the reader lets Python's own errors through
         raise UserError(f"pair: {file} is not a whole GGUF file ({error}); fetch it again") from None
-    if not tensors:
+    if not header.tensors:
         raise UserError(f"pair: {file} holds no tensors")
+    size, end = file.stat().st_size, header.data_start + max(t.offset + t.nbytes for t in header.tensors)
+    if size < end:
+        raise UserError(f"pair: {file} is not a whole GGUF file ({size:,} bytes of {end:,}); fetch it again")
 
 
 def dequantised(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -19,7 +19,7 @@ Kind = Literal["held-out", "control"]
 Use = Literal["select", "score"]
 USES: tuple[Use, ...] = ("select", "score")
 SIDES: tuple[Which, ...] = ("base", "chat")
-ROWS = 48
+ROWS = 128
 """Prompts answered at once."""
 
 
