@@ -31,7 +31,7 @@ rule all:
 
 
 onstart:
-    shell("python -m crossdiff.provenance.tracking open --study {study.pair.name} --config {study_json:q}")
+    shell("python -m crossdiff.provenance.tracking open --study {study.pair.name} --config {study_json:q} --watch {process}")
 
 
 onsuccess:

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tracking.PARENT.unlink(missing_ok=True)
+    yield
+    tracking.close_study("FINISHED")
 
 
 def client(folder: Path) -> MlflowClient:
@@ -48,7 +51,7 @@ def children(folder: Path, parent: str) -> list:
 
 
 def test_steps_are_nested_runs_with_params_curves_and_tags(folder: Path) -> None:
-    parent = tracking.open_study("tiny", CONFIG, CODE)
+    parent = tracking.open_study("tiny", CONFIG, CODE, os.getpid())
     params = {"recipe": {"k": 32, "kind": "diff-sae"}, "many": {str(i): i for i in range(150)}, "long": "x" * 9000}
     with record("dictionaries/a-seed0", "run.json", params, []) as run:
         for step in range(1500):
@@ -81,7 +84,7 @@ def test_a_failed_step_is_a_failed_run(folder: Path) -> None:
             run.log({"loss": 1.0}, 0)
             raise ValueError("no")
 
-    parent = tracking.open_study("tiny", CONFIG, CODE)
+    parent = tracking.open_study("tiny", CONFIG, CODE, os.getpid())
     with pytest.raises(ValueError, match="no"):
         step()
     tracking.close_study("FAILED")
@@ -92,18 +95,19 @@ def test_a_failed_step_is_a_failed_run(folder: Path) -> None:
 
 
 def test_a_parent_left_by_a_killed_study_is_closed(folder: Path) -> None:
-    old = tracking.open_study("tiny", CONFIG, CODE)
-    new = tracking.open_study("tiny", CONFIG, CODE)
+    old = tracking.open_study("tiny", CONFIG, CODE, os.getpid())
+    new = tracking.open_study("tiny", CONFIG, CODE, os.getpid())
     assert client(folder).get_run(old).info.status == "KILLED"
     assert client(folder).get_run(new).info.status == "RUNNING"
 
 
 def test_steps_side_by_side_do_not_disturb_each_other(folder: Path) -> None:
-    parent = tracking.open_study("tiny", CONFIG, CODE)
+    parent = tracking.open_study("tiny", CONFIG, CODE, os.getpid())
     names = ("one", "two")
     environment = os.environ | {"PYTHONPATH": str(SRC)}
     jobs = [subprocess.Popen([sys.executable, "-c", STEP, name], env=environment) for name in names]
     assert [job.wait(timeout=120) for job in jobs] == [0, 0]
+    tracking.close_study("FINISHED")
     runs = {run.info.run_name: run.info.run_id for run in children(folder, parent)}
     assert set(runs) == {f"step/{name}" for name in names}
     for run_id in runs.values():
@@ -131,9 +135,9 @@ def test_a_store_out_of_reach_stops_the_step_with_one_message(monkeypatch: pytes
 
 
 def test_a_store_that_fails_midway_does_not_stop_the_step(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking.open_study("tiny", CONFIG, CODE)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     with record("flaky", "flaky.json", {}, []) as run:
         run.log({"loss": 1.0}, 0)
 
@@ -145,3 +149,33 @@ def test_a_store_that_fails_midway_does_not_stop_the_step(
     document = json.loads(Path("flaky.json").read_text())
     assert document["results"] == {"fve": 0.5}
     assert "stays incomplete: server gone" in capsys.readouterr().err
+
+
+def test_a_study_that_is_killed_ends_its_relay_and_its_runs(folder: Path) -> None:
+    study = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    parent = tracking.open_study("tiny", CONFIG, CODE, study.pid)
+    step = tracking.start("cut short", {}, CODE)
+    step.log({"loss": 1.0}, 0)
+    run_id = step.address()["run_id"]
+    study.kill()
+    study.wait()
+    deadline = time.monotonic() + 30
+    while tracking.PARENT.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert client(folder).get_run(parent).info.status == "KILLED"
+    assert client(folder).get_run(run_id).info.status == "KILLED"
+    assert client(folder).get_run(run_id).data.metrics == {"loss": 1.0}
+    assert not list(tracking.SPOOL.glob("*"))
+
+
+def test_a_step_goes_on_without_its_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossdiff.provenance.spool.WAIT_SECONDS", 0.1)
+    tracking.PARENT.parent.mkdir(exist_ok=True)
+    address = {"uri": "sqlite:///x.db", "run_id": "p", "experiment_id": "1", "config_sha256": "c"}
+    tracking.PARENT.write_text(json.dumps(address))
+    with record("alone", "alone.json", {}, []) as run:
+        run.log({"loss": 1.0}, 0)
+    told = json.loads(Path("alone.json").read_text())["mlflow"]
+    assert told["run_id"] is None
+    assert "relay" in told["fault"]
+    tracking.PARENT.unlink()

@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ converted = [side for side in models if models[side].made and not (planted and s
 behaviours = sources("crossdiff.truth.behaviours", "*.yaml", "behaviours/*.yaml")
 answers = ["results/{pair}/truth/answers.parquet"] if planted else []
 device = study.compute.device
+process = os.getpid()
 gpus = int(device.startswith("cuda"))
 
 

@@ -36,7 +36,7 @@ RECORDED = (
 class Run:
     """A step in progress."""
 
-    def __init__(self, tracker: "tracking.Tracker | None") -> None:
+    def __init__(self, tracker: "tracking.Tracker | tracking.Spooled | None") -> None:
         self.results: dict[str, Any] = {}
         self._tracker = tracker
 
@@ -83,7 +83,8 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
             "mlflow": tracker.address() if tracker else None,
         }
         if tracker:
-            tracker.results(results)
+            numbers = {key: value for key, value in tracking.flat(results) if isinstance(value, int | float)}
+            tracker.results(numbers)
         with whole(out) as temporary:
             temporary.write_text(json.dumps(document, indent=1) + "\n")
         status = "FINISHED"

@@ -1,10 +1,11 @@
 """MLflow as a view of the study: one parent run a `snakemake` call, one nested run a step. No other file knows MLflow.
 
-    python -m crossdiff.provenance.tracking open --study NAME --config JSON     called when Snakemake starts
-    python -m crossdiff.provenance.tracking close --status FINISHED             called when it ends
+    python -m crossdiff.provenance.tracking open --study NAME --config JSON --watch PID   called when Snakemake starts
+    python -m crossdiff.provenance.tracking close --status FINISHED                       called when it ends
 
-Runs go to `mlflow.db` in the study's folder, or to the server named by MLFLOW_TRACKING_URI. A step run by hand is
-tracked only if that variable is set. Nothing is ever read back from MLflow into a result.
+Runs go to `mlflow.db` in the study's folder, or to the server named by MLFLOW_TRACKING_URI. The steps of a study speak
+to it through a relay (`crossdiff.provenance.relay`); a step run by hand is tracked only if that variable is set.
+Nothing is ever read back from MLflow into a result.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +26,15 @@ import typer
 from crossdiff.cli import stage
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import whole
+from crossdiff.provenance.spool import SPOOL, STOP, Spooled
 
 T = TypeVar("T")
 PARENT = Path(".snakemake/mlflow-parent.json")
 BATCH_METRICS, BATCH_PARAMS = 1000, 100  # what one call of MLflow's log_batch takes
 LONGEST_VALUE = 6000
 FLUSH_SECONDS = 5.0
+CLOSE_SECONDS = 60.0
+"""How long the end of a study waits for the relay to pass on what is left."""
 
 
 class Tracker:
@@ -57,16 +62,18 @@ class Tracker:
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """A point of each curve; sent when enough of them are waiting or a few seconds have passed."""
+        self.points([(key, float(value), int(time.time() * 1000), step) for key, value in values.items()])
+
+    def points(self, points: Sequence[Sequence[Any]]) -> None:
+        """Points as (name, value, time in ms, step)."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        self._points += [Metric(key, float(value), now, step) for key, value in values.items()]
+        self._points += [Metric(*point) for point in points]
         if len(self._points) >= BATCH_METRICS or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
-    def results(self, results: Mapping[str, Any]) -> None:
-        """Final numbers, as metrics; anything that is no number is left to run.json."""
-        numbers = {key: value for key, value in flat(results) if isinstance(value, int | float)}
+    def results(self, numbers: Mapping[str, float]) -> None:
+        """Final numbers, as metrics."""
         self.log(numbers, step=0)
         self.flush()
 
@@ -76,10 +83,10 @@ class Tracker:
             self._call(lambda batch=batch: self._client.log_batch(self.run_id, metrics=batch))
         self._points, self._flushed = [], time.monotonic()
 
-    def close(self, status: str) -> None:
-        """End the run as FINISHED, FAILED or KILLED."""
+    def close(self, status: str, end_time: int | None = None) -> None:
+        """End the run as FINISHED, FAILED or KILLED, now or at a time in ms."""
         self.flush()
-        self._call(lambda: self._client.set_terminated(self.run_id, status))
+        self._call(lambda: self._client.set_terminated(self.run_id, status, end_time))
 
     def _call(self, request: Any) -> None:
         if self._fault is None:
@@ -90,38 +97,40 @@ class Tracker:
                 print(f"warning: MLflow run {self.run_id} stays incomplete: {self._fault}", file=sys.stderr)
 
 
-def start(name: str, params: Mapping[str, Any], code: Mapping[str, Any]) -> Tracker | None:
+def start(name: str, params: Mapping[str, Any], code: Mapping[str, Any]) -> Tracker | Spooled | None:
     """A run for one step, nested in the study's if there is one; None if nobody tracks.
 
-    UserError if MLflow is out of reach.
+    UserError if MLflow is out of reach (for a step run by hand; a study finds out when it opens).
     """
-    parent = json.loads(PARENT.read_text()) if PARENT.exists() else None
-    if parent is None and not os.environ.get("MLFLOW_TRACKING_URI"):
-        return None
-    uri = parent["uri"] if parent else default_uri()
     tags = code_tags(code)
-    if parent:
+    if PARENT.exists():
+        parent = json.loads(PARENT.read_text())
         tags |= {"mlflow.parentRunId": parent["run_id"], "crossdiff.config_sha256": parent["config_sha256"]}
+        return Spooled(SPOOL, public(parent["uri"]), parent["run_id"], {"name": name, "params": params, "tags": tags})
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    uri = default_uri()
     with reached(uri):
         client = connect(uri)
-        experiment = parent["experiment_id"] if parent else experiment_id(client, "crossdiff")
-        run = client.create_run(experiment, run_name=name, tags=tags)
-    tracker = Tracker(client, uri, run.info.run_id, parent["run_id"] if parent else None)
+        run = client.create_run(experiment_id(client, "crossdiff"), run_name=name, tags=tags)
+    tracker = Tracker(client, uri, run.info.run_id, None)
     tracker.params(params)
     return tracker
 
 
-def open_study(study: str, config: str, code: Mapping[str, Any]) -> str:
-    """Open the parent run of a study and leave its address for the steps; gives its id.
+def open_study(study: str, config: str, code: Mapping[str, Any], watch: int) -> str:
+    """Open the parent run of a study, leave its address for the steps, and start the relay; gives the run's id.
 
-    ``config`` is the validated config as JSON. The database's tables are made here, before parallel steps race to.
+    ``config`` is the validated config as JSON; the relay ends with the process ``watch``.
     """
     uri = default_uri()
     digest = hashlib.sha256(config.encode()).hexdigest()
     with reached(uri):
         client = connect(uri)
-        if PARENT.exists():  # left by a Snakemake that was killed
-            close_study("KILLED")
+        if PARENT.exists():  # left by a Snakemake and a relay that were killed
+            end(client, json.loads(PARENT.read_text()), "KILLED")
+        for left in SPOOL.glob("*"):
+            left.unlink()
         experiment = experiment_id(client, study)
         run = client.create_run(experiment, run_name=study, tags=code_tags(code) | {"crossdiff.config_sha256": digest})
         Tracker(client, uri, run.info.run_id, None).params(json.loads(config))
@@ -129,15 +138,30 @@ def open_study(study: str, config: str, code: Mapping[str, Any]) -> str:
         temporary.write_text(
             json.dumps({"uri": uri, "experiment_id": experiment, "run_id": run.info.run_id, "config_sha256": digest})
         )
+    relay = [sys.executable, "-m", "crossdiff.provenance.relay", "--watch", str(watch)]
+    with PARENT.with_suffix(".log").open("w") as log:
+        subprocess.Popen(relay, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     return str(run.info.run_id)
 
 
 def close_study(status: str) -> None:
-    """Close the parent run, if one is open."""
+    """Let the relay pass on what is left and close the parent run, if one is open."""
+    if not PARENT.exists():
+        return
+    with whole(SPOOL / STOP) as temporary:
+        temporary.write_text(json.dumps({"status": status}))
+    until = time.monotonic() + CLOSE_SECONDS
+    while PARENT.exists() and time.monotonic() < until:
+        time.sleep(0.1)
     if PARENT.exists():
-        parent = json.loads(PARENT.read_text())
-        PARENT.unlink()
-        Tracker(connect(parent["uri"]), parent["uri"], parent["run_id"], None).close(status)
+        log = PARENT.with_suffix(".log")
+        print(f"warning: MLflow does not show the end of this study; its relay failed, see {log}", file=sys.stderr)
+
+
+def end(client: Any, parent: Mapping[str, str], status: str) -> None:
+    """Close the parent run and take its address away."""
+    Tracker(client, parent["uri"], parent["run_id"], None).close(status)
+    PARENT.unlink()
 
 
 def connect(uri: str) -> Any:
@@ -218,13 +242,14 @@ def main(
     action: Annotated[Literal["open", "close"], typer.Argument(help="Open or close the study's run.")],
     study: Annotated[str, typer.Option(help="Name of the study (open).")] = "crossdiff",
     config: Annotated[str, typer.Option(help="The validated config as JSON (open).")] = "{}",
+    watch: Annotated[int, typer.Option(help="Process whose end ends the study, however it ends (open).")] = 0,
     status: Annotated[Literal["FINISHED", "FAILED"], typer.Option(help="How it ended (close).")] = "FINISHED",
 ) -> None:
     """Open or close the MLflow run of a study; Snakemake's hooks call this."""
     from crossdiff.provenance.record import code
 
     if action == "open":
-        open_study(study, config, code())
+        open_study(study, config, code(), watch or os.getppid())
     else:
         close_study(status)
 
