@@ -125,9 +125,8 @@ def test_a_training_equals_eagers(kind):
         assert a == {key: value if value is None else pytest.approx(value, rel=1e-3) for key, value in b.items()}
 
 
-@pytest.mark.parametrize("moments", ["float32", "float8"])
-def test_a_training_repeats_and_resumes_bit_for_bit(moments, tmp_path):
-    recipe = small(moments=moments, matmul="bfloat16", **SHORT)
+def test_a_training_repeats_and_resumes_bit_for_bit(tmp_path):
+    recipe = small(moments="float8", matmul="bfloat16", **SHORT)
     whole, curves = run(recipe)
 
     class StoppedError(Exception):

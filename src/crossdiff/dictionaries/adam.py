@@ -6,7 +6,7 @@ Philox, a function of step, tensor and entry: a run repeats, and goes on after a
 
 ``bfloat16`` keeps 8 of a number's 24 bits of precision. ``float8`` keeps a byte an entry, and the exponent of the
 largest of each `BLOCK` entries, from which the entries' exponents are counted down: for squares 5 bits of exponent
-and 3 of mantissa (the smallest is 2^-31 of the largest), for means 4 and 3 and a sign. A square above 0 never rounds
+and 3 of mantissa (the smallest is 2^-30 of the largest), for means 4 and 3 and a sign. A square above 0 never rounds
 to 0, for the mean is divided by its root. All is done on whole numbers, so both implementations round alike.
 
 Shapes: M entries of a tensor, K blocks.
