@@ -21,6 +21,8 @@ SAMPLE = 131_072
 """Entries looked at to estimate the level."""
 TILE = 4096
 """Entries of a row that a program looks at."""
+WARPS = 8
+"""Of a program; with 4 `_write` needs 231 registers a thread (by ptxas for sm_90), with 8 it needs 126."""
 LOW_BITS = 15
 """Bits of the second digit; the first has the 16 above them (positive floats have 31)."""
 ALL = 2**31 - 1
@@ -51,7 +53,7 @@ def batch_topk(pre_BF: Tensor, weight_F: Tensor, count: int) -> Chosen:
     tiles = triton.cdiv(latents, TILE)
     grid = (tokens, tiles)
     counts_2BT = torch.empty(2, tokens * tiles, dtype=torch.int32, device=pre_BF.device)
-    _count_tiles[grid](pre_BF, weight_F, least, counts_2BT, counts_2BT[1], latents, TILE=TILE)
+    _count_tiles[grid](pre_BF, weight_F, least, counts_2BT, counts_2BT[1], latents, TILE=TILE, num_warps=WARPS)
     before_2BT = counts_2BT.cumsum(1, dtype=torch.int64)
     room = count - ahead  # for tied entries
     end_BT = before_2BT[0] + torch.minimum(before_2BT[1], room)
@@ -60,7 +62,7 @@ def batch_topk(pre_BF: Tensor, weight_F: Tensor, count: int) -> Chosen:
     chosen = _empty(count, latents, start_BT[::tiles].contiguous())
     _write[grid](
         pre_BF, weight_F, least, start_BT, tied_BT, room,
-        chosen.token_N, chosen.latent_N, chosen.value_N, chosen.score_N, latents, TILE=TILE,
+        chosen.token_N, chosen.latent_N, chosen.value_N, chosen.score_N, latents, TILE=TILE, num_warps=WARPS,
     )  # fmt: skip
     return chosen
 
@@ -120,7 +122,9 @@ def _histogram(
 ) -> None:
     """Count the scores whose bits are in [low, high) by (bits − base) >> shift; span is (low, high, base)."""
     grid = (pre_BF.shape[0], triton.cdiv(pre_BF.shape[1], TILE))
-    _add_to_histogram[grid](pre_BF, weight_F, torch.cat(span), counts_H, pre_BF.shape[1], SHIFT=shift, TILE=TILE)
+    _add_to_histogram[grid](
+        pre_BF, weight_F, torch.cat(span), counts_H, pre_BF.shape[1], SHIFT=shift, TILE=TILE, num_warps=WARPS
+    )
 
 
 @triton.jit
