@@ -24,22 +24,30 @@ def auxiliary(
     input_BI: Tensor,
     dead_K: Tensor,
     recipe: Recipe,
+    truly_K: Tensor | None = None,
 ) -> Tensor | float:
-    """The loss before its weight; adds the weighted gradients to ``pulled``, which it changes in place."""
+    """The loss before its weight; adds the weighted gradients to ``pulled``, which it changes in place.
+
+    Where the host does not know which latents are dead, ``dead_K`` are those that may be, and ``truly_K`` [K] bool
+    says on the device which are: the others' entries count as 0.
+    """
     chosen = min(error_BI.shape[1] // recipe.models // 2, len(dead_K))
     if chosen == 0:
         return 0.0
     spread = (error_BI - error_BI.mean(0)).square().sum()
-    if not spread > 0:
-        return 0.0
+    defined = spread > 0 if truly_K is None else (spread > 0) & truly_K.any()
     value_BK = torch.relu_(pre_BF.index_select(1, dead_K))
+    if truly_K is not None:
+        value_BK *= truly_K
     if chosen < len(dead_K):
         strongest = (value_BK.float() * weight_F[dead_K]).topk(chosen, dim=1, sorted=False).indices
         value_BK *= torch.zeros_like(value_BK).scatter_(1, strongest, 1)
     codes = DenseCodes(value_BK, 0)
     decoder_KI = parameters.decoder_FI[dead_K]
+    # Divided first and judged then: on a device the host does not know whether there is anything to divide by.
+    slope = torch.where(defined, 2 * recipe.aux_weight / spread, 0.0)
     miss_BI = codes.decode(decoder_KI) - error_BI
-    revived = codes.pull(decoder_KI, miss_BI * (2 * recipe.aux_weight / spread), input_BI, None)
+    revived = codes.pull(decoder_KI, miss_BI * slope, input_BI, None)
     for gradient, part in zip(pulled, revived, strict=True):
         gradient[dead_K] += part
-    return miss_BI.square().sum() / spread
+    return torch.where(defined, miss_BI.square().sum() / spread, 0.0)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from crossdiff.dictionaries.optimise import Moments
+from crossdiff.dictionaries.optimise import Moments, Threshold, known
 from crossdiff.dictionaries.parameters import Parameters
 from crossdiff.provenance.files import whole
 
@@ -26,10 +26,12 @@ class State:
     parameters: Parameters
     moments: Moments
     silent_F: Tensor
-    threshold: float | None
+    threshold: Threshold
     step: int
     """Steps done."""
     curves: list[dict[str, Any]]
+    may_die_K: Tensor | None = None
+    """Latents that may be dead before the next look at them (see `gpu`); not kept, for a run taken up looks again."""
 
 
 def write(file: Path, state: State, fingerprint: str) -> None:
@@ -37,8 +39,9 @@ def write(file: Path, state: State, fingerprint: str) -> None:
     parts = {"parameter": state.parameters, "mean": state.moments.mean, "square": state.moments.square}
     tensors = {f"{part}.{n}": t for part, group in parts.items() for n, t in enumerate(group.tensors)}
     tensors |= {f"steps.{n}": t for n, t in enumerate(state.moments.steps)}
+    tensors |= {f"exponents.{n}": t for n, t in enumerate(state.moments.exponents)}
     tensors["silent"] = state.silent_F
-    facts = {"step": state.step, "threshold": state.threshold, "curves": state.curves}
+    facts = {"step": state.step, "threshold": known(state.threshold), "curves": state.curves}
     with whole(file) as temporary:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -61,11 +64,11 @@ def read(file: Path, fingerprint: str, device: str | torch.device) -> State | No
     facts = json.loads(metadata["facts"])
 
     def group(part: str) -> list[Tensor]:
-        return [tensors[f"{part}.{number}"] for number in range(4)]
+        return [tensors[f"{part}.{number}"] for number in range(4) if f"{part}.{number}" in tensors]
 
     return State(
         parameters=Parameters(*group("parameter")),
-        moments=Moments(Parameters(*group("mean")), Parameters(*group("square")), group("steps")),
+        moments=Moments(Parameters(*group("mean")), Parameters(*group("square")), group("steps"), group("exponents")),
         silent_F=tensors["silent"],
         threshold=facts["threshold"],
         step=facts["step"],

@@ -31,7 +31,7 @@ class Codes(Protocol):
     """f [B, F] in some form."""
 
     @property
-    def active(self) -> int:
+    def active(self) -> int | Tensor:
         """Entries above 0."""
 
     def decode(self, decoder_FI: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class DenseCodes:
     """f as a matrix in the precision of the products (bf16 or fp32); sums are fp32."""
 
     value_BF: Tensor
-    active: int
+    active: int | Tensor
 
     def decode(self, decoder_FI: Tensor) -> Tensor:
         return torch.mm(self.value_BF, decoder_FI.to(self.value_BF.dtype)).float()

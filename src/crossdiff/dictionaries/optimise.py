@@ -1,13 +1,16 @@
 """From gradients to the next parameters: schedules, clipping, Adam, unit norms."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from crossdiff.dictionaries import adam as short
+from crossdiff.dictionaries import kernels
 from crossdiff.dictionaries.parameters import Parameters
-from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.dictionaries.recipe import Moment, Recipe
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -27,13 +30,29 @@ def active_latents(recipe: Recipe, step: int) -> int:
     return round(recipe.k_start + (recipe.k - recipe.k_start) * step / recipe.k_anneal_steps)
 
 
-def next_threshold(threshold: float | None, least: float | None, recipe: Recipe, step: int) -> float | None:
+Threshold = float | Tensor | None
+"""θ: None before its start; on a device an fp64 scalar, NaN before its start, so that the host need not wait for it."""
+
+
+def next_threshold(threshold: Threshold, least: Threshold, recipe: Recipe, step: int) -> Threshold:
     """θ after a step: from ``threshold_start`` on, a moving average of the smallest kept score."""
     if least is None or step < recipe.threshold_start:
         return threshold
+    if isinstance(least, Tensor):  # inf if nothing was kept
+        before = threshold
+        if not isinstance(before, Tensor):
+            before = least.new_full((), math.nan if before is None else before, dtype=torch.float64)
+        blend = recipe.threshold_decay * before + (1 - recipe.threshold_decay) * least
+        return torch.where(least.isinf(), before, torch.where(before.isnan(), least.double(), blend))
     if threshold is None:
         return least
     return recipe.threshold_decay * threshold + (1 - recipe.threshold_decay) * least
+
+
+def known(threshold: Threshold) -> float | None:
+    """θ as a number on the host."""
+    value = math.nan if threshold is None else float(threshold)
+    return None if math.isnan(value) else value
 
 
 @dataclass(frozen=True)
@@ -45,15 +64,19 @@ class Moments:
     square: Parameters
     """Moving average of their squares."""
     steps: list[Tensor]
-    """Steps done, a scalar for each tensor."""
+    """Steps done, a scalar for each tensor; kept up by PyTorch's Adam only."""
+    exponents: list[Tensor] = field(default_factory=list)
+    """Of the blocks of each tensor's moments, where these are float8 (see `adam`)."""
 
 
-def no_moments(parameters: Parameters) -> Moments:
+def no_moments(parameters: Parameters, form: Moment = "float32") -> Moments:
     """Before the first step."""
+    kind = short.DTYPES[form]
     return Moments(
-        mean=Parameters(*(torch.zeros_like(tensor) for tensor in parameters.tensors)),
-        square=Parameters(*(torch.zeros_like(tensor) for tensor in parameters.tensors)),
+        mean=Parameters(*(torch.zeros_like(tensor, dtype=kind) for tensor in parameters.tensors)),
+        square=Parameters(*(torch.zeros_like(tensor, dtype=kind) for tensor in parameters.tensors)),
         steps=[torch.zeros((), device=tensor.device) for tensor in parameters.tensors],
+        exponents=[short.no_exponents(tensor) for tensor in parameters.tensors] if form == "float8" else [],
     )
 
 
@@ -61,16 +84,28 @@ def move(parameters: Parameters, gradients: Parameters, moments: Moments, recipe
     """One step of Adam with what the recipe asks for around it; all tensors are changed in place."""
     if recipe.unit_norm:
         remove_parallel(gradients.decoder_FI, parameters.decoder_FI)
-    if recipe.clip_norm is not None and recipe.sparsity == "batchtopk":
-        clip(gradients.tensors, recipe.clip_norm)
+    largest = recipe.clip_norm if recipe.sparsity == "batchtopk" else None
+    if recipe.moments != "float32" or kernels.serve(parameters.encoder_FI):  # gradients are clipped as they are read
+        factor = None if largest is None else clip_factor(gradients.tensors, largest)
+        groups = [group.tensors for group in (parameters, gradients, moments.mean, moments.square)]
+        short.move(groups, moments.exponents, short.rule(learning_rate(recipe, step), recipe.betas, step, factor))
+    else:
+        _move_as_pytorch(parameters, gradients, moments, recipe, step, largest)
+    if recipe.unit_norm:
+        parameters.decoder_FI.div_(torch.linalg.vector_norm(parameters.decoder_FI, dim=1, keepdim=True))
+
+
+def _move_as_pytorch(
+    parameters: Parameters, gradients: Parameters, moments: Moments, recipe: Recipe, step: int, largest: float | None
+) -> None:
+    if largest is not None:
+        clip(gradients.tensors, largest)
     # The functional form: to build torch.optim.Adam imports PyTorch's compiler, seconds a job.
     adam(
         parameters.tensors, gradients.tensors, moments.mean.tensors, moments.square.tensors, [], moments.steps,
         fused=True, amsgrad=False, beta1=recipe.betas[0], beta2=recipe.betas[1], lr=learning_rate(recipe, step),
         weight_decay=0.0, eps=1e-8, maximize=False,
     )  # fmt: skip
-    if recipe.unit_norm:
-        parameters.decoder_FI.div_(torch.linalg.vector_norm(parameters.decoder_FI, dim=1, keepdim=True))
 
 
 def remove_parallel(gradient_FI: Tensor, decoder_FI: Tensor) -> None:
@@ -81,5 +116,9 @@ def remove_parallel(gradient_FI: Tensor, decoder_FI: Tensor) -> None:
 
 def clip(gradients: list[Tensor], largest: float) -> None:
     """Scale all gradients, in place, so that their global norm is at most ``largest``."""
-    factor = largest / (torch.nn.utils.get_total_norm(gradients) + 1e-6)
-    torch._foreach_mul_(gradients, factor.clamp_max(1.0))
+    torch._foreach_mul_(gradients, clip_factor(gradients, largest))
+
+
+def clip_factor(gradients: list[Tensor], largest: float) -> Tensor:
+    """What scales gradients to a global norm of at most ``largest``, fp32 []."""
+    return (largest / (torch.nn.utils.get_total_norm(gradients) + 1e-6)).clamp_max(1.0)

@@ -60,9 +60,9 @@ class Step:
     """x − x̂ in the normalised space."""
     silent_F: Tensor
     """Tokens since each latent last fired, this batch included."""
-    active: int
+    active: int | Tensor
     """Active entries of the batch."""
-    least_score: float | None
-    """Smallest kept score; None if nothing was kept, and for L1."""
+    least_score: float | Tensor | None
+    """Smallest kept score; None, or inf if a tensor, if nothing was kept; None for L1."""
     auxiliary: float | Tensor
     """The auxiliary loss, before its weight; 0 when no latent is dead."""

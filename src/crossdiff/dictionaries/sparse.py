@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from crossdiff.dictionaries import kernels
 from crossdiff.dictionaries.auxiliary import auxiliary
 from crossdiff.dictionaries.codes import DENSE_ABOVE, Codes, DenseCodes, Pullback, SparseCodes
 from crossdiff.dictionaries.parameters import Parameters, Step, encoder_input, silence, weight_of
@@ -38,7 +39,7 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
         dead_K = (silent_F >= recipe.dead_after_tokens).nonzero().squeeze(1)
         aux = auxiliary(parameters, pulled, pre_BF, weight_F, error_BI, input_BI, dead_K, recipe)
         loss = loss + recipe.aux_weight * aux
-    gradients = _gather(pulled, delta_BI, parameters, recipe)
+    gradients = gather(pulled, delta_BI, parameters, recipe)
     return Step(loss, gradients, error_BI, silent_F, codes.active, least, aux)
 
 
@@ -63,6 +64,9 @@ def _choose(pre_BF: Tensor, weight_F: Tensor, recipe: Recipe, k: int) -> tuple[C
     """The batch's codes, in the cheaper form, and the smallest kept score (BatchTopK)."""
     tokens, latents = pre_BF.shape
     if recipe.sparsity == "l1":
+        if recipe.path == "auto" and kernels.serve(pre_BF):  # dense products: to choose, the host would have to wait
+            value_BF = torch.relu_(pre_BF)
+            return DenseCodes(value_BF, torch.count_nonzero(value_BF)), None
         active = positives(pre_BF)
         if _dense(active, pre_BF, recipe):
             return DenseCodes(torch.relu_(pre_BF), active), None
@@ -92,7 +96,7 @@ def _charge_decoder(gradient_FI: Tensor, parameters: Parameters, charge_F: Tenso
     gradient_FI.view_as(decoder_FPD).addcmul_(decoder_FPD, factor_FP1)
 
 
-def _gather(pulled: Pullback, delta_BI: Tensor, parameters: Parameters, recipe: Recipe) -> Parameters:
+def gather(pulled: Pullback, delta_BI: Tensor, parameters: Parameters, recipe: Recipe) -> Parameters:
     """All gradients; an SAE's decoder bias is felt by the encoder too."""
     bias_I = delta_BI.sum(0)
     if recipe.unit_norm:

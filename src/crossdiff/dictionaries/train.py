@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossdiff.dictionaries import checkpoint, eager, sparse
+from crossdiff.dictionaries import checkpoint, eager, kernels, sparse
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.checkpoint import State
 from crossdiff.dictionaries.init import initial
 from crossdiff.dictionaries.metrics import MODELS, explained
 from crossdiff.dictionaries.normalise import Normaliser
-from crossdiff.dictionaries.optimise import active_latents, learning_rate, move, next_threshold, no_moments
+from crossdiff.dictionaries.optimise import active_latents, known, learning_rate, move, next_threshold, no_moments
 from crossdiff.dictionaries.parameters import Parameters, Step
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
@@ -56,16 +56,18 @@ def train(
         first_BLD = next(stream)
         parameters = initial(recipe, normaliser(first_BLD.to(device)).flatten(1), seed)
         silent_F = torch.zeros(recipe.latents, dtype=torch.int64, device=device)
-        state = State(parameters, no_moments(parameters), silent_F, threshold=None, step=0, curves=[])
+        state = State(parameters, no_moments(parameters, recipe.moments), silent_F, threshold=None, step=0, curves=[])
         stream = chain([first_BLD], stream)
     on_step(state.step)
     clock = time.perf_counter()
     since = 0
     while state.step < recipe.steps:
-        x_BLD = normaliser(next(stream).to(device))
+        x_BLD = normaliser(sent(next(stream), device))
         done = _advance(state, x_BLD.flatten(1), recipe)
         since += len(x_BLD)
         if state.step % recipe.log_every == 0 or state.step == recipe.steps:
+            if device.type == "cuda":  # the host is ahead
+                torch.cuda.synchronize(device)
             now = time.perf_counter()
             state.curves.append(point(state, done, x_BLD, recipe, since / (now - clock)))
             clock, since = now, 0
@@ -78,13 +80,25 @@ def train(
 
 def _advance(state: State, x_BI: Tensor, recipe: Recipe) -> Step:
     """One step, in place."""
-    step = eager.step if recipe.path == "eager" else sparse.step
-    done = step(state.parameters, x_BI, recipe, active_latents(recipe, state.step), state.silent_F)
+    given = state.parameters, x_BI, recipe, active_latents(recipe, state.step), state.silent_F
+    if recipe.path == "auto" and recipe.sparsity == "batchtopk" and kernels.serve(x_BI):
+        from crossdiff.dictionaries import gpu
+
+        done = gpu.step(*given, gpu.look(state, recipe))
+    else:
+        done = (eager.step if recipe.path == "eager" else sparse.step)(*given)
     move(state.parameters, done.gradients, state.moments, recipe, state.step)
     state.silent_F = done.silent_F
     state.threshold = next_threshold(state.threshold, done.least_score, recipe, state.step)
     state.step += 1
     return done
+
+
+def sent(x_BLD: Tensor, device: torch.device) -> Tensor:
+    """A batch on the device; on a GPU it arrives while the host goes on."""
+    if device.type != "cuda" or x_BLD.is_cuda:
+        return x_BLD.to(device)
+    return x_BLD.pin_memory().to(device, non_blocking=True)
 
 
 def point(state: State, done: Step, x_BLD: Tensor, recipe: Recipe, tokens_per_second: float) -> Point:
@@ -106,9 +120,9 @@ def point(state: State, done: Step, x_BLD: Tensor, recipe: Recipe, tokens_per_se
         "auxiliary": float(done.auxiliary),
         "fve": fve["fve"],
         **{f"fve_{model}": fve.get(f"fve_{model}") for model in MODELS},
-        "l0": done.active / len(x_BLD),
+        "l0": float(done.active) / len(x_BLD),
         "dead": float((state.silent_F >= recipe.dead_after_tokens).float().mean()),
-        "threshold": state.threshold,
+        "threshold": known(state.threshold),
         "lr": learning_rate(recipe, state.step - 1),
         "tokens_per_second": tokens_per_second,
     }
@@ -128,7 +142,7 @@ def export(state: State, recipe: Recipe, normaliser: Normaliser, about: dict[str
         encoder_bias=bias_F.clone(),
         decoder=parameters.decoder_FI.view(latents, models, -1).permute(1, 0, 2).contiguous(),
         decoder_bias=parameters.decoder_bias_I.view(models, -1).clone(),
-        threshold=torch.tensor(state.threshold or 0.0, dtype=torch.float32, device=bias_F.device),
+        threshold=torch.tensor(known(state.threshold) or 0.0, dtype=torch.float32, device=bias_F.device),
         mean=normaliser.mean,
         scale=normaliser.scale,
         about=about,

@@ -1,0 +1,149 @@
+"""The whole step on a GPU against `eager.step`, and trainings by it."""
+
+from dataclasses import replace
+
+import kernel_device
+import pytest
+import torch
+from kernel_device import DEVICE, INTERPRETED
+from planted_data import Planted, small
+from test_step import same, start
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crossdiff.dictionaries import eager, gpu, kernels, normalise
+from crossdiff.dictionaries.optimise import move, no_moments
+from crossdiff.dictionaries.parameters import Parameters
+from crossdiff.dictionaries.train import train
+
+pytestmark = kernel_device.MARKS
+
+
+@pytest.fixture(autouse=True)
+def by_kernels(monkeypatch):
+    """The interpreter works on CPU tensors, which kernels would leave alone."""
+    if INTERPRETED:
+        monkeypatch.setattr(kernels, "serve", lambda tensor: True)
+
+
+def there(parameters, *tensors):
+    return Parameters(*(tensor.to(DEVICE) for tensor in parameters.tensors)), *(tensor.to(DEVICE) for tensor in tensors)
+
+
+def home(done):
+    """A step as the CPU tells it."""
+    least = float(done.least_score)
+    return replace(
+        done, active=int(done.active), least_score=None if least == float("inf") else least,
+        error_BI=done.error_BI.cpu(), silent_F=done.silent_F.cpu(),
+        gradients=Parameters(*(tensor.cpu() for tensor in done.gradients.tensors)),
+    )  # fmt: skip
+
+
+SIZES = [(1, 1, 1, 1), (7, 5, 13, 3), (2, 3, 97, 1)]
+
+
+@pytest.mark.parametrize("dead_after", [1, 64, 10**7])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("kind", "loss", "score"), [("crosscoder", "norm", "sum"), ("crosscoder", "squared", "concat"),
+                                                     ("diff-sae", None, None)])  # fmt: skip
+def test_equals_eager(kind, loss, score, size, dead_after):
+    """fp32; tolerances are those of `test_step.same`: 2e-5 of the largest entry of each gradient."""
+    tokens, width, latents, k = size
+    recipe = small(kind, loss=loss, score=score, latents=latents, k=k, dead_after_tokens=dead_after)
+    parameters, x, silent = start(recipe, tokens, width, latents)
+    moved, x_, silent_ = there(parameters, x, silent)
+    wanted = eager.step(parameters, x, recipe, k, silent)
+    same(home(gpu.step(moved, x_, recipe, k, silent_)), wanted)
+    every = torch.arange(latents, device=DEVICE)  # more latents watched than are dead
+    same(home(gpu.step(moved, x_, recipe, k, silent_, every)), wanted)
+
+
+def test_nothing_positive():
+    recipe = small(dead_after_tokens=10)
+    parameters, x, silent = start(recipe, 6, 5)
+    parameters.encoder_bias_F.fill_(-1e3)
+    same(
+        home(gpu.step(*there(parameters, x), recipe, 3, silent.to(DEVICE))),
+        eager.step(parameters, x, recipe, 3, silent),
+    )
+
+
+class Deaf(TorchDispatchMode):
+    """Refuses what makes a host wait for a device."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        assert name not in ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique_dim"), (
+            name
+        )
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", ["crosscoder", "diff-sae"])
+def test_the_host_never_waits(kind):
+    recipe = small(kind, moments="bfloat16", dead_after_tokens=64)
+    moved, x, silent = there(*start(recipe, 8, 5))
+    moments = no_moments(moved, recipe.moments)
+    watched = torch.arange(12, device=DEVICE)
+    gpu.step(moved, x, recipe, 3, silent, watched)  # compiles
+    if not INTERPRETED:
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        with Deaf():
+            done = gpu.step(moved, x, recipe, 3, silent, watched)
+            move(moved, done.gradients, moments, recipe, 1)
+    finally:
+        if not INTERPRETED:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def run(recipe, **options):
+    planted = Planted(recipe.models, width=6, latents=8)
+    fitted = normalise.fit([planted.batch(2000, 1)]).to(DEVICE)
+    dictionary, curves = train(planted.batches(recipe.batch), recipe, fitted, 0, **options)
+    shown = [{key: value for key, value in point.items() if key != "tokens_per_second"} for point in curves]
+    return dictionary.to("cpu"), shown
+
+
+SHORT = {
+    "latents": 20, "k": 2, "batch": 12, "steps": 16, "lr": 3e-3, "dead_after_tokens": 24, "log_every": 4,
+    "checkpoint_every": 8, "warmup_steps": 2, "threshold_start": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["crosscoder", "diff-sae"])
+def test_a_training_equals_eagers(kind):
+    """16 steps in fp32 with dead latents on the way; rounding grows with the steps, hence 1e-3."""
+    recipe = small(kind, **SHORT)
+    one, curve = run(recipe)
+    two, other = run(replace(recipe, path="eager"))
+    assert max(point["auxiliary"] for point in curve) > 0
+    assert float(one.threshold) > 0
+    for name, tensor in one.tensors.items():
+        torch.testing.assert_close(tensor, two.tensors[name], rtol=1e-3, atol=1e-3 * float(tensor.abs().max() + 1e-6))
+    for a, b in zip(curve, other, strict=True):
+        assert a == {key: value if value is None else pytest.approx(value, rel=1e-3) for key, value in b.items()}
+
+
+def test_a_training_repeats_and_resumes_bit_for_bit(tmp_path):
+    recipe = small(moments="float8", matmul="bfloat16", **SHORT)
+    whole, curves = run(recipe)
+
+    class StoppedError(Exception):
+        pass
+
+    done = []
+
+    def stop(steps):
+        done.append(steps)
+        if sum(done) == 11:
+            raise StoppedError
+
+    kept = {"kept_in": tmp_path / "checkpoint.safetensors", "fingerprint": "a"}
+    with pytest.raises(StoppedError):
+        run(recipe, on_step=stop, **kept)
+    begun = []
+    resumed, again = run(recipe, on_step=begun.append, **kept)
+    assert begun[0] == 8
+    assert all(torch.equal(tensor, resumed.tensors[name]) for name, tensor in whole.tensors.items())
+    assert curves == again
