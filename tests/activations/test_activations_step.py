@@ -134,7 +134,7 @@ def test_a_shard_damaged_between_runs_is_made_again(run, tmp_path, monkeypatch):
 def test_another_outlier_factor_needs_no_models_and_fewer_shards_leave_none_behind(run, tmp_path, monkeypatch):
     run(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("crossdiff.pair.load.Pair.model", None)
+        patch.setattr("crossdiff.pair.load.Pair.lower", None)
         run(tmp_path, outlier_factor=1.1)
     manifest = run(tmp_path, shard_tokens=1000)
     assert sorted(shard_bytes(tmp_path)) == [shard["file"] for shard in manifest["shards"]]
@@ -195,7 +195,7 @@ def test_values_that_are_not_finite_stop_the_step(run, rows_file, tokenizer, lla
 
 def test_too_little_disk_is_told_before_models_are_loaded(run, tmp_path, monkeypatch):
     monkeypatch.setattr("crossdiff.activations.checks.shutil.disk_usage", lambda folder: type("", (), {"free": 10_000}))
-    monkeypatch.setattr("crossdiff.pair.load.Pair.model", None)
+    monkeypatch.setattr("crossdiff.pair.load.Pair.lower", None)
     with pytest.raises(UserError, match="GB are needed"):
         run(tmp_path)
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +16,11 @@ import polars as pl
 import torch
 import typer
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from crossdiff.activations import checks
+from crossdiff.activations.background import Background
 from crossdiff.activations.extract import (
     Models,
     Rows,
@@ -40,7 +43,7 @@ from crossdiff.pair.load import Pair
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import record
 
-FORMAT = 1
+FORMAT = 2
 """Raised when shards of an older version cannot be reused."""
 HEADER_BYTES = 4096
 """Room for a shard's header and sidecar in the disk estimate."""
@@ -99,8 +102,8 @@ def extract_all(
     tokens = sum(int(rows.lengths_R[plan[number].start : plan[number].stop].sum()) for number in todo)
     needed = tokens * bytes_a_token(2, pair.width, dtype) + len(todo) * HEADER_BYTES
     free = checks.check_disk(out, needed)
-    models = [pair.model(name, device) for name in checks.NAMES]
-    checks.check_site(models, chosen.layer)
+    models = [pair.lower(name, chosen.layer, device) for name in checks.NAMES]
+    checks.check_widths(models)
     checks.check_ids(models, rows)
     moved = checks.check_invariance(models, chosen.layer, rows, chosen.check_rows)
     pace = seconds_a_token(models, chosen.layer, rows, plan[todo[0]], chosen.batch_tokens)
@@ -111,12 +114,16 @@ def extract_all(
         flush=True,
     )
     started = time.perf_counter()
-    with progress(tokens, "activations", "pair") as bar:
+
+    def keep(number: int, tensors: dict[str, Tensor]) -> None:
+        shards[number] = write_shard(out, number, plan[number], tensors, mark)
+
+    with progress(tokens, "activations", "pair") as bar, Background() as writer:
         for number in todo:
             tensors = extract(models, chosen.layer, rows, plan[number], chosen.batch_tokens, dtype, bar.update)
             checks.check_finite(tensors)
             checks.check_aligned(models, chosen.layer, rows, tensors, plan[number][len(plan[number]) // 2])
-            shards[number] = write_shard(out, number, plan[number], tensors, mark)
+            writer.submit(partial(keep, number, tensors))
     measured = {
         "reused_shards": len(plan) - len(todo),
         "pairs_per_second": tokens / (time.perf_counter() - started),

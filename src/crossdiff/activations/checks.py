@@ -13,7 +13,6 @@ from torch import Tensor
 
 from crossdiff.activations.extract import Models, Rows, padded, read_tokens
 from crossdiff.errors import UserError
-from crossdiff.pair.blocks import decoder_layers
 from crossdiff.pair.load import Which
 
 NAMES: tuple[Which, Which] = ("base", "chat")
@@ -24,14 +23,8 @@ PAD = 5
 """Positions of padding that the invariance check adds behind its longest row."""
 
 
-def check_site(models: Models, layer: int) -> None:
-    """The site exists in both models and has the same width."""
-    for name, model in zip(NAMES, models, strict=True):
-        blocks = len(decoder_layers(model))
-        if not 0 <= layer < blocks:
-            raise UserError(
-                f"activations.layer: block {layer} does not exist; the {name} model has blocks 0 to {blocks - 1}"
-            )
+def check_widths(models: Models) -> None:
+    """The streams of both models have the same width."""
     widths = [model.config.get_text_config().hidden_size for model in models]
     if len(set(widths)) > 1:
         raise UserError(f"pair: the models' streams have different widths, {widths[0]} and {widths[1]}")

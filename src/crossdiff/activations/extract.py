@@ -1,8 +1,10 @@
 """Read the stream after block ℓ of both models on the same token ids.
 
-Rows are batched by length, longest first, under a token budget, and padded on the right; the forward stops at the
-site and padding is dropped at once, so it is neither stored nor counted. A shard depends on nothing outside itself:
-its rows, the models and the settings fix its bytes.
+Rows are batched by length, longest first, under a token budget, and padded on the right; the models end at the site
+and padding is dropped at once, so it is neither stored nor counted. Attention is causal, so no token sees the padding
+behind it, and the models need no mask: the fused kernels are faster without one. (`checks.check_invariance` would
+catch a model for which that is not so.) A shard depends on nothing outside itself: its rows, the models and the
+settings fix its bytes.
 
 N tokens of all rows, R rows, n tokens of a shard, B rows of a batch, T positions, L models (0 base, 1 chat), D width.
 """
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from crossdiff.activations.landing import Landing
 from crossdiff.pair.blocks import read_site
 
 Models = Sequence[PreTrainedModel]
@@ -88,13 +91,16 @@ def padded(rows: Rows, chosen: Sequence[int], extra: int = 0) -> tuple[Tensor, T
 @torch.inference_mode()
 def read_tokens(model: PreTrainedModel, layer: int, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """Stream [tokens, D] at the site, in the model's dtype, row after row without the padding."""
-    ids_BT, mask_BT = ids_BT.to(model.device), mask_BT.to(model.device)
-    h_BTD = read_site(model, layer, ids_BT, None if bool(mask_BT.all()) else mask_BT.long())
+    place_n = mask_BT.flatten().nonzero().flatten()  # found on the host, so that no device is waited for
+    h_BTD = read_site(model, layer, ids_BT.to(model.device, non_blocking=True))
     if h_BTD.shape[:2] != ids_BT.shape:
         raise RuntimeError(
             f"{type(model).__name__}: stream of shape {tuple(h_BTD.shape)} for ids {tuple(ids_BT.shape)}"
         )
-    return h_BTD[mask_BT]
+    h_ND = h_BTD.flatten(0, 1)
+    if len(place_n) == len(h_ND):
+        return h_ND
+    return h_ND.index_select(0, place_n.to(model.device, non_blocking=True))
 
 
 def extract(
@@ -113,17 +119,15 @@ def extract(
     """
     span = rows.span(shard)
     tokens, width = span.stop - span.start, models[0].config.get_text_config().hidden_size
-    x_nLD = torch.empty(tokens, len(models), width, dtype=dtype)
-    norm_nL = torch.empty(tokens, len(models))
+    landing = Landing(tokens, len(models), width, dtype)
     for batch in batch_plan(rows.lengths_R, shard, batch_tokens):
         ids_BT, mask_BT = padded(rows, batch)
         place = torch.cat([torch.arange(int(rows.lengths_R[row])) + rows.starts_R[row] - span.start for row in batch])
         for number, model in enumerate(models):
-            h_nD = read_tokens(model, layer, ids_BT, mask_BT)
-            norm_nL[place, number] = h_nD.float().norm(dim=-1).cpu()
-            x_nLD[place, number] = h_nD.to(dtype).cpu()
+            landing.take(place, number, read_tokens(model, layer, ids_BT, mask_BT))
         advance(len(place))
     lengths = rows.lengths_R[shard.start : shard.stop]
+    x_nLD, norm_nL = landing.finish()
     row_n = torch.repeat_interleave(torch.arange(shard.start, shard.stop), lengths)
     return {
         "x": x_nLD,
