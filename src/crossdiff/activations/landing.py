@@ -7,6 +7,8 @@ n tokens of a shard, B tokens of a batch, L models, D width.
 """
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,22 +23,19 @@ class Landing:
     def __init__(self, tokens: int, models: int, width: int, dtype: torch.dtype):
         self._x_nLD = torch.empty(tokens, models, width, dtype=dtype)
         self._norm_nL = torch.empty(tokens, models)
-        self._waiting: deque[tuple[torch.cuda.Event, Tensor, int, Tensor, Tensor]] = deque()
+        self._waiting: deque[tuple[torch.cuda.Event, Callable[[], None]]] = deque()
 
     @torch.inference_mode()
     def take(self, place_B: Tensor, number: int, h_BD: Tensor) -> None:
-        """The stream of model ``number`` at tokens ``place_B`` (int64), on any device; norms are those before rounding."""
+        """The stream of model ``number`` at tokens ``place_B`` (int64), on any device; norms are taken unrounded."""
         norm_B, x_BD = h_BD.float().norm(dim=-1), h_BD.to(self._x_nLD.dtype)
         if h_BD.device.type != "cuda":
             self._put(place_B, number, x_BD.cpu(), norm_B.cpu())
             return
-        down = [
-            torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
-            for tensor in (x_BD, norm_B)
-        ]
+        put = partial(self._put, place_B, number, _pinned(x_BD), _pinned(norm_B))
         event = torch.cuda.Event()
         event.record(torch.cuda.current_stream(h_BD.device))
-        self._waiting.append((event, place_B, number, *down))
+        self._waiting.append((event, put))
         if len(self._waiting) > IN_FLIGHT:
             self._settle()
 
@@ -47,10 +46,15 @@ class Landing:
         return self._x_nLD, self._norm_nL
 
     def _settle(self) -> None:
-        event, *landed = self._waiting.popleft()
+        event, put = self._waiting.popleft()
         event.synchronize()
-        self._put(*landed)
+        put()
 
     def _put(self, place_B: Tensor, number: int, x_BD: Tensor, norm_B: Tensor) -> None:
         self._x_nLD[place_B, number] = x_BD
         self._norm_nL[place_B, number] = norm_B
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    """A copy in pinned memory, complete once the device's current stream has come so far."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
