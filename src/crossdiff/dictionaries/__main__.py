@@ -16,7 +16,7 @@ import polars as pl
 import torch
 import typer
 
-from crossdiff.activations.sample import batches
+from crossdiff.activations.prefetch import batches_ahead
 from crossdiff.activations.store import Activations, View, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
@@ -73,7 +73,9 @@ def main(
 
             started = time.perf_counter()
             dictionary, curves = train(
-                lambda start: (read(recipe.kind, x_BLD) for x_BLD in batches(view, recipe.batch, seed, start)),
+                lambda start: (
+                    read(recipe.kind, x_BLD) for x_BLD in batches_ahead(view, recipe.batch, seed, start, device)
+                ),
                 recipe,
                 normaliser,
                 seed,
