@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossdiff.activations.quantise import TENSORS, bytes_a_token, decode, encode
+from crossdiff.activations.quantise import TENSORS, decode, encode
 
 
 def back(encoded):
@@ -79,7 +79,6 @@ def test_parts_are_encoded_alike():
     rows = torch.tensor([0, 8191, 8192, 8999])
     wide = [encoded[name].expand(4, -1, -1) for name in ("centre", "spread")]
     assert torch.equal(decode(encoded["x"][rows], encoded["scale"][rows], *wide), back(encoded)[rows])
-    assert encoded["x"][0].nbytes + encoded["scale"][0].nbytes == bytes_a_token(3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

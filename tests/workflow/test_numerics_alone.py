@@ -7,6 +7,8 @@ ABSENT = ("polars", "datasets", "pydantic", "mlflow", "snakemake", "dvc", "peft"
 NUMERICS = [
     "activations.checks",
     "activations.extract",
+    "activations.prefetch",
+    "activations.quantise",
     "activations.sample",
     "activations.stats",
     "activations.store",

@@ -38,7 +38,7 @@ def check_ids(models: Models, rows: Rows) -> None:
     for name, model in zip(NAMES, models, strict=True):
         vocabulary = model.config.get_text_config().vocab_size
         if largest >= vocabulary:
-            row = int(torch.searchsorted(rows.starts_R, rows.ids_N.argmax(), right=True)) - 1
+            row = rows.number_R[torch.searchsorted(rows.starts_R, rows.ids_N.argmax(), right=True) - 1]
             raise UserError(
                 f"rows.parquet: row {row} holds token {largest}, but the {name} model's vocabulary ends at"
                 f" {vocabulary - 1}; were the rows made for another pair?"
@@ -59,7 +59,7 @@ def check_invariance(models: Models, layer: int, rows: Rows, count: int) -> list
         alone = [read_tokens(model, layer, *padded(rows, [row])) for row in chosen]
         moved = [float(relative(a, b).max()) for a, b in zip(alone, together, strict=True)]
         if not max(moved) <= TOLERANCE[model.dtype]:
-            row = chosen[moved.index(max(moved))]
+            row = rows.number_R[chosen[moved.index(max(moved))]]
             raise UserError(
                 f"activations: row {row} reads differently in the {name} model alone and in a padded batch: a token"
                 f" moves by {max(moved):.3g} of its norm, {TOLERANCE[model.dtype]:g} is allowed in {model.dtype}."
@@ -82,10 +82,11 @@ def check_finite(shard: dict[str, Tensor]) -> None:
 
 
 def check_aligned(models: Models, layer: int, rows: Rows, shard: dict[str, Tensor], row: int) -> None:
-    """What a shard holds for ``row`` is what each model gives on that row alone, token by token."""
-    mine_n = shard["row"] == row
+    """What a shard holds for ``row``, a place in ``rows``, is what each model gives on that row alone."""
+    own = int(rows.number_R[row])
+    mine_n = shard["row"] == own
     if not torch.equal(shard["token"][mine_n], rows.ids(row)):
-        raise UserError(f"activations: the shard's tokens of row {row} are not those of rows.parquet")
+        raise UserError(f"activations: the shard's tokens of row {own} are not those of rows.parquet")
     for number, (name, model) in enumerate(zip(NAMES, models, strict=True)):
         alone_TD = read_tokens(model, layer, *padded(rows, [row])).cpu()
         moved = float(relative(alone_TD, shard["x"][mine_n, number]).max())
@@ -93,7 +94,7 @@ def check_aligned(models: Models, layer: int, rows: Rows, shard: dict[str, Tenso
         allowed = max(TOLERANCE[model.dtype], torch.finfo(shard["x"].dtype).eps)
         if not moved <= allowed:
             raise UserError(
-                f"activations: what was stored for row {row} of the {name} model is not what the model gives on that"
+                f"activations: what was stored for row {own} of the {name} model is not what the model gives on that"
                 f" row alone (relative difference {moved:.3g}, {allowed:g} allowed)"
             )
 
@@ -110,6 +111,7 @@ def check_disk(folder: Path, needed: int) -> int:
     if free < needed:
         raise UserError(
             f"activations: {needed / 1e9:.2f} GB are needed in {folder}, {free / 1e9:.2f} GB are free; make room,"
-            " lower corpus.train_tokens and corpus.validation_tokens, or store activations.dtype: bfloat16"
+            " lower corpus.train_tokens and corpus.validation_tokens, or store activations.dtype: int8, or"
+            " nothing but a sample with activations.store: stream"
         )
     return free

@@ -33,6 +33,13 @@ class Rows:
     """uint8."""
     lengths_R: Tensor
     """int64."""
+    numbers: Tensor | None = None
+    """Number of each row in rows.parquet, int64; 0, 1, … if none are given."""
+
+    @cached_property
+    def number_R(self) -> Tensor:
+        """Number of each row in rows.parquet, int64."""
+        return torch.arange(len(self.lengths_R)) if self.numbers is None else self.numbers
 
     @cached_property
     def starts_R(self) -> Tensor:
@@ -43,6 +50,14 @@ class Rows:
         """Token ids of one row, int32 [T]."""
         start = int(self.starts_R[row])
         return self.ids_N[start : start + int(self.lengths_R[row])]
+
+    def only(self, chosen_S: Tensor) -> "Rows":
+        """The rows ``chosen_S`` (int64, any order), which keep their numbers."""
+        lengths_S = self.lengths_R[chosen_S]
+        starts_S = torch.cumsum(lengths_S, 0) - lengths_S
+        place_N = torch.repeat_interleave(self.starts_R[chosen_S] - starts_S, lengths_S)
+        place_N += torch.arange(len(place_N))
+        return Rows(self.ids_N[place_N], self.roles_N[place_N], lengths_S, self.number_R[chosen_S])
 
     def span(self, rows: range) -> slice:
         """Where the tokens of consecutive rows stand among all tokens."""
@@ -132,7 +147,7 @@ def extract(
     return {
         "x": x_nLD,
         "norm": norm_nL,
-        "row": row_n.int(),
+        "row": rows.number_R[row_n].int(),
         "position": (torch.arange(span.start, span.stop) - rows.starts_R[row_n]).int(),
         "token": rows.ids_N[span].clone(),
         "role": rows.roles_N[span].clone(),
@@ -140,5 +155,6 @@ def extract(
 
 
 def bytes_a_token(models: int, width: int, dtype: torch.dtype) -> int:
-    """Stored bytes of one token."""
-    return models * width * dtype.itemsize + models * 4 + 3 * 4 + 1
+    """Stored bytes of one token; one stored in 8 bits has a scale for each stream besides."""
+    scales = models * 4 if dtype == torch.int8 else 0
+    return models * width * dtype.itemsize + scales + models * 4 + 3 * 4 + 1

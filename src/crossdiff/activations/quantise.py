@@ -55,11 +55,6 @@ def decode(x_BSD: Tensor, scale_BS: Tensor, centre_SD: Tensor, spread_SD: Tensor
     return y_BSD
 
 
-def bytes_a_token(width: int) -> int:
-    """Stored bytes of one token's activations: integers and scales."""
-    return 2 * width + 2 * 4
-
-
 def _streams(x_BLD: Tensor) -> Tensor:
     """base and chat − base, float32 [B, S, D]."""
     x_BLD = x_BLD.float()

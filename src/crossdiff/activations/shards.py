@@ -43,7 +43,8 @@ def write_shard(folder: Path, number: int, rows: range, tensors: dict[str, Tenso
     sidecar.unlink(missing_ok=True)
     with whole(path) as temporary:
         save_file(tensors, temporary)
-    shard = Shard(path.name, len(tensors["row"]), rows.start, len(rows), path.stat().st_size, sha256_file(path))
+    row_n = tensors["row"]
+    shard = Shard(path.name, len(row_n), int(row_n[0]), len(rows), path.stat().st_size, sha256_file(path))
     with whole(sidecar) as temporary:
         temporary.write_text(json.dumps({**asdict(shard), "fingerprint": fingerprint}) + "\n")
     return shard
