@@ -6,6 +6,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "src")))
 
 from crossdiff.config import dump
 from crossdiff.workflow import (
+    DICTIONARY,
     REPORT,
     checked,
     corpus_files,

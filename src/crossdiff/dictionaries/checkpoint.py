@@ -5,7 +5,7 @@ in the data) and the curves so far. A fingerprint of recipe, seed and data guard
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class State:
     step: int
     """Steps done."""
     curves: list[dict[str, Any]]
+    beside: dict[str, Tensor] = field(default_factory=dict)
+    """What whoever feeds the training wants to find again, such as a place in a stream."""
 
 
 def write(file: Path, state: State, fingerprint: str) -> None:
@@ -38,6 +40,7 @@ def write(file: Path, state: State, fingerprint: str) -> None:
     tensors = {f"{part}.{n}": t for part, group in parts.items() for n, t in enumerate(group.tensors)}
     tensors |= {f"steps.{n}": t for n, t in enumerate(state.moments.steps)}
     tensors["silent"] = state.silent_F
+    tensors |= {f"beside.{name}": tensor for name, tensor in state.beside.items()}
     facts = {"step": state.step, "threshold": state.threshold, "curves": state.curves}
     with whole(file) as temporary:
         save_file(
@@ -70,4 +73,5 @@ def read(file: Path, fingerprint: str, device: str | torch.device) -> State | No
         threshold=facts["threshold"],
         step=facts["step"],
         curves=facts["curves"],
+        beside={name.removeprefix("beside."): t for name, t in tensors.items() if name.startswith("beside.")},
     )
