@@ -166,8 +166,15 @@ class Activations(Part):
 
     layer: Annotated[int, Field(ge=0)]
     """ℓ: the site is the residual stream after decoder block ℓ (0 is the first)."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Stored precision."""
+    dtype: Literal["bfloat16", "float32", "int8"] = "bfloat16"
+    """Stored precision. int8 halves bfloat16: base and chat − base, with a scale for each channel and each token."""
+    store: Literal["disk", "stream"] = "disk"
+    """Where training tokens are kept. `stream` keeps `sample_tokens` of them and reads the others whenever they are
+    needed: all dictionaries are then trained by one job, in one pass over the models."""
+    sample_tokens: Count = 1_000_000
+    """Training tokens stored when they stream, about: what means, scales and masked norms are taken from."""
+    buffer_tokens: Count = 1_000_000
+    """Tokens held in memory and shuffled together when they stream, about."""
     batch_tokens: Count = 4096
     """Tokens a forward pass, padding included."""
     shard_tokens: Count = 65_536

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crossdiff.activations import __main__ as step
+from crossdiff.activations.extract import bytes_a_token
 from crossdiff.activations.store import Activations
 from crossdiff.config import Activations as Settings
 from crossdiff.config import Corpus
@@ -112,6 +113,51 @@ def test_resumes_at_the_next_shard_with_the_same_bytes(run, tmp_path, monkeypatc
     assert manifest == json.loads((tmp_path / "whole" / "manifest.json").read_text())
 
 
+def everything(folder):
+    activations = Activations.open(folder / "manifest.json")
+    view = activations.masked(None).view("train")
+    return view.gather(torch.arange(view.tokens)), view
+
+
+def test_eight_bits_hold_what_the_models_gave(run, tmp_path):
+    plain, eight = run(tmp_path / "plain"), run(tmp_path / "eight", dtype="int8")
+    assert (eight["dtype"], eight["thresholds"]) == ("int8", plain["thresholds"])  # norms are those of the streams
+    assert eight["fingerprint"] != plain["fingerprint"]
+    x, found = everything(tmp_path / "plain")[0], everything(tmp_path / "eight")[0]
+    assert found.dtype == torch.float32
+    for y, y_found in ((x[:, 0], found[:, 0]), (x[:, 1] - x[:, 0], found[:, 1] - found[:, 0])):
+        assert (y - y_found).square().sum() < 2e-4 * (y - y.mean(0)).square().sum()
+    tokens = sum(shard["tokens"] for shard in eight["shards"])
+    stored = sum(shard["bytes"] for shard in eight["shards"])
+    assert stored < tokens * bytes_a_token(2, 32, torch.int8) + len(eight["shards"]) * (step.HEADER_BYTES + 16 * 32)
+
+
+def test_eight_bits_resume_with_the_same_bytes(run, tmp_path, monkeypatch):
+    run(tmp_path / "whole", dtype="int8")
+    with monkeypatch.context() as patch:
+        killed_at(2, patch)
+        with pytest.raises(Killed):
+            run(tmp_path / "cut", dtype="int8")
+    run(tmp_path / "cut", dtype="int8")
+    assert shard_bytes(tmp_path / "cut") == shard_bytes(tmp_path / "whole")
+
+
+def test_a_stream_stores_held_out_rows_and_a_sample(run, rows_file, tmp_path):
+    rows = pl.read_parquet(rows_file)
+    manifest = run(tmp_path, store="stream", sample_tokens=300)
+    activations = Activations.open(tmp_path / "manifest.json", check=True)
+    train, validation = (activations.masked(None).view(split) for split in ("train", "validation"))
+    assert 300 <= train.tokens < 364
+    assert validation.tokens == rows.filter(split="validation")["ids"].list.len().sum()
+    found = {(row, position): token for block in train.blocks(99) for row, position, token in zip(
+        block.row_B.tolist(), block.position_B.tolist(), block.token_B.tolist(), strict=True)}  # fmt: skip
+    assert all(rows["ids"][row][position] == token for (row, position), token in found.items())
+    assert len({rows["source"][row] for row, _ in found}) == 2
+    assert manifest["store"] == "stream"
+    plain = run(tmp_path / "disk")
+    assert manifest["scale"] == pytest.approx(plain["scale"], rel=0.2)
+
+
 def test_shards_of_other_settings_are_never_reused(run, tmp_path, monkeypatch):
     killed_at(2, monkeypatch)
     with pytest.raises(Killed):
@@ -134,7 +180,7 @@ def test_a_shard_damaged_between_runs_is_made_again(run, tmp_path, monkeypatch):
 def test_another_outlier_factor_needs_no_models_and_fewer_shards_leave_none_behind(run, tmp_path, monkeypatch):
     run(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("crossdiff.pair.load.Pair.model", None)
+        patch.setattr("crossdiff.pair.load.Pair.lower", None)
         run(tmp_path, outlier_factor=1.1)
     manifest = run(tmp_path, shard_tokens=1000)
     assert sorted(shard_bytes(tmp_path)) == [shard["file"] for shard in manifest["shards"]]
@@ -195,7 +241,7 @@ def test_values_that_are_not_finite_stop_the_step(run, rows_file, tokenizer, lla
 
 def test_too_little_disk_is_told_before_models_are_loaded(run, tmp_path, monkeypatch):
     monkeypatch.setattr("crossdiff.activations.checks.shutil.disk_usage", lambda folder: type("", (), {"free": 10_000}))
-    monkeypatch.setattr("crossdiff.pair.load.Pair.model", None)
+    monkeypatch.setattr("crossdiff.pair.load.Pair.lower", None)
     with pytest.raises(UserError, match="GB are needed"):
         run(tmp_path)
 

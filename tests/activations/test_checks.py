@@ -75,11 +75,12 @@ def test_values_that_are_not_finite_name_their_row(llama_pair, value):
         checks.check_finite(shard)
 
 
-def test_a_site_that_does_not_exist(llama_pair):
+def test_models_of_different_widths(llama_pair):
     models = models_of(llama_pair)
-    checks.check_site(models, 3)
-    with pytest.raises(UserError, match=r"activations\.layer: block 4 .* the base model has blocks 0 to 3"):
-        checks.check_site(models, 4)
+    checks.check_widths(models)
+    models[1].config.hidden_size = 64
+    with pytest.raises(UserError, match="different widths, 32 and 64"):
+        checks.check_widths(models)
 
 
 def test_ids_that_a_model_does_not_know(llama_pair):

@@ -55,6 +55,17 @@ def test_bfloat16_is_stored_as_the_model_gave_it(llama_pair):
     assert stored == sum(LENGTHS) * bytes_a_token(2, 32, torch.bfloat16)
 
 
+def test_some_rows_keep_their_numbers(llama_pair):
+    rows = made_rows()
+    some = rows.only(torch.tensor([5, 0, 3]))
+    assert torch.equal(some.ids(0), rows.ids(5))
+    assert torch.equal(some.roles_N[2:15], rows.roles_N[:13])
+    shard = extract(models_of(llama_pair), 1, some, range(3), 64, torch.float32, lambda tokens: None)
+    assert shard["row"].tolist() == [5] * 2 + [0] * 13 + [3] * 7
+    assert shard["position"].tolist() == [0, 1, *range(13), *range(7)]
+    assert torch.equal(shard["token"], torch.cat([rows.ids(5), rows.ids(0), rows.ids(3)]))
+
+
 lengths = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 
 

@@ -4,8 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from stored import WIDTH, write
 
+from crossdiff.activations.quantise import encode
+from crossdiff.activations.shards import write_shard
 from crossdiff.activations.store import Activations
 from crossdiff.errors import UserError
 
@@ -55,6 +58,45 @@ def test_tokens_above_a_threshold_of_either_model_are_left_out(tmp_path):
     kept = (norm <= torch.tensor(thresholds)).all(-1) & (everything(manifest, "row") % 3 != 2)
     assert 0 < view.tokens == kept.sum() < len(kept)
     assert torch.equal(torch.cat([b.token_B for b in view.blocks(3)]), everything(manifest, "token")[kept])
+
+
+def eight_bits(folder, lengths, **damage):
+    """The store of `write` in 8 bits; ``damage`` replaces tensors of shard 1."""
+    manifest = write(folder, lengths)
+    entries = json.loads(manifest.read_text())
+    for number, entry in enumerate(entries["shards"]):
+        tensors = load_file(folder / entry["file"])
+        tensors |= encode(tensors["x"]) | (damage if number == 1 else {})
+        rows = range(entry["first_row"], entry["first_row"] + entry["rows"])
+        entries["shards"][number] = vars(write_shard(folder, number, rows, tensors, "settings"))
+    manifest.write_text(json.dumps(entries))
+    return manifest
+
+
+def test_eight_bits_are_read_as_float32(manifest, tmp_path):
+    plain = Activations.open(manifest).view("train")
+    view = Activations.open(eight_bits(tmp_path / "eight", LENGTHS)).view("train")
+    assert view.dtype == torch.float32
+    every = torch.cat([block.x_BLD for block in view.blocks(4)])
+    index = torch.tensor([17, 0, 3, 3, view.tokens - 1, 5, 17])
+    assert torch.equal(view.gather(index), every[index])
+    torch.testing.assert_close(every, plain.gather(torch.arange(plain.tokens)).float(), rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"scale": torch.full((9, 2), torch.nan)},
+        {"scale": torch.ones(8, 2)},
+        {"spread": torch.zeros(2, WIDTH)},
+        {"centre": torch.full((2, WIDTH), torch.inf)},
+        {"centre": torch.zeros(2, WIDTH + 1)},
+    ],
+)
+def test_damaged_scales_are_named(tmp_path, damage):
+    manifest = eight_bits(tmp_path, LENGTHS, **damage)
+    with pytest.raises(UserError, match=r"shard-00001\.safetensors: scale, centre or spread .* is damaged; delete it"):
+        Activations.open(manifest)
 
 
 def test_unknown_split_and_source(manifest):

@@ -72,7 +72,11 @@ def test_the_schema_in_the_repository_is_current() -> None:
         ("corpus/sources/0/name", "planted", "corpus.sources.0: name: `planted` is the label"),
         ("activations/layer", 1.5, "activations.layer: Input should be a valid integer"),
         ("activations/layer", ..., "activations.layer: Field required"),
-        ("activations/dtype", "float8", "activations.dtype: Input should be 'bfloat16' or 'float32' (got 'float8')"),
+        (
+            "activations/dtype",
+            "float8",
+            "activations.dtype: Input should be 'bfloat16', 'float32' or 'int8' (got 'float8')",
+        ),
         ("dictionaries", {}, "dictionaries: Dictionary should have at least 1 item"),
         ("dictionaries/diff-sae/kind", "vae", "dictionaries.diff-sae.kind: Input should be"),
         ("dictionaries/diff-sae/k", 5000, "dictionaries.diff-sae: k = 5000 is larger than latents = 4608"),

@@ -33,6 +33,15 @@ def test_builds(overlay: str | None) -> None:
     assert [counts[rule] for rule in ("pair", "corpus", "activations", "baselines", "report")] == ["1"] * 5
 
 
+def test_dictionaries_of_a_stream_are_one_job(tmp_path: Path) -> None:
+    (tmp_path / "stream.yaml").write_text("activations: {store: stream}")
+    done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "stream.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
+    assert "dictionary" not in counts
+    assert (counts["dictionaries"], counts["attribution"], counts["report"]) == ("1", "8", "1")
+
+
 def test_dvc_covers_everything_that_is_read_and_made() -> None:
     pair = yaml.safe_load((ROOT / "config.yaml").read_text())["pair"]["name"]
     text = (ROOT / "dvc.yaml").read_text().replace("${pair.name}", pair)

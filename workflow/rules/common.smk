@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "src")))
 
 from crossdiff.config import dump
 from crossdiff.workflow import (
+    DICTIONARY,
     REPORT,
     SHARED,
     checked,

@@ -1,26 +1,63 @@
-rule dictionary:
-    input:
-        activations="results/{pair}/activations/manifest.json",
-        code=sources("crossdiff.dictionaries"),
-    output:
-        weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
-        meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
-        training="results/{pair}/dictionaries/{name}-seed{seed}/training.parquet",
-        run="results/{pair}/dictionaries/{name}-seed{seed}/run.json",
-    log:
-        "logs/{pair}/dictionaries/{name}-seed{seed}.log",
-    benchmark:
-        "logs/{pair}/benchmarks/dictionaries/{name}-seed{seed}.tsv"
-    threads: study.compute.threads.dictionaries
-    resources:
-        gpu=gpus,
-    params:
-        settings=lambda wildcards: dump(study.dictionaries[wildcards.name]),
-        threads=study.compute.threads.dictionaries,
-        device=device,
-    message:
-        "train {wildcards.name}, seed {wildcards.seed}"
-    shell:
-        "python -m crossdiff.dictionaries --settings {params.settings:q} --name {wildcards.name} --seed {wildcards.seed}"
-        " --activations {input.activations:q} --out results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed}"
-        " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
+# Tokens that are read on the way are read once for all dictionaries.
+if study.activations.store == "stream":
+
+    rule dictionaries:
+        input:
+            activations="results/{pair}/activations/manifest.json",
+            pair="results/{pair}/pair/pair.json",
+            rows="results/{pair}/corpus/rows.parquet",
+            code=sources("crossdiff.dictionaries.stream"),
+        output:
+            expand(
+                "results/{{pair}}/dictionaries/{name}-seed{seed}/{file}",
+                name=study.dictionaries,
+                seed=study.seeds,
+                file=DICTIONARY,
+            ),
+        log:
+            "logs/{pair}/dictionaries.log",
+        benchmark:
+            "logs/{pair}/benchmarks/dictionaries.tsv"
+        threads: study.compute.threads.models
+        resources:
+            gpu=gpus,
+        params:
+            settings=dump(study.dictionaries),
+            seeds=[f"--seeds {seed}" for seed in study.seeds],
+            threads=study.compute.threads.models,
+            device=device,
+        message:
+            "train all dictionaries on both models' streams"
+        shell:
+            "python -m crossdiff.dictionaries.stream --settings {params.settings:q} {params.seeds} --pair {input.pair:q}"
+            " --rows {input.rows:q} --activations {input.activations:q} --out results/{wildcards.pair}/dictionaries"
+            " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
+
+else:
+
+    rule dictionary:
+        input:
+            activations="results/{pair}/activations/manifest.json",
+            code=sources("crossdiff.dictionaries"),
+        output:
+            weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
+            meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
+            training="results/{pair}/dictionaries/{name}-seed{seed}/training.parquet",
+            run="results/{pair}/dictionaries/{name}-seed{seed}/run.json",
+        log:
+            "logs/{pair}/dictionaries/{name}-seed{seed}.log",
+        benchmark:
+            "logs/{pair}/benchmarks/dictionaries/{name}-seed{seed}.tsv"
+        threads: study.compute.threads.dictionaries
+        resources:
+            gpu=gpus,
+        params:
+            settings=lambda wildcards: dump(study.dictionaries[wildcards.name]),
+            threads=study.compute.threads.dictionaries,
+            device=device,
+        message:
+            "train {wildcards.name}, seed {wildcards.seed}"
+        shell:
+            "python -m crossdiff.dictionaries --settings {params.settings:q} --name {wildcards.name} --seed {wildcards.seed}"
+            " --activations {input.activations:q} --out results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed}"
+            " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"

@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +16,11 @@ import polars as pl
 import torch
 import typer
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from crossdiff.activations import checks
+from crossdiff.activations.background import Background
 from crossdiff.activations.extract import (
     Models,
     Rows,
@@ -28,6 +31,7 @@ from crossdiff.activations.extract import (
     read_tokens,
     shard_plan,
 )
+from crossdiff.activations.quantise import encode
 from crossdiff.activations.shards import Shard, drop_others, finished, write_shard
 from crossdiff.activations.stats import Moments, commonest, norm_thresholds, summary
 from crossdiff.activations.store import ROWS_FILE, SPLITS, Activations
@@ -40,10 +44,10 @@ from crossdiff.pair.load import Pair
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import record
 
-FORMAT = 1
+FORMAT = 2
 """Raised when shards of an older version cannot be reused."""
 HEADER_BYTES = 4096
-"""Room for a shard's header and sidecar in the disk estimate."""
+"""Room for a shard's header and sidecar in the disk estimate; 8 bits have centre and spread besides."""
 STAT_TOKENS = 8192
 """Tokens of a block when statistics are taken."""
 
@@ -59,11 +63,27 @@ def read_rows(frame: pl.DataFrame) -> Rows:
     )
 
 
+def stored_rows(chosen: Settings, frame: pl.DataFrame) -> torch.Tensor:
+    """Rows that are stored, int64 in order: all, or with a stream those held out and the first of the others.
+
+    Rows stand in an order drawn at random, so the first are a fair sample of every source.
+    """
+    if chosen.store == "disk":
+        return torch.arange(len(frame))
+    held_out = (frame["split"] != "train").to_torch()
+    lengths_R = frame["ids"].list.len().to_torch().long().masked_fill(held_out, 0)
+    before_R = torch.cumsum(lengths_R, 0) - lengths_R
+    return (held_out | (before_R < chosen.sample_tokens)).nonzero().flatten()
+
+
 def fingerprint(chosen: Settings, pair: Path, rows: Path, device: str) -> str:
     """Hash of all that a shard's bytes depend on: settings, rows, pair.json (it holds the weights' hashes), threads."""
+    named = {"layer", "dtype", "batch_tokens", "shard_tokens", "store"}
     parts = {
         "format": FORMAT,
-        "settings": chosen.model_dump(mode="json", include={"layer", "dtype", "batch_tokens", "shard_tokens"}),
+        "settings": chosen.model_dump(
+            mode="json", include=named | ({"sample_tokens"} if chosen.store == "stream" else set())
+        ),
         "pair": json.loads(pair.read_text()),
         "rows": sha256_file(rows),
         "torch": torch.__version__,
@@ -95,12 +115,13 @@ def extract_all(
     if not todo:
         print(f"activations: all {len(plan)} shards are there", flush=True)
         return [shard for shard in shards if shard], {"reused_shards": len(plan)}
-    dtype = getattr(torch, chosen.dtype)
+    stored = getattr(torch, chosen.dtype)
+    dtype = getattr(torch, pair.dtype) if stored == torch.int8 else stored
     tokens = sum(int(rows.lengths_R[plan[number].start : plan[number].stop].sum()) for number in todo)
-    needed = tokens * bytes_a_token(2, pair.width, dtype) + len(todo) * HEADER_BYTES
+    needed = tokens * bytes_a_token(2, pair.width, stored) + len(todo) * (HEADER_BYTES + 16 * pair.width)
     free = checks.check_disk(out, needed)
-    models = [pair.model(name, device) for name in checks.NAMES]
-    checks.check_site(models, chosen.layer)
+    models = [pair.lower(name, chosen.layer, device) for name in checks.NAMES]
+    checks.check_widths(models)
     checks.check_ids(models, rows)
     moved = checks.check_invariance(models, chosen.layer, rows, chosen.check_rows)
     pace = seconds_a_token(models, chosen.layer, rows, plan[todo[0]], chosen.batch_tokens)
@@ -111,12 +132,18 @@ def extract_all(
         flush=True,
     )
     started = time.perf_counter()
-    with progress(tokens, "activations", "pair") as bar:
+
+    def keep(number: int, tensors: dict[str, Tensor]) -> None:
+        if stored == torch.int8:
+            tensors |= encode(tensors["x"])
+        shards[number] = write_shard(out, number, plan[number], tensors, mark)
+
+    with progress(tokens, "activations", "pair") as bar, Background() as writer:
         for number in todo:
             tensors = extract(models, chosen.layer, rows, plan[number], chosen.batch_tokens, dtype, bar.update)
             checks.check_finite(tensors)
             checks.check_aligned(models, chosen.layer, rows, tensors, plan[number][len(plan[number]) // 2])
-            shards[number] = write_shard(out, number, plan[number], tensors, mark)
+            writer.submit(partial(keep, number, tensors))
     measured = {
         "reused_shards": len(plan) - len(todo),
         "pairs_per_second": tokens / (time.perf_counter() - started),
@@ -134,7 +161,7 @@ def duration(seconds: float) -> str:
 
 
 def opened(out: Path, shards: list[Shard], frame: pl.DataFrame, width: int, factor: float | None) -> Activations:
-    """The shards with what is masked: thresholds come from the norms of all training tokens."""
+    """The shards with what is masked: thresholds come from the norms of all stored training tokens."""
     sources = sorted(frame["source"].unique().to_list())
     everything = Activations(
         folder=out,
@@ -226,7 +253,7 @@ def main(
         (out / "manifest.json").unlink(missing_ok=True)
         models = Pair.read(pair)
         frame = pl.read_parquet(rows)
-        flat = read_rows(frame)
+        flat = read_rows(frame).only(stored_rows(chosen, frame))
         plan = shard_plan(flat.lengths_R, chosen.shard_tokens)
         mark = fingerprint(chosen, pair, rows, device)
         shards, measured = extract_all(models, chosen, flat, plan, out, mark, device)
@@ -234,6 +261,7 @@ def main(
         activations = opened(out, shards, frame, models.width, chosen.outlier_factor)
         facts = {
             "dtype": chosen.dtype,
+            "store": chosen.store,
             "layer": chosen.layer,
             "splits": {split: masked(activations, split, models.tokenizer()) for split in SPLITS},
             **summary(moments(activations)),

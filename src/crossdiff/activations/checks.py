@@ -13,7 +13,6 @@ from torch import Tensor
 
 from crossdiff.activations.extract import Models, Rows, padded, read_tokens
 from crossdiff.errors import UserError
-from crossdiff.pair.blocks import decoder_layers
 from crossdiff.pair.load import Which
 
 NAMES: tuple[Which, Which] = ("base", "chat")
@@ -24,14 +23,8 @@ PAD = 5
 """Positions of padding that the invariance check adds behind its longest row."""
 
 
-def check_site(models: Models, layer: int) -> None:
-    """The site exists in both models and has the same width."""
-    for name, model in zip(NAMES, models, strict=True):
-        blocks = len(decoder_layers(model))
-        if not 0 <= layer < blocks:
-            raise UserError(
-                f"activations.layer: block {layer} does not exist; the {name} model has blocks 0 to {blocks - 1}"
-            )
+def check_widths(models: Models) -> None:
+    """The streams of both models have the same width."""
     widths = [model.config.get_text_config().hidden_size for model in models]
     if len(set(widths)) > 1:
         raise UserError(f"pair: the models' streams have different widths, {widths[0]} and {widths[1]}")
@@ -45,7 +38,7 @@ def check_ids(models: Models, rows: Rows) -> None:
     for name, model in zip(NAMES, models, strict=True):
         vocabulary = model.config.get_text_config().vocab_size
         if largest >= vocabulary:
-            row = int(torch.searchsorted(rows.starts_R, rows.ids_N.argmax(), right=True)) - 1
+            row = rows.number_R[torch.searchsorted(rows.starts_R, rows.ids_N.argmax(), right=True) - 1]
             raise UserError(
                 f"rows.parquet: row {row} holds token {largest}, but the {name} model's vocabulary ends at"
                 f" {vocabulary - 1}; were the rows made for another pair?"
@@ -66,7 +59,7 @@ def check_invariance(models: Models, layer: int, rows: Rows, count: int) -> list
         alone = [read_tokens(model, layer, *padded(rows, [row])) for row in chosen]
         moved = [float(relative(a, b).max()) for a, b in zip(alone, together, strict=True)]
         if not max(moved) <= TOLERANCE[model.dtype]:
-            row = chosen[moved.index(max(moved))]
+            row = rows.number_R[chosen[moved.index(max(moved))]]
             raise UserError(
                 f"activations: row {row} reads differently in the {name} model alone and in a padded batch: a token"
                 f" moves by {max(moved):.3g} of its norm, {TOLERANCE[model.dtype]:g} is allowed in {model.dtype}."
@@ -89,10 +82,11 @@ def check_finite(shard: dict[str, Tensor]) -> None:
 
 
 def check_aligned(models: Models, layer: int, rows: Rows, shard: dict[str, Tensor], row: int) -> None:
-    """What a shard holds for ``row`` is what each model gives on that row alone, token by token."""
-    mine_n = shard["row"] == row
+    """What a shard holds for ``row``, a place in ``rows``, is what each model gives on that row alone."""
+    own = int(rows.number_R[row])
+    mine_n = shard["row"] == own
     if not torch.equal(shard["token"][mine_n], rows.ids(row)):
-        raise UserError(f"activations: the shard's tokens of row {row} are not those of rows.parquet")
+        raise UserError(f"activations: the shard's tokens of row {own} are not those of rows.parquet")
     for number, (name, model) in enumerate(zip(NAMES, models, strict=True)):
         alone_TD = read_tokens(model, layer, *padded(rows, [row])).cpu()
         moved = float(relative(alone_TD, shard["x"][mine_n, number]).max())
@@ -100,7 +94,7 @@ def check_aligned(models: Models, layer: int, rows: Rows, shard: dict[str, Tenso
         allowed = max(TOLERANCE[model.dtype], torch.finfo(shard["x"].dtype).eps)
         if not moved <= allowed:
             raise UserError(
-                f"activations: what was stored for row {row} of the {name} model is not what the model gives on that"
+                f"activations: what was stored for row {own} of the {name} model is not what the model gives on that"
                 f" row alone (relative difference {moved:.3g}, {allowed:g} allowed)"
             )
 
@@ -117,6 +111,7 @@ def check_disk(folder: Path, needed: int) -> int:
     if free < needed:
         raise UserError(
             f"activations: {needed / 1e9:.2f} GB are needed in {folder}, {free / 1e9:.2f} GB are free; make room,"
-            " lower corpus.train_tokens and corpus.validation_tokens, or store activations.dtype: bfloat16"
+            " lower corpus.train_tokens and corpus.validation_tokens, or store activations.dtype: int8, or"
+            " nothing but a sample with activations.store: stream"
         )
     return free

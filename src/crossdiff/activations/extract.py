@@ -1,8 +1,10 @@
 """Read the stream after block ℓ of both models on the same token ids.
 
-Rows are batched by length, longest first, under a token budget, and padded on the right; the forward stops at the
-site and padding is dropped at once, so it is neither stored nor counted. A shard depends on nothing outside itself:
-its rows, the models and the settings fix its bytes.
+Rows are batched by length, longest first, under a token budget, and padded on the right; the models end at the site
+and padding is dropped at once, so it is neither stored nor counted. Attention is causal, so no token sees the padding
+behind it, and the models need no mask: the fused kernels are faster without one. (`checks.check_invariance` would
+catch a model for which that is not so.) A shard depends on nothing outside itself: its rows, the models and the
+settings fix its bytes.
 
 N tokens of all rows, R rows, n tokens of a shard, B rows of a batch, T positions, L models (0 base, 1 chat), D width.
 """
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from crossdiff.activations.landing import Landing
 from crossdiff.pair.blocks import read_site
 
 Models = Sequence[PreTrainedModel]
@@ -30,6 +33,13 @@ class Rows:
     """uint8."""
     lengths_R: Tensor
     """int64."""
+    numbers: Tensor | None = None
+    """Number of each row in rows.parquet, int64; 0, 1, … if none are given."""
+
+    @cached_property
+    def number_R(self) -> Tensor:
+        """Number of each row in rows.parquet, int64."""
+        return torch.arange(len(self.lengths_R)) if self.numbers is None else self.numbers
 
     @cached_property
     def starts_R(self) -> Tensor:
@@ -40,6 +50,14 @@ class Rows:
         """Token ids of one row, int32 [T]."""
         start = int(self.starts_R[row])
         return self.ids_N[start : start + int(self.lengths_R[row])]
+
+    def only(self, chosen_S: Tensor) -> "Rows":
+        """The rows ``chosen_S`` (int64, any order), which keep their numbers."""
+        lengths_S = self.lengths_R[chosen_S]
+        starts_S = torch.cumsum(lengths_S, 0) - lengths_S
+        place_N = torch.repeat_interleave(self.starts_R[chosen_S] - starts_S, lengths_S)
+        place_N += torch.arange(len(place_N))
+        return Rows(self.ids_N[place_N], self.roles_N[place_N], lengths_S, self.number_R[chosen_S])
 
     def span(self, rows: range) -> slice:
         """Where the tokens of consecutive rows stand among all tokens."""
@@ -88,13 +106,16 @@ def padded(rows: Rows, chosen: Sequence[int], extra: int = 0) -> tuple[Tensor, T
 @torch.inference_mode()
 def read_tokens(model: PreTrainedModel, layer: int, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """Stream [tokens, D] at the site, in the model's dtype, row after row without the padding."""
-    ids_BT, mask_BT = ids_BT.to(model.device), mask_BT.to(model.device)
-    h_BTD = read_site(model, layer, ids_BT, None if bool(mask_BT.all()) else mask_BT.long())
+    place_n = mask_BT.flatten().nonzero().flatten()  # found on the host, so that no device is waited for
+    h_BTD = read_site(model, layer, ids_BT.to(model.device, non_blocking=True))
     if h_BTD.shape[:2] != ids_BT.shape:
         raise RuntimeError(
             f"{type(model).__name__}: stream of shape {tuple(h_BTD.shape)} for ids {tuple(ids_BT.shape)}"
         )
-    return h_BTD[mask_BT]
+    h_ND = h_BTD.flatten(0, 1)
+    if len(place_n) == len(h_ND):
+        return h_ND
+    return h_ND.index_select(0, place_n.to(model.device, non_blocking=True))
 
 
 def extract(
@@ -113,22 +134,20 @@ def extract(
     """
     span = rows.span(shard)
     tokens, width = span.stop - span.start, models[0].config.get_text_config().hidden_size
-    x_nLD = torch.empty(tokens, len(models), width, dtype=dtype)
-    norm_nL = torch.empty(tokens, len(models))
+    landing = Landing(tokens, len(models), width, dtype)
     for batch in batch_plan(rows.lengths_R, shard, batch_tokens):
         ids_BT, mask_BT = padded(rows, batch)
         place = torch.cat([torch.arange(int(rows.lengths_R[row])) + rows.starts_R[row] - span.start for row in batch])
         for number, model in enumerate(models):
-            h_nD = read_tokens(model, layer, ids_BT, mask_BT)
-            norm_nL[place, number] = h_nD.float().norm(dim=-1).cpu()
-            x_nLD[place, number] = h_nD.to(dtype).cpu()
+            landing.take(place, number, read_tokens(model, layer, ids_BT, mask_BT))
         advance(len(place))
     lengths = rows.lengths_R[shard.start : shard.stop]
+    x_nLD, norm_nL = landing.finish()
     row_n = torch.repeat_interleave(torch.arange(shard.start, shard.stop), lengths)
     return {
         "x": x_nLD,
         "norm": norm_nL,
-        "row": row_n.int(),
+        "row": rows.number_R[row_n].int(),
         "position": (torch.arange(span.start, span.stop) - rows.starts_R[row_n]).int(),
         "token": rows.ids_N[span].clone(),
         "role": rows.roles_N[span].clone(),
@@ -136,5 +155,6 @@ def extract(
 
 
 def bytes_a_token(models: int, width: int, dtype: torch.dtype) -> int:
-    """Stored bytes of one token."""
-    return models * width * dtype.itemsize + models * 4 + 3 * 4 + 1
+    """Stored bytes of one token; one stored in 8 bits has a scale for each stream besides."""
+    scales = models * 4 if dtype == torch.int8 else 0
+    return models * width * dtype.itemsize + scales + models * 4 + 3 * 4 + 1

@@ -17,15 +17,22 @@ from crossdiff.errors import UserError
 WINDOW_BYTES = 8 * 2**30
 
 
-def batches(view: View, batch: int, seed: int, start: int = 0, window_bytes: int = WINDOW_BYTES) -> Iterator[Tensor]:
-    """Raw x_BLD without end, B = ``batch``; step ``start`` is the first that is given.
+def batches(
+    view: View,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    window_bytes: int = WINDOW_BYTES,
+    device: str | torch.device = "cpu",
+) -> Iterator[Tensor]:
+    """Raw x_BLD without end, B = ``batch``, on ``device``; step ``start`` is the first that is given.
 
     The epochs follow one another without a gap, so a batch may hold the last tokens of one and the first of the next.
     The order depends on the seed, the kept tokens, the shards and ``window_bytes`` alone. Within a batch tokens stand
     in stored order, which reads faster.
     """
     for index_B in indices(view, batch, seed, start, window_bytes):
-        yield view.gather(index_B)
+        yield view.gather(index_B, device)
 
 
 def indices(view: View, batch: int, seed: int, start: int = 0, window_bytes: int = WINDOW_BYTES) -> Iterator[Tensor]:

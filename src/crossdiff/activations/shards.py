@@ -7,10 +7,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from crossdiff.activations import quantise
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import sha256_file, whole
 
@@ -41,7 +43,8 @@ def write_shard(folder: Path, number: int, rows: range, tensors: dict[str, Tenso
     sidecar.unlink(missing_ok=True)
     with whole(path) as temporary:
         save_file(tensors, temporary)
-    shard = Shard(path.name, len(tensors["row"]), rows.start, len(rows), path.stat().st_size, sha256_file(path))
+    row_n = tensors["row"]
+    shard = Shard(path.name, len(row_n), int(row_n[0]), len(rows), path.stat().st_size, sha256_file(path))
     with whole(sidecar) as temporary:
         temporary.write_text(json.dumps({**asdict(shard), "fingerprint": fingerprint}) + "\n")
     return shard
@@ -82,9 +85,22 @@ def open_shard(folder: Path, shard: Shard, models: int, width: int, check: bool 
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in TENSORS}
+            if tensors["x"].dtype == torch.int8:
+                tensors |= {name: file.get_tensor(name) for name in quantise.TENSORS}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: the shard cannot be read ({error}); {advice}") from error
     if tensors["x"].shape != (shard.tokens, models, width):
         shape = list(tensors["x"].shape)
         raise UserError(f"{path}: activations of shape {shape}, not {[shard.tokens, models, width]}; {advice}")
+    if tensors["x"].dtype == torch.int8 and not _sound(tensors, width):
+        raise UserError(f"{path}: scale, centre or spread of the 8-bit activations is damaged; {advice}")
     return tensors
+
+
+def _sound(tensors: dict[str, Tensor], width: int) -> bool:
+    """Whether what turns 8 bits back into activations can do so."""
+    scale_nS, centre_SD, spread_SD = (tensors[name] for name in quantise.TENSORS)
+    if scale_nS.shape != tensors["x"].shape[:2] or not centre_SD.shape == spread_SD.shape == (2, width):
+        return False
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in (scale_nS, centre_SD, spread_SD))
+    return finite and bool((scale_nS >= 0).all()) and bool((spread_SD > 0).all())

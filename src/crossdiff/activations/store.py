@@ -1,7 +1,7 @@
 """Stored activations: open a manifest, choose tokens, read them in order or in any order.
 
     view = Activations.open("results/…/activations/manifest.json").view("train")
-    x_BLD = view.gather(index_B)             any kept tokens, raw, in the stored dtype
+    x_BLD = view.gather(index_B)             any kept tokens, raw, in the stored dtype; float32 of an 8-bit store
     for block in view.blocks(2048): …        all of them in stored order
 
 Shards are mapped, not loaded; what is read stays in the page cache of the system.
@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from crossdiff.activations.quantise import decode
 from crossdiff.activations.shards import Shard, open_shard
 from crossdiff.errors import UserError
 
@@ -132,32 +133,67 @@ class View:
         self.counts = torch.tensor([len(places) for places in kept])
         self.starts = torch.cumsum(self.counts, 0) - self.counts
         self.tokens = int(self.counts.sum())
+        self._levels_on: dict[str, list[Tensor]] = {}
 
-    def gather(self, index_B: Tensor) -> Tensor:
-        """Raw activations x_BLD of the tokens ``index_B`` (int64, any order), in the stored dtype."""
+    def gather(self, index_B: Tensor, device: str | torch.device = "cpu") -> Tensor:
+        """Raw activations x_BLD of the tokens ``index_B`` (int64, any order), of type `dtype`, on ``device``.
+
+        To CUDA they go through pinned memory as they are stored, and are not waited for: use them on the stream that
+        is current here.
+        """
         order_B = torch.argsort(index_B)
         sorted_B = index_B[order_B]
         shard_B = torch.searchsorted(self.starts + self.counts, sorted_B, right=True)
-        shape = (self.activations.models, self.activations.width)
-        x_BE = torch.empty(len(index_B), shape[0] * shape[1], dtype=self.dtype)
-        shards, sizes = torch.unique_consecutive(shard_B, return_counts=True)
-        first = 0
-        for shard, size in zip(shards.tolist(), sizes.tolist(), strict=True):
-            places = self.kept[shard][sorted_B[first : first + size] - self.starts[shard]]
-            stored = self.activations.tensors[shard]["x"].flatten(1)
-            torch.index_select(stored, 0, places, out=x_BE[first : first + size])
-            first += size
+        shards, sizes = (t.tolist() for t in torch.unique_consecutive(shard_B, return_counts=True))
+        picks = [
+            (shard, self.kept[shard][part - self.starts[shard]])
+            for shard, part in zip(shards, sorted_B.split(sizes), strict=True)
+        ]
+        x_BLD = self._pick("x", picks, len(index_B), device)
+        if self.quantised:
+            which_B = shard_B.to(device, non_blocking=True)
+            centre_BSD, spread_BSD = (level.index_select(0, which_B) for level in self._levels(device))
+            x_BLD = decode(x_BLD, self._pick("scale", picks, len(index_B), device), centre_BSD, spread_BSD)
         if not torch.equal(sorted_B, index_B):
-            x_BE = torch.empty_like(x_BE).index_copy_(0, order_B, x_BE)
-        return x_BE.view(-1, *shape)
+            x_BLD = torch.empty_like(x_BLD).index_copy_(0, order_B.to(device, non_blocking=True), x_BLD)
+        return x_BLD
+
+    def _pick(self, name: str, picks: list[tuple[int, Tensor]], count: int, device: str | torch.device) -> Tensor:
+        """Rows of a stored tensor at (shard, places), one after the other, on ``device``."""
+        like = self.activations.tensors[0][name]
+        pinned = torch.device(device).type == "cuda"
+        rows_BE = torch.empty(count, like[0].numel(), dtype=like.dtype, pin_memory=pinned)
+        first = 0
+        for shard, places in picks:
+            stored = self.activations.tensors[shard][name].flatten(1)
+            torch.index_select(stored, 0, places, out=rows_BE[first : first + len(places)])
+            first += len(places)
+        return rows_BE.to(device, non_blocking=True).view(-1, *like.shape[1:])
+
+    def _levels(self, device: str | torch.device) -> list[Tensor]:
+        """Centre and spread of every shard, [shards, S, D] each, on ``device``."""
+        key = str(device)
+        if key not in self._levels_on:
+            tensors = self.activations.tensors
+            stacked = [torch.stack([shard[name] for shard in tensors]) for name in ("centre", "spread")]
+            self._levels_on[key] = [level.to(device) for level in stacked]
+        return self._levels_on[key]
 
     def blocks(self, batch: int) -> Iterator[Block]:
         """All tokens in stored order, at most ``batch`` at a time; a block does not cross shards."""
         for tensors, kept in zip(self.activations.tensors, self.kept, strict=True):
             for places in kept.split(batch) if len(kept) else ():
-                yield Block(*(tensors[name][places] for name in ("x", "row", "position", "token", "role")))
+                x_BLD = tensors["x"][places]
+                if self.quantised:
+                    x_BLD = decode(x_BLD, tensors["scale"][places], tensors["centre"], tensors["spread"])
+                yield Block(x_BLD, *(tensors[name][places] for name in ("row", "position", "token", "role")))
+
+    @property
+    def quantised(self) -> bool:
+        """Whether 8 bits are stored."""
+        return self.activations.tensors[0]["x"].dtype == torch.int8
 
     @property
     def dtype(self) -> torch.dtype:
-        """Stored dtype."""
-        return self.activations.tensors[0]["x"].dtype
+        """Type of the activations that are given: the stored one, or float32 of 8 bits."""
+        return torch.float32 if self.quantised else self.activations.tensors[0]["x"].dtype

@@ -2,6 +2,10 @@
 
 python -m crossdiff.dictionaries --settings RECIPE --name NAME --seed N
     --activations P/activations/manifest.json --out P/dictionaries/NAME-seedN
+
+One dictionary a process: a step takes far longer than its batch takes to load, and batches are made ahead, so that
+several dictionaries in one process would save nothing but the page cache's copies. Where reading does bound, because
+both models have to read anew, all train in one process: `crossdiff.dictionaries.stream`.
 """
 
 import hashlib
@@ -16,12 +20,12 @@ import polars as pl
 import torch
 import typer
 
-from crossdiff.activations.sample import batches
+from crossdiff.activations.prefetch import batches_ahead
 from crossdiff.activations.store import Activations, View, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.dictionaries import normalise
-from crossdiff.dictionaries.architecture import read
+from crossdiff.dictionaries.architecture import Dictionary, read
 from crossdiff.dictionaries.formats import save
 from crossdiff.dictionaries.memory import keep_freed_memory
 from crossdiff.dictionaries.metrics import validate
@@ -29,7 +33,7 @@ from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.train import Point, train
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import sha256_file, whole
-from crossdiff.provenance.record import record
+from crossdiff.provenance.record import Run, record
 
 BLOCK = 2048
 """Tokens read at a time for the normaliser and for validation."""
@@ -54,16 +58,8 @@ def main(
         view, held_out = store.view("train", recipe.sources), store.view("validation")
         check(view, held_out, recipe, name)
         normaliser = fit(view, recipe).to(device)
-        manifest = read_manifest(activations)
         source = {"manifest_sha256": sha256_file(activations), "tokens": view.tokens}
-        about = {
-            "name": name,
-            "seed": seed,
-            "layer": manifest["layer"],
-            "recipe": asdict(recipe),
-            "activations": source | {"dtype": manifest["dtype"]},
-            "pair": manifest["pair"],
-        }
+        about = described(name, recipe, seed, source, read_manifest(activations))
         kept_in = out / "checkpoint.safetensors"
         with progress(recipe.steps, f"{name}-seed{seed}", "step") as bar:
 
@@ -73,7 +69,9 @@ def main(
 
             started = time.perf_counter()
             dictionary, curves = train(
-                lambda start: (read(recipe.kind, x_BLD) for x_BLD in batches(view, recipe.batch, seed, start)),
+                lambda start: (
+                    read(recipe.kind, x_BLD) for x_BLD in batches_ahead(view, recipe.batch, seed, start, device)
+                ),
                 recipe,
                 normaliser,
                 seed,
@@ -84,17 +82,44 @@ def main(
                 on_point=tell,
             )
         seconds = time.perf_counter() - started
-        results = validate(dictionary, (read(recipe.kind, x_BLD).to(device) for x_BLD in blocks(held_out)))
-        save(dictionary, out)
-        with whole(out / "training.parquet") as temporary:
-            table(curves).write_parquet(temporary)
+        finish(run, dictionary, curves, recipe, held_out, out, view.tokens, seconds)
         kept_in.unlink(missing_ok=True)
-        run.result(
-            **results,
-            tokens={"train": view.tokens, "validation": held_out.tokens, "presented": recipe.steps * recipe.batch},
-            threshold=float(dictionary.threshold),
-            training={key: curves[-1][key] for key in ("loss", "fve", "l0", "dead")} | {"seconds": round(seconds, 3)},
-        )
+
+
+def described(name: str, recipe: Recipe, seed: int, source: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a dictionary says of itself."""
+    return {
+        "name": name,
+        "seed": seed,
+        "layer": manifest["layer"],
+        "recipe": asdict(recipe),
+        "activations": source | {"dtype": manifest["dtype"]},
+        "pair": manifest["pair"],
+    }
+
+
+def finish(
+    run: Run,
+    dictionary: Dictionary,
+    curves: list[Point],
+    recipe: Recipe,
+    held_out: View,
+    out: Path,
+    tokens: int,
+    seconds: float,
+) -> None:
+    """Validate a dictionary, write its files and note its numbers; ``tokens`` are those it could be trained on."""
+    device = dictionary.mean.device
+    results = validate(dictionary, (read(recipe.kind, x_BLD).to(device) for x_BLD in blocks(held_out)))
+    save(dictionary, out)
+    with whole(out / "training.parquet") as temporary:
+        table(curves).write_parquet(temporary)
+    run.result(
+        **results,
+        tokens={"train": tokens, "validation": held_out.tokens, "presented": recipe.steps * recipe.batch},
+        threshold=float(dictionary.threshold),
+        training={key: curves[-1][key] for key in ("loss", "fve", "l0", "dead")} | {"seconds": round(seconds, 3)},
+    )
 
 
 def check(view: View, held_out: View, recipe: Recipe, name: str) -> None:

@@ -5,7 +5,7 @@ in the data) and the curves so far. A fingerprint of recipe, seed and data guard
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class State:
     curves: list[dict[str, Any]]
     may_die_K: Tensor | None = None
     """Latents that may be dead before the next look at them (see `gpu`); not kept, for a run taken up looks again."""
+    beside: dict[str, Tensor] = field(default_factory=dict)
+    """What whoever feeds the training wants to find again, such as a place in a stream."""
 
 
 def write(file: Path, state: State, fingerprint: str) -> None:
@@ -41,6 +43,7 @@ def write(file: Path, state: State, fingerprint: str) -> None:
     tensors |= {f"steps.{n}": t for n, t in enumerate(state.moments.steps)}
     tensors |= {f"exponents.{n}": t for n, t in enumerate(state.moments.exponents)}
     tensors["silent"] = state.silent_F
+    tensors |= {f"beside.{name}": tensor for name, tensor in state.beside.items()}
     facts = {"step": state.step, "threshold": known(state.threshold), "curves": state.curves}
     with whole(file) as temporary:
         save_file(
@@ -73,4 +76,5 @@ def read(file: Path, fingerprint: str, device: str | torch.device) -> State | No
         threshold=facts["threshold"],
         step=facts["step"],
         curves=facts["curves"],
+        beside={name.removeprefix("beside."): t for name, t in tensors.items() if name.startswith("beside.")},
     )

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,33 +48,85 @@ def train(
     that of an uninterrupted run, bit for bit. ``on_step`` is told how many steps were done, ``on_point`` each point.
     UserError if the loss stops being finite. The device is the normaliser's.
     """
-    device = normaliser.mean.device
-    state = checkpoint.read(kept_in, fingerprint, device) if kept_in else None
-    stream = batches(state.step if state else 0)
-    if state is None:
-        first_BLD = next(stream)
-        parameters = initial(recipe, normaliser(first_BLD.to(device)).flatten(1), seed)
-        silent_F = torch.zeros(recipe.latents, dtype=torch.int64, device=device)
-        state = State(parameters, no_moments(parameters, recipe.moments), silent_F, threshold=None, step=0, curves=[])
-        stream = chain([first_BLD], stream)
-    on_step(state.step)
-    clock = time.perf_counter()
-    since = 0
-    while state.step < recipe.steps:
-        x_BLD = normaliser(sent(next(stream), device))
-        done = _advance(state, x_BLD.flatten(1), recipe)
-        since += len(x_BLD)
-        if state.step % recipe.log_every == 0 or state.step == recipe.steps:
-            if device.type == "cuda":  # the host is ahead
-                torch.cuda.synchronize(device)
-            now = time.perf_counter()
-            state.curves.append(point(state, done, x_BLD, recipe, since / (now - clock)))
-            clock, since = now, 0
-            on_point(state.curves[-1])
-        if kept_in and state.step % recipe.checkpoint_every == 0 and state.step < recipe.steps:
-            checkpoint.write(kept_in, state, fingerprint)
+    trainer = Trainer(recipe, normaliser, seed, kept_in, fingerprint, on_point)
+    stream = batches(trainer.steps)
+    on_step(trainer.steps)
+    while not trainer.finished:
+        trainer.learn(next(stream))
+        if kept_in and trainer.steps % recipe.checkpoint_every == 0 and not trainer.finished:
+            trainer.keep()
         on_step(1)
-    return export(state, recipe, normaliser, about or {"recipe": asdict(recipe), "seed": seed}), state.curves
+    return trainer.outcome(about or {"recipe": asdict(recipe), "seed": seed})
+
+
+class Trainer:
+    """A training that is given one batch after another: what `train` does with a stream of its own.
+
+    A state found in ``kept_in`` under the same ``fingerprint`` is taken up; `steps` tells where it stands.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        normaliser: Normaliser,
+        seed: int,
+        kept_in: Path | None = None,
+        fingerprint: str = "",
+        on_point: Callable[[Point], object] = lambda point: None,
+    ):
+        self.recipe, self.normaliser, self.seed = recipe, normaliser, seed
+        self.kept_in, self.fingerprint, self.on_point = kept_in, fingerprint, on_point
+        self.device = normaliser.mean.device
+        self.state = checkpoint.read(kept_in, fingerprint, self.device) if kept_in else None
+        self.start_clock()
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return self.state.step if self.state else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.steps >= self.recipe.steps
+
+    def start_clock(self) -> None:
+        """Count the speed of the next point from now on."""
+        self._clock, self._since = time.perf_counter(), 0
+
+    def learn(self, raw_BLD: Tensor) -> None:
+        """One step on raw activations, as the dictionary reads them; the first batch also fixes where it starts."""
+        x_BLD = self.normaliser(sent(raw_BLD, self.device))
+        if self.state is None:
+            self.state = self._begun(x_BLD)
+            self.start_clock()
+        state = self.state
+        done = _advance(state, x_BLD.flatten(1), self.recipe)
+        self._since += len(x_BLD)
+        if state.step % self.recipe.log_every == 0 or state.step == self.recipe.steps:
+            if self.device.type == "cuda":  # the host is ahead
+                torch.cuda.synchronize(self.device)
+            speed = self._since / (time.perf_counter() - self._clock)
+            state.curves.append(point(state, done, x_BLD, self.recipe, speed))
+            self.start_clock()
+            self.on_point(state.curves[-1])
+
+    def keep(self) -> None:
+        """Write the state to ``kept_in``."""
+        if self.kept_in and self.state:
+            checkpoint.write(self.kept_in, self.state, self.fingerprint)
+
+    def outcome(self, about: dict[str, Any]) -> tuple[Dictionary, list[Point]]:
+        """The dictionary and the points of its curves, after at least one step."""
+        if self.state is None:
+            raise RuntimeError("the training has not begun")
+        return export(self.state, self.recipe, self.normaliser, about), self.state.curves
+
+    def _begun(self, x_BLD: Tensor) -> State:
+        parameters = initial(self.recipe, x_BLD.flatten(1), self.seed)
+        silent_F = torch.zeros(self.recipe.latents, dtype=torch.int64, device=self.device)
+        moments = no_moments(parameters, self.recipe.moments)
+        return State(parameters, moments, silent_F, threshold=None, step=0, curves=[])
 
 
 def _advance(state: State, x_BI: Tensor, recipe: Recipe) -> Step:

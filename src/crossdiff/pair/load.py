@@ -1,13 +1,25 @@
 """The two models and their one tokenizer, as pair.json names them."""
 
+import contextlib
+import copy
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
 
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import whole
@@ -68,16 +80,65 @@ class Pair:
         """One model in the pair's precision, for inference: eval mode, no gradients."""
         origin: Origin = getattr(self, which)
         config = AutoConfig.from_pretrained(origin.path, revision=origin.commit)
+        model = AutoModelForCausalLM.from_pretrained(origin.path, revision=origin.commit, **self._options(config))
+        return _resting(model, device)
+
+    def lower(self, which: Which, layer: int, device: str = "cpu") -> PreTrainedModel:
+        """The model up to block ``layer``: no block above it and no language-model head is read from disk or held.
+
+        Its stream at the site (`crossdiff.pair.blocks.read_site`) is the whole model's, bit for bit, wherever a block
+        does not depend on how many there are: Llama, Gemma 2, Gemma 3 (text), Qwen2 and the like. UserError if the
+        block does not exist or the files lack a weight.
+        """
+        origin: Origin = getattr(self, which)
+        config = truncated(AutoConfig.from_pretrained(origin.path, revision=origin.commit), layer, which)
+        with _without_report():
+            model, found = AutoModel.from_pretrained(
+                origin.path, revision=origin.commit, config=config, output_loading_info=True, **self._options(config)
+            )
+        if found["missing_keys"]:
+            raise UserError(
+                f"pair.{which}: {origin.path} lacks the weight {min(found['missing_keys'])} of {type(model).__name__};"
+                " give a complete decoder-only model"
+            )
+        return _resting(model, device)
+
+    def _options(self, config: PreTrainedConfig) -> dict[str, Any]:
         # The fused kernels leave out the soft cap on attention scores that Gemma 2 was trained with.
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            origin.path,
-            revision=origin.commit,
-            dtype=getattr(torch, self.dtype),
-            attn_implementation="eager" if capped else "sdpa",
+        return {"dtype": getattr(torch, self.dtype), "attn_implementation": "eager" if capped else "sdpa"}
+
+
+def truncated(config: PreTrainedConfig, layer: int, which: Which) -> PreTrainedConfig:
+    """The config of a model that ends after block ``layer``; lists with an entry a block are cut to match."""
+    config = copy.deepcopy(config)
+    text = config.get_text_config()
+    blocks = text.num_hidden_layers
+    if not 0 <= layer < blocks:
+        raise UserError(
+            f"activations.layer: block {layer} does not exist; the {which} model has blocks 0 to {blocks - 1}"
         )
-        model.to(torch.device(device))  # type: ignore[arg-type]
-        return model.eval().requires_grad_(False)
+    text.num_hidden_layers = layer + 1
+    for name, value in vars(text).items():
+        if "layer" in name and isinstance(value, list) and len(value) == blocks:
+            setattr(text, name, value[: layer + 1])
+    return config
+
+
+def _resting(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    model.to(torch.device(device))  # type: ignore[arg-type]
+    return model.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _without_report() -> Iterator[None]:
+    """Within the block, weights that are left aside on purpose are not reported."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def load_tokenizer(origin: Origin, template_file: str | None) -> PreTrainedTokenizerBase:

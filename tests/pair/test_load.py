@@ -1,0 +1,68 @@
+"""A model cut above the site reads the same stream, from a part of the weights."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from crossdiff.errors import UserError
+from crossdiff.pair.blocks import decoder_layers, read_site
+from crossdiff.pair.load import Pair
+
+
+def inputs():
+    """Three rows of 20, 13 and 1 tokens, longer than the sliding windows."""
+    ids_BT = torch.randint(5, 300, (3, 20), generator=torch.Generator().manual_seed(0))
+    mask_BT = torch.arange(20) < torch.tensor([20, 13, 1])[:, None]
+    return ids_BT * mask_BT, mask_BT.long()
+
+
+@pytest.mark.parametrize("layer", range(4))
+@pytest.mark.parametrize("which", ["base", "chat"])
+def test_its_stream_is_the_whole_models(tiny_pair, which, layer):
+    pair = Pair.read(tiny_pair.json)
+    lower, model = pair.lower(which, layer), pair.model(which)
+    assert len(decoder_layers(lower)) == layer + 1
+    assert not lower.training
+    ids_BT, mask_BT = inputs()
+    for mask in (None, mask_BT):
+        assert torch.equal(read_site(lower, layer, ids_BT, mask), read_site(model, layer, ids_BT, mask))
+
+
+def test_blocks_above_and_the_head_are_not_held_and_not_reported(tiny_pair, caplog, capfd):
+    lower = Pair.read(tiny_pair.json).lower("base", 1)
+    names = [name for name, _ in lower.named_parameters()]
+    assert not [name for name in names if "lm_head" in name or "layers.2" in name or "layers.3" in name]
+    assert "UNEXPECTED" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_weights_above_are_not_read_from_disk(llama_pair, tmp_path):
+    """A file whose upper blocks and head are gone loads as well; one that lacks a block below is refused."""
+    folder = shutil.copytree(llama_pair.base, tmp_path / "base")
+    described = json.loads(llama_pair.json.read_text())
+    described["base"]["path"] = str(folder)
+    (tmp_path / "pair.json").write_text(json.dumps(described))
+    weights = load_file(folder / "model.safetensors")
+
+    def keep(*dropped):
+        kept = {name: tensor for name, tensor in weights.items() if not any(part in name for part in dropped)}
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            assert len(file.keys()) < len(weights)
+        return Pair.read(tmp_path / "pair.json").lower("base", 1)
+
+    lower = keep("layers.2", "layers.3", "lm_head")
+    ids_BT, _ = inputs()
+    whole = AutoModelForCausalLM.from_pretrained(llama_pair.base)
+    assert torch.equal(read_site(lower, 1, ids_BT), read_site(whole, 1, ids_BT))
+    with pytest.raises(UserError, match=r"pair\.base: .* lacks the weight layers\.1\."):
+        keep("layers.1.mlp.up_proj")
+
+
+def test_a_block_that_does_not_exist(llama_pair):
+    with pytest.raises(UserError, match=r"activations\.layer: block 4 .* the chat model has blocks 0 to 3"):
+        Pair.read(llama_pair.json).lower("chat", 4)
