@@ -96,7 +96,7 @@ class Sparsify:
 
             sae = SaeConfig(num_latents=case.latents, k=case.k)
             settings = TrainConfig(
-                sae, batch_size=1, optimizer=optimizer, lr=case.lr if optimizer == "adam" else None,
+                sae, batch_size=1, optimizer=optimizer, lr=case.lr,
                 lr_warmup_steps=1, auxk_alpha=AUX_WEIGHT, hookpoints=["site"], init_seeds=[case.seed],
                 log_to_wandb=False,
             )  # fmt: skip
