@@ -9,6 +9,7 @@ plain encode  relu(x'·W + b) of the same tokens, dense, in fp32 and in bf16: wh
 """
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -78,7 +79,7 @@ def measure(chosen: argparse.Namespace) -> list[Row]:
     def ours() -> None:
         measure_latents(crosscoder, stored, ["web", "chat"], source_R, block_R, 8, lambda tokens: None)
 
-    work = {
+    work: dict[str, Callable[[], object]] = {
         "crossdiff": ours,
         "plain encode fp32": partial(plain, crosscoder, stored, torch.float32, chosen.device),
         "plain encode bf16": partial(plain, crosscoder, stored, torch.bfloat16, chosen.device),

@@ -27,7 +27,7 @@ from benchmarks.harness import Row
 from crossdiff.activations import checks
 from crossdiff.activations.extract import Rows, batch_plan, extract, padded
 from crossdiff.activations.shards import write_shard
-from crossdiff.pair.blocks import decoder
+from crossdiff.pair.blocks import decoder, decoder_layers
 
 Batch = tuple[Tensor, Tensor]
 """Token ids [B, T] and mask [B, T] on the device."""
@@ -39,7 +39,7 @@ def random_pair(layers: int, width: int, vocabulary: int, seed: int) -> list[Pre
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=width, intermediate_size=width * 8 // 3, num_hidden_layers=layers,
         num_attention_heads=max(1, width // 64), num_key_value_heads=max(1, width // 192),
-        max_position_embeddings=8192, tie_word_embeddings=True, rope_theta=100_000.0,
+        max_position_embeddings=8192, tie_word_embeddings=True,
     )  # fmt: skip
     models = []
     for number in range(2):
@@ -67,7 +67,7 @@ def truncated(model: PreTrainedModel, layer: int) -> nn.Module:
     """The model's own decoder with the blocks up to the site alone, and no final norm; weights are shared."""
     lower = copy.copy(decoder(model))
     lower._modules = dict(lower._modules)
-    lower.layers = nn.ModuleList(list(lower.layers)[: layer + 1])
+    lower.layers = nn.ModuleList(list(decoder_layers(model))[: layer + 1])
     lower.norm = nn.Identity()
     return lower
 
@@ -123,8 +123,8 @@ def measure(chosen: argparse.Namespace) -> list[Row]:
     shape = models[0].config.get_text_config()
     rows = random_rows(chosen.rows, chosen.context, shape.vocab_size, chosen.seed)
     plan = batch_plan(rows.lengths_R, range(chosen.rows), chosen.batch_tokens)
-    batches = [tuple(part.to(chosen.device) for part in padded(rows, batch)) for batch in plan]
-    batches = [(ids_BT, mask_BT.long()) for ids_BT, mask_BT in batches]
+    made = [padded(rows, batch) for batch in plan]
+    batches = [(ids_BT.to(chosen.device), mask_BT.long().to(chosen.device)) for ids_BT, mask_BT in made]
     case = (
         f"{shape.num_hidden_layers} blocks of {shape.hidden_size}, site {chosen.layer}, {chosen.batch_tokens} a batch"
     )

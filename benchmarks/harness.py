@@ -9,7 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +97,12 @@ def compared(
 ) -> list[Row]:
     """One row for each of those a subject is compared with and that were measured; else one row without."""
     own = values[name]
-    facts = {"value": statistics.median(own), "unit": unit, "low": min(own), "high": max(own)}
+    row = Row(case, name, metric, statistics.median(own), unit, low=min(own), high=max(own))
     others = [other for other in against.split(",") if other in values and other != name]
-    ratios = {other: statistics.median(a / b for a, b in zip(own, values[other], strict=True)) for other in others} or {
-        None: None
-    }
-    return [Row(case, name, metric, against=other, ratio=ratio, **facts) for other, ratio in ratios.items()]
+    return [
+        replace(row, against=other, ratio=statistics.median(a / b for a, b in zip(own, values[other], strict=True)))
+        for other in others
+    ] or [row]
 
 
 def absent(case: str, subject: str, metric: str, why: str) -> Row:
@@ -135,7 +135,7 @@ def report(name: str, options: argparse.Namespace, rows: list[Row]) -> None:
 
 def table(rows: list[Row]) -> str:
     """The rows as text in columns."""
-    lines = [("case", "subject", "metric", "median", "min", "max", "unit", "ratio", "against")]
+    lines: list[tuple[str, ...]] = [("case", "subject", "metric", "median", "min", "max", "unit", "ratio", "against")]
     for row in rows:
         numbers = [shown(value) for value in (row.value, row.low, row.high)]
         lines.append((row.case, row.subject, row.metric, *numbers, row.unit, shown(row.ratio), row.against or ""))

@@ -124,15 +124,14 @@ class _StandIn(nn.Module):
 
     def __init__(self, case: Case):
         super().__init__()
-        self.base_model = nn.Module()
-        self.base_model.site = nn.Identity()
+        self.base_model = nn.ModuleDict({"site": nn.Identity()})
         self.device = torch.device(case.device)
         self.dummy_inputs = {"input_ids": torch.zeros(1, case.batch, dtype=torch.int64)}
         self.config = SimpleNamespace(num_hidden_layers=1)
         self.batches: Iterator[Tensor] = iter([torch.zeros(case.batch, 1, case.width, device=case.device)])
 
     def forward(self, input_ids: Tensor) -> None:
-        self.base_model.site(next(self.batches).transpose(0, 1))
+        self.base_model["site"](next(self.batches).transpose(0, 1))
 
 
 class _Ids:
