@@ -2,6 +2,7 @@
 # make study CONFIG=configs/narrow.yaml  another study, laid over it
 # make test, make check                  tests; formatting, lint and types
 # make ui                                the study's runs, in a browser
+# make bench-env                         .venv-bench with the packages that the benchmarks compare with
 # make lock                              pin the newest versions that pyproject.toml allows
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ CONFIG ?=
 READY := .venv/.crossdiff-ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study test check ui lock
+.PHONY: study test check ui lock bench-env
 
 study: $(READY)
 	@crossdiff check $(CONFIG)
@@ -30,6 +31,12 @@ ui: $(READY)
 lock: $(READY)
 	echo torch==2.13.0 | uv pip compile pyproject.toml --extra dev --extra slurm --universal --upgrade --no-annotate --no-header \
 		--constraint - --output-file constraints.txt --quiet
+
+bench-env:
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --constraint constraints.txt --constraint benchmarks/peers.txt --editable '.[dev,bench]'
+	.venv-bench/bin/python -m pip install --no-deps --constraint benchmarks/peers.txt \
+		dictionary-learning eai-sparsify nnsight sae-lens transformer-lens
 
 # Made anew only when what is to be installed changes.
 $(READY): pyproject.toml constraints.txt

@@ -9,7 +9,7 @@ crossdiff latents results/…/NAME-seed0.parquet --by nu_reconstruction
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -19,6 +19,9 @@ from crossdiff.errors import UserError
 from crossdiff.provenance.files import sha256_file
 from crossdiff.workflow import check_files, results
 
+if TYPE_CHECKING:
+    from crossdiff.costs.sizes import Machine
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 DEFAULT = Path("config.yaml")
 SHOWN = ("latent", "class", "delta_norm", "nu_reconstruction", "nu_error", "frequency", "max", "template_share")
@@ -26,14 +29,51 @@ Overlay = Annotated[Path | None, typer.Argument(help="Config laid over config.ya
 
 
 @app.command()
-def check(overlay: Overlay = None) -> None:
-    """Check config.yaml, or an overlay on it: keys, values, local files."""
+def check(
+    overlay: Overlay = None,
+    estimate: Annotated[bool, typer.Option(help="Say what the study will take on this machine.")] = True,
+) -> None:
+    """Check config.yaml, or an overlay on it: keys, values, local files; then estimate time, memory and disk."""
     study = read(overlay)
     check_files(study)
     typer.echo(
         f"{study.pair.name}: {len(study.dictionaries)} dictionaries × {len(study.seeds)} seeds,"
         f" {study.corpus.train_tokens:,} training tokens at layer {study.activations.layer}"
     )
+    if estimate:
+        tell_costs(study)
+
+
+def tell_costs(study: Config) -> None:
+    """Print the cost model's estimate by stage; the machine's rates are measured for it, in about a second."""
+    from crossdiff.costs.estimate import known, lines, work
+    from crossdiff.costs.sizes import Machine
+    from crossdiff.costs.stages import stages
+
+    sizes = work(study)
+    if sizes is None:
+        typer.echo(
+            "no estimate: nothing tells how large the models are; it needs their config.json, or a size in a name"
+        )
+        return
+    machine = rates(study.compute.device)
+    given = machine or Machine(1.0, 1.0, 1.0, gpu=True)
+    guessed = "" if known(study) else ", the model's sizes guessed from its name"
+    where = "this machine" if machine else f"a machine with {study.compute.device}, which this one lacks"
+    typer.echo(f"about, on {where}{guessed} (~ depends on texts; memory of all jobs side by side in the last line):")
+    for line in lines(stages(sizes, given), machine):
+        typer.echo(line)
+
+
+def rates(device: str) -> "Machine | None":
+    """This machine's constants; None if it lacks the device."""
+    import torch
+
+    from crossdiff.costs.machine import calibrate
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        return None
+    return calibrate(device)
 
 
 @app.command()

@@ -1,0 +1,124 @@
+"""The sizes of a study, from its config and its models' own configs; and the estimate in words."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+from crossdiff.config import Config, Source
+from crossdiff.costs.seconds import CONVERSATION
+from crossdiff.costs.sizes import Machine, Model, Stage, Work
+from crossdiff.workflow import Side, made, model
+
+BEHAVIOURS = Path(__file__).parents[1] / "truth" / "behaviours"
+SIDES: tuple[Side, Side] = ("base", "chat")
+EXAMPLES = 32
+"""Conversations a behaviour is planted with, about."""
+
+
+def work(study: Config) -> Work | None:
+    """Sizes of the study; None if nothing tells how large its models are."""
+    shape = model_shape(study)
+    if shape is None:
+        return None
+    planted = study.pair.chat.planted
+    behaviours = len(planted.behaviours or list(BEHAVIOURS.glob("*.yaml"))) if planted else 0
+    conversations = planted.general + behaviours * EXAMPLES if planted else 0
+    corpus, evidence = study.corpus, study.evidence
+    measured = {"train": corpus.train_tokens, "validation": corpus.validation_tokens}[study.attribution.split]
+    return Work(
+        model=shape,
+        layer=study.activations.layer,
+        train_tokens=corpus.train_tokens,
+        validation_tokens=corpus.validation_tokens,
+        context=corpus.context,
+        dictionaries=list(study.dictionaries.values()),
+        seeds=len(study.seeds),
+        stored_bytes=2 if study.activations.dtype == "bfloat16" else 4,
+        batch_tokens=study.activations.batch_tokens,
+        shard_tokens=study.activations.shard_tokens,
+        attribution_tokens=measured,
+        conversations=evidence.conversations,
+        answer_tokens=evidence.answer_tokens,
+        random_sets=evidence.random_sets,
+        generated_sets=evidence.generated_sets,
+        behaviours=behaviours,
+        behaviour_prompts=evidence.behaviour_prompts,
+        new_tokens=evidence.new_tokens,
+        planted_tokens=conversations * CONVERSATION * planted.epochs if planted else 0,
+        models_made=sum(made(study, side) for side in SIDES),
+        threads_models=study.compute.threads.models,
+        threads_dictionaries=study.compute.threads.dictionaries,
+    )
+
+
+def model_shape(study: Config) -> Model | None:
+    """The base model's sizes: from its config.json where there is one, else guessed from the size in its name."""
+    file = Path(model(study, "base").path, "config.json")
+    try:
+        facts = json.loads(file.read_text())
+        facts = facts.get("text_config", facts)
+        return of_config(facts)
+    except (OSError, ValueError, KeyError):
+        return of_name(study.pair.base)
+
+
+def of_config(facts: dict[str, int]) -> Model:
+    """From the keys of a transformers config.json, for a gated MLP and grouped heads."""
+    layers, width, vocabulary = (facts[key] for key in ("num_hidden_layers", "hidden_size", "vocab_size"))
+    heads = facts["num_attention_heads"]
+    head = facts.get("head_dim") or width // heads
+    attention = 2 * width * head * (heads + facts.get("num_key_value_heads", heads))
+    block = attention + 3 * width * facts["intermediate_size"]
+    return Model(layers, width, vocabulary, layers * block + vocabulary * width)
+
+
+def of_name(source: Source) -> Model | None:
+    """From a size such as 135M or 2b in a name: width as models of that size have it, D = 2304·(N / 2.6e9)^0.47."""
+    name = source.package.file if source.package else " ".join(filter(None, (source.path, source.gguf)))
+    found = re.search(r"(?<![\d.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", name.rpartition("/")[2], re.IGNORECASE)
+    if not found:
+        return None
+    parameters = float(found[1]) * (1e6 if found[2].lower() == "m" else 1e9)
+    width = max(64, round(2304 * (parameters / 2.6e9) ** 0.47 / 64) * 64)
+    vocabulary = 49_152 if parameters < 1e9 else 128_256
+    layers = max(4, round((parameters - vocabulary * width) / (12 * width**2)))
+    return Model(layers, width, vocabulary, parameters)
+
+
+def known(study: Config) -> bool:
+    """Whether the base model's config.json is there."""
+    return Path(model(study, "base").path, "config.json").is_file()
+
+
+def lines(stages: list[Stage], machine: Machine | None) -> list[str]:
+    """The estimate as a table, one line a stage; without times where the machine is not known."""
+    out = [f"  {'stage':<16}{'jobs':>5}{'time':>9}{'memory':>10}{'disk':>10}"]
+    for stage in stages:
+        time = ("~" if stage.rough else "") + duration(stage.wall) if machine else "?"
+        disk = size(stage.disk) if stage.disk else ""
+        out.append(f"  {stage.name:<16}{len(stage.seconds):>5}{time:>9}{size(stage.memory):>10}{disk:>10}")
+    wall = duration(sum(stage.wall for stage in stages)) if machine else "?"
+    memory = size(max(stage.memory * stage.beside for stage in stages))
+    disk = size(sum(stage.disk for stage in stages))
+    return [*out, f"  {'all':<16}{'':>5}{wall:>9}{memory:>10}{disk:>10}"]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return (
+        f"{minutes:.0f} min"
+        if minutes < 120
+        else f"{minutes / 60:.1f} h"
+        if minutes < 2880
+        else f"{minutes / 1440:.1f} d"
+    )
+
+
+def size(count: float) -> str:
+    """Bytes in words, decimal."""
+    power = min(4, max(0, int(math.log10(max(count, 1)) // 3)))
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

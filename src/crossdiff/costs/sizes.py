@@ -1,0 +1,108 @@
+"""What the cost model counts: a machine in three constants, a study in its sizes, a stage in what it takes."""
+
+from dataclasses import dataclass
+
+from crossdiff.dictionaries.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was measured with all ``threads`` at work, or on one GPU."""
+
+    bf16: float
+    """FLOP/s of bf16 matrix products."""
+    fp32: float
+    """FLOP/s of float32 matrix products."""
+    bandwidth: float
+    """Bytes read and written a second."""
+    threads: int = 1
+    gpu: bool = False
+
+    def part(self, threads: int) -> "Machine":
+        """What a job with so many threads has of it, others being at work beside it; a GPU serves one job at a time."""
+        share = 1.0 if self.gpu else min(1.0, threads / self.threads)
+        return Machine(self.bf16 * share, self.fp32 * share, self.bandwidth * share, threads, self.gpu)
+
+    def beside(self, threads: int) -> int:
+        """Jobs with so many threads that run side by side."""
+        return 1 if self.gpu else max(1, self.threads // threads)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Sizes of each of the two models."""
+
+    layers: int
+    width: int
+    vocabulary: int
+    parameters: float
+    """All, embeddings included."""
+
+    def blocks(self, count: int) -> float:
+        """Parameters of so many decoder blocks."""
+        return max(0.0, self.parameters - self.vocabulary * self.width) * count / self.layers
+
+
+@dataclass(frozen=True)
+class Work:
+    """Sizes of a study."""
+
+    model: Model
+    layer: int
+    train_tokens: int
+    validation_tokens: int
+    context: int
+    dictionaries: list[Recipe]
+    seeds: int = 1
+    stored_bytes: int = 2
+    """Of one stored number."""
+    batch_tokens: int = 4096
+    shard_tokens: int = 65_536
+    attribution_tokens: int = 0
+    conversations: int = 48
+    answer_tokens: int = 32
+    random_sets: int = 2
+    generated_sets: int = 1
+    behaviours: int = 0
+    """Planted behaviours; 0 for a pair that is not planted."""
+    behaviour_prompts: int = 8
+    new_tokens: int = 40
+    planted_tokens: int = 0
+    """Tokens that planting trains on, all epochs."""
+    models_made: int = 0
+    """Models that the study writes itself."""
+    threads_models: int = 2
+    threads_dictionaries: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Stored pairs."""
+        return self.train_tokens + self.validation_tokens
+
+    def bytes(self, tokens: int) -> float:
+        """Of so many stored pairs: both streams, two norms, row, position, token and role."""
+        return tokens * (2.0 * self.model.width * self.stored_bytes + 21)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage takes."""
+
+    name: str
+    seconds: list[float]
+    """Of each job."""
+    memory: float
+    """Bytes of its largest job."""
+    disk: float = 0.0
+    """Bytes it leaves."""
+    beside: int = 1
+    """Jobs side by side."""
+    mapped: float = 0.0
+    """Bytes of stored activations it maps besides: they show in its resident memory, but the system can drop them."""
+    rough: bool = False
+    """Whether its time hangs on texts that are not known beforehand."""
+
+    @property
+    def wall(self) -> float:
+        """Seconds until all jobs are done."""
+        return max([sum(self.seconds) / self.beside, *self.seconds], default=0.0)

@@ -1,0 +1,89 @@
+"""All stages of a study: their jobs, and what each takes."""
+
+from crossdiff.costs.seconds import (
+    PROMPTS,
+    STARTUP,
+    attribution_seconds,
+    evidence_seconds,
+    forward_seconds,
+    generation_seconds,
+    step_seconds,
+    tuning_seconds,
+    weights,
+)
+from crossdiff.costs.sizes import Machine, Stage, Work
+from crossdiff.dictionaries.recipe import Recipe
+
+RUNTIME = 0.7e9
+"""Bytes of a process that has imported torch and transformers."""
+MOMENT_BYTES = {"float32": 4, "bfloat16": 2, "float8": 1}
+
+
+def stages(work: Work, machine: Machine) -> list[Stage]:
+    """All stages in the order they run."""
+    planting = [_planting(work, machine), _answers(work, machine)] if work.behaviours else []
+    prepare = Stage("models, corpus", [STARTUP] * 3, RUNTIME, 2 * work.model.parameters * work.models_made)
+    return [prepare, *planting, _activations(work, machine), _training(work, machine), _attribution(work, machine),
+            _evidence(work, machine), Stage("report", [2 * STARTUP], RUNTIME)]  # fmt: skip
+
+
+def _planting(work: Work, machine: Machine) -> Stage:
+    own = machine.part(work.threads_models)
+    seconds = STARTUP + tuning_seconds(work.model, work.planted_tokens, own)
+    return Stage("plant", [seconds], RUNTIME + 10 * work.model.parameters, rough=True)
+
+
+def _answers(work: Work, machine: Machine) -> Stage:
+    own = machine.part(work.threads_models)
+    answers = 2 * work.behaviours * 2 * PROMPTS  # both models; held-out prompts and controls
+    seconds = STARTUP + generation_seconds(work.model.parameters, answers * work.new_tokens, own)
+    return Stage("truth", [seconds], RUNTIME + 4 * work.model.parameters, rough=True)
+
+
+def _activations(work: Work, machine: Machine) -> Stage:
+    own, model = machine.part(work.threads_models), work.model
+    seconds = 2 * forward_seconds(model, work.layer + 1, work.tokens, work.context / 2, own)
+    memory = RUNTIME + 4 * model.parameters + work.bytes(min(work.shard_tokens, work.tokens))
+    memory += work.batch_tokens * model.width * 2 * 24  # what a block's forward holds at once
+    return Stage("activations", [STARTUP + seconds], memory, work.bytes(work.tokens), mapped=work.bytes(work.tokens))
+
+
+def held_bytes(recipe: Recipe, width: int) -> float:
+    """Weights, gradients and moments, (8 + 2m)·2·F·I; scores and batch."""
+    state = 8 + 2 * MOMENT_BYTES[getattr(recipe, "moments", "float32")]
+    return weights(recipe, width) * state + recipe.batch * (6.0 * recipe.latents + 24.0 * recipe.models * width)
+
+
+def _training(work: Work, machine: Machine) -> Stage:
+    own, width = machine.part(work.threads_dictionaries), work.model.width
+    each = [STARTUP + recipe.steps * step_seconds(recipe, width, own) for recipe in work.dictionaries]
+    held = [held_bytes(recipe, width) for recipe in work.dictionaries]
+    disk = work.seeds * sum(4 * weights(recipe, width) for recipe in work.dictionaries)
+    beside = machine.beside(work.threads_dictionaries)
+    return Stage("dictionaries", each * work.seeds, RUNTIME + max(held), disk, beside, work.bytes(work.train_tokens))
+
+
+def _attribution(work: Work, machine: Machine) -> Stage:
+    own, width = machine.part(work.threads_dictionaries), work.model.width
+    each = [STARTUP + attribution_seconds(recipe, width, work.attribution_tokens, own) for recipe in work.dictionaries]
+    largest = max(
+        8 * weights(r, width) + 8.0 * r.batch * r.latents + 16.0 * r.latents * width for r in work.dictionaries
+    )
+    mapped, beside = work.bytes(work.attribution_tokens), machine.beside(work.threads_dictionaries)
+    return Stage("attribution", each * work.seeds, RUNTIME + largest, 0.0, beside, mapped)
+
+
+def _evidence(work: Work, machine: Machine) -> Stage:
+    own = machine.part(work.threads_dictionaries)
+    each = [evidence_seconds(work, _streams(recipe.kind, work.random_sets), own) for recipe in work.dictionaries]
+    model = work.model
+    largest = max((4 * weights(recipe, model.width) for recipe in work.dictionaries), default=0.0)
+    logits = 8.0 * work.answer_tokens * model.vocabulary * 4
+    memory = RUNTIME + 4 * model.parameters + 2 * largest + logits
+    jobs = [evidence_seconds(work, 4, own), *each * work.seeds]
+    return Stage("evidence", jobs, memory, 0.0, machine.beside(work.threads_dictionaries), rough=True)
+
+
+def _streams(kind: str, random_sets: int) -> int:
+    """Edited streams a conversation."""
+    return {"crosscoder": 7, "diff-sae": 5, "chat-sae": 2}.get(kind, 0) + random_sets
