@@ -5,10 +5,9 @@ A subject is made for a case (its weights and moments then stand in memory) and 
 Shapes: B tokens, L models, D width, F latents, I = L·D.
 """
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -66,14 +65,13 @@ def start(case: Case, first_BLD: Tensor, path: str = "auto") -> tuple[State, Rec
         "batch": case.batch, "lr": case.lr, "warmup_steps": 1, "threshold_start": 2, "path": path,
     }  # fmt: skip
     if case.moments is not None:
-        if "moments" not in {field.name for field in fields(Recipe)}:
-            raise SystemExit("--moments: this version's recipes have no such setting")
         settings["moments"] = case.moments
     recipe = Recipe(**settings)
     parameters = initial(recipe, first_BLD.flatten(1), case.seed)
-    form = [getattr(recipe, "moments", None)][: len(inspect.signature(no_moments).parameters) - 1]
     silent_F = torch.zeros(case.latents, dtype=torch.int64, device=case.device)
-    return State(parameters, no_moments(parameters, *form), silent_F, threshold=None, step=0, curves=[]), recipe
+    return State(
+        parameters, no_moments(parameters, recipe.moments), silent_F, threshold=None, step=0, curves=[]
+    ), recipe
 
 
 def published(case: Case, first_BLD: Tensor, precision: str = "highest") -> Steps:

@@ -47,7 +47,7 @@ def step_seconds(recipe: Recipe, width: int, machine: Machine) -> float:
     active = recipe.k if recipe.sparsity == "batchtopk" else min(L1_ACTIVE, recipe.latents)
     dense = 1.0 if recipe.path == "eager" else DENSE_STEPS if recipe.sparsity == "l1" else 0.0
     rate = machine.bf16 if recipe.matmul == "bfloat16" and recipe.path != "eager" else machine.fp32
-    moment = {"float32": 4, "bfloat16": 2, "float8": 1}[getattr(recipe, "moments", "float32")]
+    moment = {"float32": 4, "bfloat16": 2, "float8": 1}[recipe.moments]
     moved = weights(recipe, width) * (33 + 4 * moment)
     moved += recipe.batch * recipe.latents * (6 + 24 * dense) + 16.0 * recipe.batch * active * wide * (1 - dense)
     return product * (1 + 4 * dense) / (GEMM * rate) + moved / (STREAM * machine.bandwidth)

@@ -50,7 +50,7 @@ def _activations(work: Work, machine: Machine) -> Stage:
 
 def held_bytes(recipe: Recipe, width: int) -> float:
     """Weights, gradients and moments, (8 + 2m)·2·F·I; scores and batch."""
-    state = 8 + 2 * MOMENT_BYTES[getattr(recipe, "moments", "float32")]
+    state = 8 + 2 * MOMENT_BYTES[recipe.moments]
     return weights(recipe, width) * state + recipe.batch * (6.0 * recipe.latents + 24.0 * recipe.models * width)
 
 
