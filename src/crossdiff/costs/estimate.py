@@ -34,7 +34,8 @@ def work(study: Config) -> Work | None:
         context=corpus.context,
         dictionaries=list(study.dictionaries.values()),
         seeds=len(study.seeds),
-        stored_bytes=2 if study.activations.dtype == "bfloat16" else 4,
+        stored_bytes={"int8": 1, "bfloat16": 2, "float32": 4}[study.activations.dtype],
+        stored_tokens=_stored(study),
         batch_tokens=study.activations.batch_tokens,
         shard_tokens=study.activations.shard_tokens,
         attribution_tokens=measured,
@@ -50,6 +51,12 @@ def work(study: Config) -> Work | None:
         threads_models=study.compute.threads.models,
         threads_dictionaries=study.compute.threads.dictionaries,
     )
+
+
+def _stored(study: Config) -> int:
+    """Training tokens that lie on disk."""
+    sample = study.activations.sample_tokens if study.activations.store == "stream" else study.corpus.train_tokens
+    return min(sample, study.corpus.train_tokens)
 
 
 def model_shape(study: Config) -> Model | None:

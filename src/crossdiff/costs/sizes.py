@@ -74,10 +74,19 @@ class Work:
     threads_models: int = 2
     threads_dictionaries: int = 1
 
+    stored_tokens: int | None = None
+    """Training tokens that lie on disk, if not all of them: the others are read while dictionaries train."""
+
     @property
     def tokens(self) -> int:
         """Stored pairs."""
-        return self.train_tokens + self.validation_tokens
+        train = self.train_tokens if self.stored_tokens is None else self.stored_tokens
+        return train + self.validation_tokens
+
+    @property
+    def streams(self) -> bool:
+        """Whether training reads the models."""
+        return self.stored_tokens is not None and self.stored_tokens < self.train_tokens
 
     def bytes(self, tokens: int) -> float:
         """Of so many stored pairs: both streams, two norms, row, position, token and role."""

@@ -59,6 +59,10 @@ def _training(work: Work, machine: Machine) -> Stage:
     each = [STARTUP + recipe.steps * step_seconds(recipe, width, own) for recipe in work.dictionaries]
     held = [held_bytes(recipe, width) for recipe in work.dictionaries]
     disk = work.seeds * sum(4 * weights(recipe, width) for recipe in work.dictionaries)
+    if work.streams:  # one job, and one pass over the models for all
+        read = max(recipe.steps * recipe.batch for recipe in work.dictionaries)
+        pass_ = 2 * forward_seconds(work.model, work.layer + 1, read, work.context / 2, machine)
+        return Stage("dictionaries", [sum(each) * work.seeds + pass_], RUNTIME + sum(held) * work.seeds, disk)
     beside = machine.beside(work.threads_dictionaries)
     return Stage("dictionaries", each * work.seeds, RUNTIME + max(held), disk, beside, work.bytes(work.train_tokens))
 
