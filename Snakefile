@@ -31,7 +31,9 @@ rule all:
 
 
 onstart:
-    shell("python -m crossdiff.provenance.tracking open --study {study.pair.name} --config {study_json:q} --watch {process}")
+    shell(
+        "python -m crossdiff.provenance.tracking open --study {study.pair.name} --config {study_json:q} --watch {process}"
+    )
 
 
 onsuccess:
