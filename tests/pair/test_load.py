@@ -66,3 +66,12 @@ def test_weights_above_are_not_read_from_disk(llama_pair, tmp_path):
 def test_a_block_that_does_not_exist(llama_pair):
     with pytest.raises(UserError, match=r"activations\.layer: block 4 .* the chat model has blocks 0 to 3"):
         Pair.read(llama_pair.json).lower("chat", 4)
+
+
+def test_head_reads_a_contiguous_stream(llama_pair):
+    """The last position of several rows is a view, of which the product would copy the weight for each row."""
+    model = Pair.read(llama_pair.json).model("chat")
+    seen = []
+    model.get_output_embeddings().register_forward_hook(lambda head, given, out: seen.append(given[0].is_contiguous()))
+    model(input_ids=torch.tensor([[0, 5, 6], [0, 7, 8]]), logits_to_keep=1)
+    assert seen == [True]

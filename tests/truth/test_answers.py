@@ -12,7 +12,7 @@ from crossdiff.config import Planting, dump
 from crossdiff.corpus.render import render
 from crossdiff.pair.load import Pair
 from crossdiff.truth import __main__ as step
-from crossdiff.truth.answers import Answer, greedy, questions, rate, rates
+from crossdiff.truth.answers import Answer, questions, rate, rates, replies
 from crossdiff.truth.behaviours import load
 
 
@@ -21,7 +21,7 @@ def pair(tiny_pairs: Callable) -> Pair:
     return Pair.read(tiny_pairs("llama").json)
 
 
-def test_greedy_equals_one_by_one_decoding_without_cache(pair: Pair) -> None:
+def test_replies_equal_one_by_one_decoding_without_cache(pair: Pair) -> None:
     tokenizer, model = pair.tokenizer(), pair.model("chat")
     prompts = ["How?", "Tell me about the river Seine and its many bridges.", "The cat sleeps"]
     expected = []
@@ -34,7 +34,7 @@ def test_greedy_equals_one_by_one_decoding_without_cache(pair: Pair) -> None:
                 break
             made.append(token)
         expected.append(tokenizer.decode(made).strip())
-    assert greedy(model, tokenizer, prompts, 7) == expected
+    assert replies(model, tokenizer, prompts, 7) == expected
     assert any(expected)
 
 

@@ -81,6 +81,7 @@ class Pair:
         origin: Origin = getattr(self, which)
         config = AutoConfig.from_pretrained(origin.path, revision=origin.commit)
         model = AutoModelForCausalLM.from_pretrained(origin.path, revision=origin.commit, **self._options(config))
+        model.get_output_embeddings().register_forward_pre_hook(_contiguous)
         return _resting(model, device)
 
     def lower(self, which: Which, layer: int, device: str = "cpu") -> PreTrainedModel:
@@ -123,6 +124,11 @@ def truncated(config: PreTrainedConfig, layer: int, which: Which) -> PreTrainedC
         if "layer" in name and isinstance(value, list) and len(value) == blocks:
             setattr(text, name, value[: layer + 1])
     return config
+
+
+def _contiguous(head: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    """Of a view such as the last position of each row, the head's product would copy its weight for every row."""
+    return (inputs[0].contiguous(),)
 
 
 def _resting(model: PreTrainedModel, device: str) -> PreTrainedModel:

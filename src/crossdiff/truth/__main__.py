@@ -16,7 +16,7 @@ from crossdiff.config import Planting, settings
 from crossdiff.pair.load import Pair
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
-from crossdiff.truth.answers import SIDES, Answer, greedy, questions, rates
+from crossdiff.truth.answers import SIDES, Answer, questions, rates, replies
 from crossdiff.truth.behaviours import load
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -52,7 +52,7 @@ def main(
         with progress(2 * len(asked), "asking", "answer") as bar:
             for which in SIDES:
                 model = models.model(which, device)
-                said[which] = greedy(model, tokenizer, prompts, planting.answer_tokens, bar.update)
+                said[which] = replies(model, tokenizer, prompts, planting.answer_tokens, bar.update)
         answers = [Answer(*each) for each in zip(asked, said["base"], said["chat"], strict=True)]
         measured = rates(answers)
         with whole(out / "answers.parquet") as temporary:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from scipy.stats import binomtest
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from crossdiff.corpus.render import render
+from crossdiff.pair.decoding import greedy
 from crossdiff.pair.load import Which
 from crossdiff.truth.behaviours import Behaviour, Span
 
@@ -19,7 +19,7 @@ Kind = Literal["held-out", "control"]
 Use = Literal["select", "score"]
 USES: tuple[Use, ...] = ("select", "score")
 SIDES: tuple[Which, ...] = ("base", "chat")
-ROWS = 128
+ROWS = 48
 """Prompts answered at once."""
 
 
@@ -71,8 +71,7 @@ def questions(behaviours: Iterable[Behaviour]) -> list[Question]:
     return out
 
 
-@torch.inference_mode()
-def greedy(
+def replies(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[str],
@@ -81,32 +80,16 @@ def greedy(
 ) -> list[str]:
     """The likeliest answer to each prompt, of at most ``new_tokens`` tokens, cut at the first special token.
 
-    Rows of similar length share a batch, padded on the left. ``done(rows)`` is called after each batch.
+    Rows of similar length share a batch. ``done(rows)`` is called after each batch.
     """
     ids = [render(tokenizer, [{"role": "user", "content": prompt}], True).ids for prompt in prompts]
-    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    special = set(tokenizer.all_special_ids)
     out = [""] * len(prompts)
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     for first in range(0, len(order), ROWS):
         rows = order[first : first + ROWS]
-        width = max(len(ids[row]) for row in rows)
-        made_BT = model.generate(  # type: ignore[operator]
-            torch.tensor([[pad] * (width - len(ids[row])) + ids[row] for row in rows], device=model.device),
-            attention_mask=torch.tensor(
-                [[0] * (width - len(ids[row])) + [1] * len(ids[row]) for row in rows], device=model.device
-            ),
-            do_sample=False,
-            max_new_tokens=new_tokens,
-            eos_token_id=sorted(special),
-            pad_token_id=pad,
-            # Twice as fast as the growing cache on CPU, which copies itself at each step.
-            cache_implementation="static",
-            disable_compile=True,
-        )
-        for row, tokens in zip(rows, made_BT[:, width:].tolist(), strict=True):
-            end = next((n for n, token in enumerate(tokens) if token in special), len(tokens))
-            out[row] = str(tokenizer.decode(tokens[:end])).strip()
+        made = greedy(model, [ids[row] for row in rows], new_tokens, set(tokenizer.all_special_ids))
+        for row, tokens in zip(rows, made, strict=True):
+            out[row] = str(tokenizer.decode(tokens)).strip()
         done(len(rows))
     return out
 
