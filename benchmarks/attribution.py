@@ -21,6 +21,7 @@ from benchmarks.harness import Row
 from crossdiff.activations.store import Block
 from crossdiff.attribution.measure import measure as measure_latents
 from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.process import prepare
 
 ROW = 256
 """Tokens of a row."""
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     made.add_argument("--batch", type=int, default=2048, help="tokens a pass (default: %(default)s)")
     made.add_argument("--blocks", type=int, default=20, help="jackknife blocks (default: %(default)s)")
     chosen = made.parse_args(arguments)
-    torch.set_num_threads(chosen.threads)
+    prepare(chosen.threads)
     rows = measure(chosen)
     harness.report("attribution", chosen, rows)
     return rows

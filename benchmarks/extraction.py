@@ -28,6 +28,7 @@ from crossdiff.activations import checks
 from crossdiff.activations.extract import Rows, batch_plan, extract, padded
 from crossdiff.activations.shards import write_shard
 from crossdiff.pair.blocks import decoder, decoder_layers
+from crossdiff.process import prepare
 
 Batch = tuple[Tensor, Tensor]
 """Token ids [B, T] and mask [B, T] on the device."""
@@ -163,7 +164,7 @@ def options() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> list[Row]:
     """Measure, print and write."""
     chosen = options().parse_args(arguments)
-    torch.set_num_threads(chosen.threads)
+    prepare(chosen.threads)
     rows = measure(chosen)
     harness.report("extraction", chosen, rows)
     return rows

@@ -24,7 +24,7 @@ from benchmarks import harness, peers, planted, subjects
 from benchmarks.hardware import installed, memory_gb, peak_bytes, reset_peak
 from benchmarks.harness import Row
 from benchmarks.subjects import Case, Steps
-from crossdiff.dictionaries.memory import keep_freed_memory
+from crossdiff.process import prepare
 
 BATCHES = 4
 """Batches that the steps go through in turn."""
@@ -174,8 +174,7 @@ def options() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> list[Row]:
     """Run all cases, print and write them."""
     chosen = options().parse_args(arguments)
-    torch.set_num_threads(chosen.threads)
-    keep_freed_memory()
+    prepare(chosen.threads)
     if chosen.alone:
         alone(chosen)
         return []

@@ -175,8 +175,8 @@ class Activations(Part):
     """Training tokens stored when they stream, about: what means, scales and masked norms are taken from."""
     buffer_tokens: Count = 1_000_000
     """Tokens held in memory and shuffled together when they stream, about."""
-    batch_tokens: Count = 4096
-    """Tokens a forward pass, padding included."""
+    batch_tokens: Count = 2048
+    """Tokens a forward pass, padding included. On a CPU few enough that a block's work stays in the cache."""
     shard_tokens: Count = 65_536
     """Tokens a shard, about."""
     outlier_factor: Annotated[float, Field(gt=1)] | None = 4.0
@@ -205,7 +205,7 @@ class Attribution(Part):
 class Evidence(Part):
     """What is asked of the models themselves."""
 
-    conversations: Count = 48
+    conversations: Count = 32
     """Held-out conversations for the KL experiment."""
     answer_tokens: Count = 32
     """Prediction positions of a conversation, at most; it is cut after them (the study: all, of 1024 tokens)."""
@@ -215,7 +215,7 @@ class Evidence(Part):
     """Random sets of latents beside each chosen one."""
     generated_sets: Annotated[int, Field(ge=0)] = 1
     """Random sets whose answers are generated too; the log-probability is measured for all `random_sets`."""
-    behaviour_prompts: Count = 8
+    behaviour_prompts: Count = 6
     """Held-out prompts of a behaviour on which its latents are chosen, and as many others on which they are scored."""
     behaviour_latents: Count = 5
     """Latents a dictionary may use for one behaviour."""

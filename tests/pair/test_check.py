@@ -61,7 +61,7 @@ def test_good_pairs_of_each_family(tiny_pair, tmp_path: Path) -> None:
     assert not any(weight.requires_grad for weight in model.parameters())
     assert found.tokenizer().chat_template == AutoTokenizer.from_pretrained(tiny_pair.chat).chat_template
     capped = getattr(model.config, "attn_logit_softcapping", None) is not None
-    assert model.config._attn_implementation == ("eager" if capped else "sdpa")
+    assert model.config._attn_implementation == ("eager" if capped else "crossdiff")
 
 
 def test_folders_of_made_models_replace_the_sources(folders: dict[str, Path]) -> None:

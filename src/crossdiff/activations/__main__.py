@@ -41,6 +41,7 @@ from crossdiff.config import settings
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
+from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import record
 
@@ -247,7 +248,7 @@ def main(
 ) -> None:
     """Extract the activations of both models; goes on where an interrupted run stopped."""
     chosen = settings(Settings, settings_)
-    torch.set_num_threads(threads)
+    prepare(threads)
     out.mkdir(parents=True, exist_ok=True)
     with record("activations", out / "run.json", chosen.model_dump(mode="json"), [pair, rows]) as run:
         (out / "manifest.json").unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from crossdiff.config import Attribution, settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
+from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 
@@ -135,7 +136,7 @@ def main(
 ) -> None:
     """Measure every latent: norms, scaling, use and examples."""
     chosen = settings(Attribution, settings_)
-    torch.set_num_threads(threads)
+    prepare(threads)
     inputs = [pair, dictionary / "dictionary.safetensors", dictionary / "dictionary.json", activations, rows]
     name = out.name.removesuffix(".parquet")
     params = chosen.model_dump(mode="json")

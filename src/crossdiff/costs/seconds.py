@@ -12,11 +12,11 @@ GEMM = 0.9
 """Share of the measured product rate that the encoder product reaches."""
 STREAM = 0.7
 """Share of the bandwidth that Adam, casts and gathers reach."""
-FORWARD = 0.6
+FORWARD = 0.7
 """Share of the bf16 product rate that a model's forward reaches on rows of a few hundred tokens."""
 TUNE = 0.35
 """The same of a tuning step on short conversations."""
-GENERATE = 0.12
+GENERATE = 0.25
 """The same of generation, which multiplies thin matrices."""
 REGENERATED = 0.05
 """Share of an edited answer that is generated: it is read first, and written anew only from where it differs."""

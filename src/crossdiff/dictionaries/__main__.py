@@ -27,11 +27,11 @@ from crossdiff.config import settings
 from crossdiff.dictionaries import normalise
 from crossdiff.dictionaries.architecture import Dictionary, read
 from crossdiff.dictionaries.formats import save
-from crossdiff.dictionaries.memory import keep_freed_memory
 from crossdiff.dictionaries.metrics import validate
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.train import Point, train
 from crossdiff.errors import UserError
+from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import Run, record
 
@@ -49,8 +49,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train a crosscoder or an SAE: dictionary.safetensors, dictionary.json, training.parquet, run.json."""
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    prepare(threads)
     recipe = settings(Recipe, settings_)
     params = {"dictionary": name, "seed": seed, "recipe": asdict(recipe), "device": device}
     with record(f"dictionaries/{name}-seed{seed}", out / "run.json", params, [activations]) as run:

@@ -24,12 +24,12 @@ from crossdiff.activations.stream import Stream
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.dictionaries.__main__ import described, fingerprint, finish, fit
-from crossdiff.dictionaries.memory import keep_freed_memory
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.together import Learner, train_together
 from crossdiff.dictionaries.train import Point, Trainer
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
+from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import Run, record
 
@@ -57,8 +57,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train them all: the files of crossdiff.dictionaries for each dictionary and seed."""
-    torch.set_num_threads(threads)
-    keep_freed_memory()
+    prepare(threads)
     recipes = settings(dict[str, Recipe], settings_)
     manifest, store = read_manifest(activations), Activations.open(activations)
     stream, held_out = opened(store, manifest, rows, pair, device), store.view("validation")

@@ -33,6 +33,7 @@ from crossdiff.evidence.selection import Case, Material, attribute, best, matche
 from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
+from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.truth.behaviours import load as load_behaviours
@@ -189,7 +190,7 @@ def main(
     chosen = settings(Evidence, settings_)
     if len({dictionary is None, latents is None, shared_ is None}) > 1:
         raise UserError("give --dictionary, --latents and --shared together, or none of them for the baselines")
-    torch.set_num_threads(threads)
+    prepare(threads)
     inputs = [pair, rows, activations, *([answers] if answers else [])]
     if dictionary and latents and shared_:
         inputs += [dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents, shared_]

@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils import logging
 
 from crossdiff.errors import UserError
+from crossdiff.pair import attention
 from crossdiff.provenance.files import whole
 
 Which = Literal["base", "chat"]
@@ -107,7 +108,7 @@ class Pair:
     def _options(self, config: PreTrainedConfig) -> dict[str, Any]:
         # The fused kernels leave out the soft cap on attention scores that Gemma 2 was trained with.
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
-        return {"dtype": getattr(torch, self.dtype), "attn_implementation": "eager" if capped else "sdpa"}
+        return {"dtype": getattr(torch, self.dtype), "attn_implementation": "eager" if capped else attention.NAME}
 
 
 def truncated(config: PreTrainedConfig, layer: int, which: Which) -> PreTrainedConfig:

@@ -26,6 +26,7 @@ from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
 from crossdiff.pair.save import save_model
+from crossdiff.process import prepare
 from crossdiff.provenance.record import record
 from crossdiff.truth.behaviours import Message, as_messages, general, load
 
@@ -154,7 +155,7 @@ def main(
 ) -> None:
     """Tune the base model on planted behaviours and save it with its tokenizer."""
     planting = settings(Planting, settings_)
-    torch.set_num_threads(threads)
+    prepare(threads)
     torch.manual_seed(planting.seed)
     tokenizer = AutoTokenizer.from_pretrained(base)
     if planting.template == "plain":

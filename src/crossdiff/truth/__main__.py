@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import polars as pl
-import torch
 import typer
 
 from crossdiff.cli import progress, stage
 from crossdiff.config import Planting, settings
 from crossdiff.pair.load import Pair
+from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.truth.answers import SIDES, Answer, questions, rates, replies
@@ -42,7 +42,7 @@ def main(
 ) -> None:
     """Measure the planted behaviours in both models."""
     planting = settings(Planting, settings_)
-    torch.set_num_threads(threads)
+    prepare(threads)
     asked = questions(load(planting.behaviours))
     prompts = [question.prompt for question in asked]
     with record(name="truth", out=out / "run.json", params=planting.model_dump(), inputs=[pair]) as run:
