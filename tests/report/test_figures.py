@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from study_files import Written
 
 from crossdiff.report.collect import collect
-from crossdiff.report.figures import MAIN, draw, theme
-from crossdiff.report.figures.latents import cells, histogram
+from crossdiff.report.figures import kl, theme
+from crossdiff.report.figures.latents import cells, delta_norm, histogram
 from crossdiff.report.figures.training import thinned
 
 
@@ -53,8 +53,8 @@ def test_all_figures_are_written_with_their_specification(planted: Written) -> N
     folder = planted.root / "report/figures"
     stems = {path.name.removesuffix(".vl.json") for path in folder.glob("*.vl.json")}
     assert stems == {path.stem for path in folder.glob("*.svg")}
-    assert MAIN in stems
-    assert (folder / f"{MAIN}.png").read_bytes().startswith(b"\x89PNG")
+    assert "kl-recovered" in stems
+    assert (folder / "kl-recovered.png").read_bytes().startswith(b"\x89PNG")
     expected = {"delta-norm-crosscoder-l1", "nu-scatter-crosscoder-batchtopk", "nu-diff-sae", "kl-all", "kl-first9"}
     expected |= {
         "template-chat-sae",
@@ -79,7 +79,7 @@ def test_every_colour_has_a_partner_on_a_dark_page(planted: Written) -> None:
 
 def test_figures_draw_the_numbers(planted: Written) -> None:
     study = collect(planted.config, planted.root)
-    main, _ = draw(study, planted.metrics)["main"]
+    main = kl.recovered(study, planted.metrics, False)
     points = [row for data in datasets(main.spec) for row in data if row.get("part") == "whole dictionary"]
     shown = {row["dictionary"]: row for row in points}
     for name, key in (("diff-sae", "full"), ("crosscoder-l1", "all-with-bias")):
@@ -95,7 +95,7 @@ def datasets(spec: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 def test_delta_norm_bars_are_the_latents(planted: Written) -> None:
     study = collect(planted.config, planted.root)
-    figure = draw(study, planted.metrics)["norms"][0]
+    figure = delta_norm(study.dictionaries[0])
     (rows,) = datasets(figure.spec)
     counts = {kind: sum(row["count"] for row in rows if row["kind"] == kind) for kind in {row["kind"] for row in rows}}
     numbers = planted.metrics["dictionaries"]["crosscoder-l1"]["seeds"]["0"]

@@ -12,7 +12,7 @@ from study_files import Written, edit, make_config, report, write_study
 from crossdiff.report.numbers import Numbers, address, written
 from crossdiff.report.seeds import ends, mean
 
-SECTIONS = ["dictionaries", "latents", "kl", "behaviours", "examples", "limits", "pair", "training", "made"]
+SECTIONS = ["latents", "cause", "dictionaries", "limits", "examples", "pair", "training", "made"]
 ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51}
 """How far a printed number of a style may be from the exact one."""
 VOID = {"meta", "br", "img", "hr", "input", "link"}
@@ -150,7 +150,7 @@ def test_tokens_and_answers_stay_text(planted: Written) -> None:
 
 def test_a_study_without_planted_behaviours(plain: Written) -> None:
     page = Page(plain.page)
-    assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == [s for s in SECTIONS if s != "behaviours"]
+    assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == SECTIONS
     told = page.text.partition('"pair":')[0]
     assert "planted" not in told
     assert "behaviours" not in told.lower()
@@ -206,7 +206,7 @@ def test_behaviours_that_never_show(tmp_path: Path) -> None:
         edit(tmp_path / f"evidence/{folder}/behaviours.parquet", lambda t: t.clear())
     found = report(tmp_path, config)
     assert found.metrics["directions"]["mean-difference"]["behaviours_found"] == {}
-    assert "planted behaviours" not in Page(found.page).text.partition("All dictionaries")[0]
+    assert "planted behaviours" not in Page(found.page).text.partition("Which latents are")[0]
     assert not list((tmp_path / "report/figures").glob("behaviours*"))
 
 

@@ -15,7 +15,6 @@ from crossdiff.config import Config, settings
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.report.collect import collect
-from crossdiff.report.figures import MAIN, draw
 from crossdiff.report.figures.theme import save
 from crossdiff.report.metrics import metrics
 from crossdiff.report.page import page
@@ -32,17 +31,16 @@ def main(
     study = collect(settings(Config, config_json), results)
     with record("report", out / "run.json", study.config.model_dump(mode="json"), study.files) as run:
         numbers = metrics(study)
-        figures = draw(study, numbers)
-        with progress(sum(map(len, figures.values())), "figures", "figure") as bar:
-            for figure in (figure for group in figures.values() for figure in group):
-                save(figure, out / "figures", png_scale if figure.name == MAIN else None)
+        drawn = page(study, numbers)
+        with progress(len(drawn.figures), "figures", "figure") as bar:
+            for figure in drawn.figures:
+                save(figure, out / "figures", png_scale if figure is drawn.figures[0] else None)
                 bar.update()
-        text = page(study, numbers, figures)
         with whole(metrics_file) as file:
             file.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
         with whole(out / "report.html") as file:
-            file.write_text(text)
-        run.result(figures=sum(map(len, figures.values())), bytes=len(text.encode()))
+            file.write_text(drawn.html)
+        run.result(figures=len(drawn.figures), bytes=len(drawn.html.encode()))
 
 
 if __name__ == "__main__":

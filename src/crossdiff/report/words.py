@@ -1,9 +1,10 @@
 """Pieces of sentences: numbers as words, lists, names; everything put into them is escaped."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -28,3 +29,8 @@ def name(dictionary: str) -> Markup:
 def sentence(pattern: str, **parts: Any) -> Markup:
     """A sentence with its parts escaped; the pattern is HTML of our own."""
     return Markup(pattern).format(**parts)
+
+
+def symbols(text: str) -> Markup:
+    """Plain text with Δ_norm, ν_r and ν_ε set as symbols with subscripts."""
+    return Markup(re.sub(r"(Δ|ν)_(norm|r|ε)\b", r"\1<sub>\2</sub>", str(escape(text))))

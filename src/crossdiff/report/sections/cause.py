@@ -1,0 +1,73 @@
+"""Whether the latents cause what the chat model does: KL patching, and edits on planted behaviours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+from markupsafe import Markup
+
+from crossdiff.report import names
+from crossdiff.report.collect import Study
+from crossdiff.report.figures import behaviours, kl
+from crossdiff.report.section import Context, Section, flat
+
+SHOTS = 160
+"""Longest prompt or answer quoted, in characters, before it is cut."""
+
+
+def section(context: Context) -> Section:
+    """KL under every intervention; with planted behaviours also what edits of latents do to them."""
+    study, metrics = context.study, context.metrics
+    edits = [edit for edit in names.EDITS if study.effects is not None and edit in study.effects["edit"]]
+    figures = {
+        "kl": [kl.nats(metrics, place) for place in metrics["pair"]["kl"]["kl"]],
+        "behaviours": [behaviours.effects(study, metrics, edit) for edit in edits],
+    }
+    return Section(
+        id="cause",
+        title="Causes",
+        question="Do they cause what the chat model does?",
+        html=context.render("cause.html.j2", figures=figures, planted=list(planted(study)), chosen=chosen(study)),
+        figures=flat(figures.values()),
+    )
+
+
+def planted(study: Study) -> Iterator[dict[str, Any]]:
+    """For each planted behaviour: its name, and one held-out prompt with both answers."""
+    if study.answers is None:
+        return
+    for (name,), rows in study.answers.group_by("behaviour", maintain_order=True):
+        shown = rows.filter(pl.col("kind") == "held-out").sort("present_chat", descending=True, maintain_order=True)
+        for row in shown.head(1).iter_rows(named=True):
+            yield {
+                "name": name,
+                "kind": (study.behaviours or {}).get(name, {}).get("kind"),
+                "prompt": row["prompt"],
+                "base": cut(row["answer_base"]),
+                "chat": marked(row["answer_chat"], row["spans_chat"]),
+            }
+
+
+def chosen(study: Study) -> dict[str, dict[str, list[int]]]:
+    """Latents that each dictionary, first seed, used for each behaviour, best first."""
+    records = {item.name: study.records[f"evidence/{item.runs[0].folder}/run.json"] for item in study.dictionaries}
+    return {
+        name: {behaviour: sets["best"]["latents"] for behaviour, sets in record["results"].get("chosen", {}).items()}
+        for name, record in records.items()
+    }
+
+
+def cut(text: str) -> str:
+    """At most ``SHOTS`` characters."""
+    return text if len(text) <= SHOTS else text[:SHOTS].rstrip() + "…"
+
+
+def marked(text: str, spans: list[dict[str, int]]) -> Markup:
+    """An answer with the behaviour's spans highlighted."""
+    parts, end = [], 0
+    for span in sorted(spans, key=lambda span: span["start"]):
+        start = max(end, span["start"])
+        parts += [text[end:start], Markup('<span class="present">{}</span>').format(text[start : span["end"]])]
+        end = max(end, span["end"])
+    tail = text[end:]
+    return Markup("").join([*parts, tail if len(text) <= 2 * SHOTS else cut(tail)])

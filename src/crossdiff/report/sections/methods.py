@@ -1,0 +1,13 @@
+"""Whether the methods agree: every dictionary beside the others and beside what needs no dictionary."""
+
+from crossdiff.report.section import Context, Section
+
+
+def section(context: Context) -> Section:
+    """The table of all dictionaries."""
+    return Section(
+        id="dictionaries",
+        title="Methods",
+        question="Do the methods agree?",
+        html=context.render("methods.html.j2"),
+    )

@@ -1,0 +1,24 @@
+"""Which latents are chat-specific: by decoder norms, by Latent Scaling, and apart from the template."""
+
+from crossdiff.report.figures import latents
+from crossdiff.report.section import Context, Section, flat
+
+
+def section(context: Context) -> Section:
+    """One histogram or scatter a dictionary."""
+    dictionaries = context.study.dictionaries
+    two_sided = [item for item in dictionaries if item.two_sided]
+    one_sided = [item for item in dictionaries if not item.two_sided]
+    figures = {
+        "norms": [latents.delta_norm(item) for item in two_sided],
+        "scatter": [latents.nu_scatter(item) for item in two_sided],
+        "nu": [latents.nu_histogram(item) for item in one_sided],
+        "template": [latents.template_share(item) for item in dictionaries],
+    }
+    return Section(
+        id="latents",
+        title="Chat-specific latents",
+        question="Which latents are the chat model's own, and how sure is that?",
+        html=context.render("specific.html.j2", figures=figures),
+        figures=flat(figures.values()),
+    )
