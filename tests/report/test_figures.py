@@ -14,6 +14,8 @@ from study_files import Written
 from crossdiff.report.collect import collect
 from crossdiff.report.figures import kl, theme
 from crossdiff.report.figures.latents import cells, delta_norm, histogram
+from crossdiff.report.figures.nulls import margins
+from crossdiff.report.figures.seeds import spread
 from crossdiff.report.figures.training import thinned
 
 
@@ -103,3 +105,24 @@ def test_delta_norm_bars_are_the_latents(planted: Written) -> None:
     assert {kind: count for kind, count in counts.items() if kind in numbers["classes"]} == {
         kind: count for kind, count in numbers["classes"].items() if count
     }
+
+
+def test_every_seed_is_drawn(planted: Written) -> None:
+    study = collect(planted.config, planted.root)
+    figures = {figure.name: figure for figure in spread(study, planted.metrics)}
+    drawn = next(rows for rows in datasets(figures["seeds-fve-pooled"].spec))
+    seeds = {(row["dictionary"], row["seed"]): row["value"] for row in drawn}
+    assert len(seeds) == 8
+    for (name, seed), value in seeds.items():
+        exact = planted.metrics["dictionaries"][name]["seeds"][seed]["fve"]["pooled"]
+        assert value == pytest.approx(exact, rel=1e-5)
+
+
+def test_margins_are_drawn_with_their_intervals(planted: Written) -> None:
+    study = collect(planted.config, planted.root)
+    figure = next(figure for figure in margins(study, planted.metrics) if figure.name == "nulls-best-over-random")
+    rows = [row for group in datasets(figure.spec) for row in group if row.get("dictionary") == "diff-sae"]
+    exact = planted.metrics["dictionaries"]["diff-sae"]["margins"]
+    means = [exact[place]["best_over_random"]["mean"] for place in ("all", "first9")]
+    assert [row["margin"] for row in rows] == pytest.approx(means, rel=1e-5)
+    assert all(row["low"] < row["margin"] < row["high"] for row in rows)

@@ -12,7 +12,7 @@ from study_files import Written, edit, make_config, report, write_study
 from crossdiff.report.numbers import Numbers, address, written
 from crossdiff.report.seeds import ends, mean
 
-SECTIONS = ["latents", "cause", "dictionaries", "limits", "examples", "pair", "training", "made"]
+SECTIONS = ["latents", "cause", "dictionaries", "seeds", "nulls", "change", "examples", "pair", "training", "made"]
 ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51}
 """How far a printed number of a style may be from the exact one."""
 VOID = {"meta", "br", "img", "hr", "input", "link"}
@@ -184,7 +184,7 @@ def test_a_dictionary_whose_latents_are_all_dead(tmp_path: Path) -> None:
         assert numbers["chat_specific"]["activation_0.3"] == 0
         assert numbers["template"] == {}
     text = Page(found.page).text
-    assert "None was found" in text
+    assert "No latent of any dictionary is the chat model's own" in text
     assert "No latent of this dictionary is alive" in text
 
 

@@ -19,14 +19,14 @@ class Answer:
     def __init__(self, study: Study, numbers: Numbers) -> None:
         self.study, self.numbers = study, numbers
 
-    def lead(self) -> Markup:
-        """The answer in a few sentences."""
-        return Markup(" ").join(filter(None, [self.distance(), self.winner(), self.behaviours()]))
+    def lead(self) -> list[Markup]:
+        """The answer in at most three sentences: the chat model's own latents, what carries the change, the truth."""
+        return [text for text in (self.specific(), self.winner(), self.behaviours()) if text]
 
     def points(self) -> list[tuple[str, Markup]]:
         """(heading, paragraph) of what stands behind the lead."""
         points = [
-            ("Latents of the chat model alone", self.specific()),
+            ("How far apart are the models?", self.distance()),
             ("Do the chosen latents matter?", self.halves()),
             ("How sure is this?", self.certainty()),
         ]
@@ -58,7 +58,7 @@ class Answer:
                 "No dictionary's reconstruction closes any of the KL gap between the base and the chat stream."
             )
         text = sentence(
-            "Of the dictionaries, {best} carries most of it: its reconstruction closes {share} of the KL gap",
+            "Of what tuning changed at this block {best} carries most: its reconstruction closes {share} of the KL gap",
             best=name(best),
             share=self.numbers.show(*path, style="percent"),
         )
@@ -119,7 +119,7 @@ class Answer:
                 "Of the {total} planted behaviours, the latents of {best} drive {most}",
                 total=spelled(len(planted)),
                 best="every dictionary" if len(best) == len(paths) > 1 else listed([name(item) for item in best]),
-                most=self.brief(*paths[best[0]], style="count"),
+                most=self.numbers.show(*paths[best[0]], style="count"),
             )
         if self.numbers.leaf(*DIRECTION) is None:
             return text + "."
@@ -131,19 +131,25 @@ class Answer:
         return text + sentence(pattern, n=self.brief(*DIRECTION, style="count"))
 
     def specific(self) -> Markup:
-        """Latents that only the chat model has, by norms and by ν."""
+        """Latents that only the chat model has, by ν and by norms."""
         if not any(self.value(specific(item)) for item in self.study.dictionaries):
             return Markup(
-                "None was found: no latent of any dictionary passes Latent Scaling, whatever its decoder norms say."
+                "No latent of any dictionary is the chat model's own: none passes Latent Scaling, whatever its decoder"
+                " norms say."
             )
-        parts = []
-        for item in self.study.dictionaries:
-            text = sentence("{name} {n}", name=name(item.name), n=self.numbers.show(*specific(item), style="count"))
-            if item.two_sided:
-                norm = self.brief("dictionaries", item.name, "classes", "chat-only", style="count")
-                text += sentence(" (decoder norms alone say {norm})", norm=norm)
-            parts.append(text)
-        return sentence("By Latent Scaling: {parts}.", parts=Markup("; ").join(parts))
+        ranked = sorted(self.study.dictionaries, key=lambda item: -self.value(specific(item)))
+        counts = [
+            sentence("{n} in {name}", n=self.numbers.show(*specific(item), style="count"), name=name(item.name))
+            for item in ranked
+        ]
+        text = sentence("Latent Scaling finds latents of the chat model's own: {counts}", counts=listed(counts))
+        norms = [("dictionaries", item.name, "classes", "chat-only") for item in ranked if item.two_sided]
+        if norms:
+            shown = [self.brief(*path, style="count") for path in norms]
+            same = len({self.value(path) for path in norms}) == 1
+            text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
+            text += " in any crosscoder" if same and len(norms) > 1 else ""
+        return text + "."
 
     def halves(self) -> Markup | None:
         """Whether the most chat-specific latents close more of the gap than a random set of the same size.

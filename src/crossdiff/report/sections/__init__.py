@@ -1,12 +1,14 @@
 """The sections of the page in their order: one line each."""
 
 from crossdiff.report.section import Builder
-from crossdiff.report.sections import cause, change, examples, made, methods, pair, specific, training
+from crossdiff.report.sections import cause, change, examples, made, methods, nulls, pair, seeds, specific, training
 
 SECTIONS: tuple[Builder, ...] = (
     specific.section,
     cause.section,
     methods.section,
+    seeds.section,
+    nulls.section,
     change.section,
     examples.section,
     pair.section,

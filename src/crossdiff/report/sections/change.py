@@ -1,14 +1,17 @@
 """What would change the conclusion: the study's limits, said as far as they can be computed."""
 
+from crossdiff.report.latents import NU_ACTIVATION
 from crossdiff.report.limits import limits
 from crossdiff.report.section import Context, Section
 
 
 def section(context: Context) -> Section:
-    """A list of limits."""
+    """Counts at other thresholds, and the limits."""
     return Section(
-        id="limits",
-        title="Limits",
+        id="change",
+        title="What would change it",
         question="What would change the conclusion?",
-        html=context.render("change.html.j2", limits=list(limits(context.study, context.numbers))),
+        html=context.render(
+            "change.html.j2", limits=list(limits(context.study, context.numbers)), levels=NU_ACTIVATION
+        ),
     )
