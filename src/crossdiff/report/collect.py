@@ -31,6 +31,10 @@ class Run:
     """One row a latent."""
     examples: pl.DataFrame
     """Top examples of some of the latents."""
+    weights: Path | None
+    """Its safetensors file."""
+    tokens: pl.DataFrame | None
+    """Tokens that some of the latents promote and suppress; None in a study of an earlier version."""
     kl: pl.DataFrame
     behaviours: pl.DataFrame | None
 
@@ -95,6 +99,7 @@ TRAINING = ("step",)
 LATENTS = ("latent", "dead", "class", "frequency", "template_share", "nu_activation", "nu_valid")
 TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
 EXAMPLES = ("latent", "rank", "row", "position", "first", "source", "behaviour", "tokens", "activations")
+TOKENS = ("latent", "model", "side", "rank", "token", "logit")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
 EFFECTS = ("behaviour", "subject", "edit", "prompt", "present", "logprob")
 
@@ -123,6 +128,14 @@ class Reader:
         if missing:
             raise UserError(f"{path} lacks the column {missing[0]}: run the step that makes it again")
         return pl.read_parquet(path).fill_nan(None)
+
+    def found(self, name: str) -> Path | None:
+        """A file that may be missing, as where only tables were fetched."""
+        return self.path(name) if (self.root / name).is_file() else None
+
+    def optional(self, name: str, needed: tuple[str, ...]) -> pl.DataFrame | None:
+        """A table that an earlier version did not write."""
+        return self.table(name, needed) if (self.root / name).is_file() else None
 
 
 def collect(config: Config, root: Path) -> Study:
@@ -162,6 +175,8 @@ def run(read: Reader, name: str, recipe: Recipe, seed: int, planted: bool) -> Ru
         training=read.table(f"dictionaries/{folder}/training.parquet", TRAINING),
         latents=read.table(f"latents/{folder}.parquet", LATENTS + (TWO_SIDED if recipe.models == 2 else ())),
         examples=read.table(f"latents/{folder}.examples.parquet", EXAMPLES),
+        weights=read.found(f"dictionaries/{folder}/dictionary.safetensors"),
+        tokens=read.optional(f"latents/{folder}.tokens.parquet", TOKENS),
         kl=read.table(f"evidence/{folder}/kl.parquet", KL),
         behaviours=read.table(effects, EFFECTS) if planted else None,
     )

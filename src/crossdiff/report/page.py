@@ -12,6 +12,9 @@ from crossdiff.report.section import Context
 from crossdiff.report.sections import SECTIONS
 from crossdiff.report.seeds import Tree
 
+SCRIPTS = ("latent.js", "explorer.js")
+SHEETS = ("page.css", "explorer.css")
+
 
 @dataclass(frozen=True)
 class Page:
@@ -28,7 +31,12 @@ def page(study: Study, metrics: Tree) -> Page:
     main = tuple(kl.recovered(study, metrics, stacked) for stacked in (False, True))
     sections = [section for build in SECTIONS if (section := build(context)) is not None]
     html = context.render(
-        "page.html.j2", answer=Answer(study, context.numbers), main=main, sections=sections, css=css()
+        "page.html.j2",
+        answer=Answer(study, context.numbers),
+        main=main,
+        sections=sections,
+        css=css(),
+        script=Markup("\n".join(map(template, SCRIPTS))),
     )
     return Page(html, main + tuple(figure for section in sections for figure in section.figures))
 
@@ -56,7 +64,8 @@ def css() -> Markup:
         for part in ("fill", "stroke")
     )
     dark = root({name: theme.DARK[colour] for name, colour in light.items()}, 0.6)
-    return Markup(f"{root(light, 0.55)}@media(prefers-color-scheme:dark){{{dark}{swaps}}}\n{template('page.css')}")
+    sheets = "\n".join(map(template, SHEETS))
+    return Markup(f"{root(light, 0.55)}@media(prefers-color-scheme:dark){{{dark}{swaps}}}\n{sheets}")
 
 
 def template(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+VISIBLE = {"\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u200b": "∅", "\ufeff": "∅"}
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -34,3 +35,10 @@ def sentence(pattern: str, **parts: Any) -> Markup:
 def symbols(text: str) -> Markup:
     """Plain text with Δ_norm, ν_r and ν_ε set as symbols with subscripts."""
     return Markup(re.sub(r"(Δ|ν)_(norm|r|ε)\b", r"\1<sub>\2</sub>", str(escape(text))))
+
+
+def visible(text: str) -> Markup:
+    """Text with its invisible characters drawn."""
+    return Markup("").join(
+        Markup('<span class="v">{}</span>').format(VISIBLE[letter]) if letter in VISIBLE else letter for letter in text
+    )

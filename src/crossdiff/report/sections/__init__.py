@@ -1,7 +1,7 @@
 """The sections of the page in their order: one line each."""
 
 from crossdiff.report.section import Builder
-from crossdiff.report.sections import cause, change, examples, made, methods, nulls, pair, seeds, specific, training
+from crossdiff.report.sections import cause, change, explorer, made, methods, nulls, pair, seeds, specific, training
 
 SECTIONS: tuple[Builder, ...] = (
     specific.section,
@@ -10,7 +10,7 @@ SECTIONS: tuple[Builder, ...] = (
     seeds.section,
     nulls.section,
     change.section,
-    examples.section,
+    explorer.section,
     pair.section,
     training.section,
     made.section,

@@ -6,8 +6,8 @@ import polars as pl
 from markupsafe import Markup
 
 from crossdiff.report.collect import Study
-from crossdiff.report.examples import visible
 from crossdiff.report.section import Context, Section
+from crossdiff.report.words import visible
 
 
 def section(context: Context) -> Section:

@@ -1,0 +1,1 @@
+"""The latent explorer: what the page embeds for its script, as one compact JSON document."""

@@ -1,0 +1,125 @@
+// The latent explorer: filters and sorts the table, and keeps the chosen latent in the page's address.
+const data = JSON.parse(document.getElementById("latents-data").textContent);
+const table = data.table;
+const EACH = 40;
+const BY = { rank: "place", frequency: "frequency", "ν": "nu_activation", q: "q" };
+const FALLING = new Set(["frequency"]);
+const form = document.getElementById("find");
+const rows = document.getElementById("rows");
+const more = document.getElementById("more");
+const view = document.getElementById("latent");
+const state = { by: "rank", up: true, shown: EACH, chosen: null, order: [] };
+const texts = new Map();
+
+const address = (row) => {
+  const run = data.runs[table.run[row]];
+  return `latent=${run.name}/${run.seed}/${table.latent[row]}`;
+};
+const places = new Map(table.latent.map((_, row) => [address(row), row]));
+
+function words(row) {
+  if (!texts.has(row)) {
+    const examples = data.examples[row].map((example) => example.tokens.map((token) => data.words[token]).join(""));
+    const tokens = Object.values(data.tokens[row]).flatMap((sides) => Object.values(sides).flat().map(([token]) => token));
+    const run = data.runs[table.run[row]];
+    texts.set(row, [`#${table.latent[row]} ${run.name}`, ...usedFor(row), ...tokens, ...examples].join("\n").toLowerCase());
+  }
+  return texts.get(row);
+}
+
+function usedFor(row) {
+  const uses = data.behaviours[table.run[row]];
+  return Object.keys(uses).filter((name) => uses[name].includes(table.latent[row]));
+}
+
+function matches(row, wanted) {
+  const run = data.runs[table.run[row]];
+  const nu = table.nu_activation[row];
+  return (!wanted.name || run.name === wanted.name)
+    && (!wanted.seed || String(run.seed) === wanted.seed)
+    && (!wanted.kind || (wanted.kind === "specific" ? table.specific[row] : table.kind[row] === wanted.kind))
+    && (!wanted.behaviour || usedFor(row).includes(wanted.behaviour))
+    && (!wanted.nu || (table.valid[row] && nu !== null && Math.abs(nu) <= Number(wanted.nu)))
+    && table.frequency[row] >= Number(wanted.frequency)
+    && (!wanted.examples || data.examples[row].length > 0)
+    && (!wanted.text || words(row).includes(wanted.text.toLowerCase().trim()));
+}
+
+function compare(a, b) {
+  const column = table[BY[state.by]];
+  const [one, other] = [column[a], column[b]];
+  if (one === null || other === null) return (one === null) - (other === null);
+  return (state.up ? one - other : other - one) || a - b;
+}
+
+function refresh() {
+  const wanted = Object.fromEntries(new FormData(form));
+  state.order = table.latent.map((_, row) => row).filter((row) => matches(row, wanted)).sort(compare);
+  document.getElementById("found").textContent =
+    `${state.order.length.toLocaleString("en")} of ${table.latent.length.toLocaleString("en")} latents`;
+  for (const button of document.querySelectorAll("[data-by]")) {
+    const here = button.dataset.by === state.by;
+    button.parentElement.setAttribute("aria-sort", here ? (state.up ? "ascending" : "descending") : "none");
+  }
+  list();
+}
+
+function list() {
+  rows.replaceChildren(...state.order.slice(0, state.shown).map(line));
+  more.hidden = state.order.length <= state.shown;
+}
+
+function line(row) {
+  const run = data.runs[table.run[row]];
+  const link = make("a", { href: `#${address(row)}`, class: "mono" }, `#${table.latent[row]}`);
+  const numbers = [...document.querySelectorAll("[data-by]")].map((button) => {
+    const column = BY[button.dataset.by];
+    const value = table[column][row];
+    if (column === "place") return make("td", {}, String(value + 1));
+    const shaky = column === "nu_activation" && !table.valid[row];
+    return make("td", shaky ? { class: "missing", title: "ill-posed: β of the chat stream is not clear of 0" } : {},
+      written(value, column === "frequency" ? "percent" : "number"));
+  });
+  return make("tr", row === state.chosen ? { "aria-current": "true" } : {},
+    make("th", { scope: "row" }, link, make("span", { class: "under" }, `${run.name} · ${run.seed}`)),
+    make("td", { class: "left peek" }, ...peek(row)), ...numbers);
+}
+
+function peek(row) {
+  const example = data.examples[row][0];
+  if (!example) return [make("span", { class: "missing" }, "no examples kept")];
+  const near = example.tokens.map((token, place) => [place, data.words[token]])
+    .filter(([place]) => Math.abs(place - example.at) <= 5);
+  return near.map(([place, text]) => make(place === example.at ? "b" : "span", {}, ...visible(text)));
+}
+
+function show(row, move) {
+  state.chosen = row;
+  view.replaceChildren(...latentView(row));
+  list();
+  if (move) {
+    view.scrollIntoView({ block: "start" });
+    view.focus({ preventScroll: true });
+  }
+}
+
+function follow(move) {
+  const row = places.get(decodeURIComponent(location.hash.slice(1)));
+  if (row !== undefined) show(row, move);
+  return row !== undefined;
+}
+
+form.addEventListener("input", () => { state.shown = EACH; refresh(); });
+form.addEventListener("submit", (event) => event.preventDefault());
+more.addEventListener("click", () => { state.shown += EACH; list(); });
+addEventListener("hashchange", () => follow(true));
+for (const button of document.querySelectorAll("[data-by]")) {
+  button.addEventListener("click", () => {
+    const by = button.dataset.by;
+    state.up = state.by === by ? !state.up : !FALLING.has(by);
+    state.by = by;
+    refresh();
+  });
+}
+refresh();
+if (!follow(true) && state.order.length) show(state.order[0], false);
