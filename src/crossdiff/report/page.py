@@ -63,7 +63,7 @@ def css() -> Markup:
         for light_colour, dark_colour in theme.DARK.items()
         for part in ("fill", "stroke")
     )
-    dark = root({name: theme.DARK[colour] for name, colour in light.items()}, 0.6)
+    dark = root({name: theme.DARK[colour] for name, colour in light.items()}, 0.4)
     sheets = "\n".join(map(template, SHEETS))
     return Markup(f"{root(light, 0.55)}@media(prefers-color-scheme:dark){{{dark}{swaps}}}\n{sheets}")
 

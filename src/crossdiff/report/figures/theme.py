@@ -16,6 +16,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 import vl_convert
+from markupsafe import escape
 
 from crossdiff.provenance.files import whole
 
@@ -110,12 +111,17 @@ def styled(chart: Any) -> Any:
 
 
 def inline(figure: Figure) -> str:
-    """The figure for a page that holds others: identifiers made its own, size left to the style sheet."""
+    """The figure for a page that holds others: identifiers made its own, size left to the style sheet.
+
+    To a screen reader it is one image with a sentence; what the renderer says of each of its parts is left out.
+    """
     text = re.sub(r'\bid="', f'id="{figure.name}-', figure.svg)
     text = re.sub(r"url\(#", f"url(#{figure.name}-", text)
+    text = re.sub(r' (role|aria-\w+)="[^"]*"', "", text)
     width = re.search(r'width="([\d.]+)"', text)
     assert width  # vl-convert always writes it
-    return text.replace("<svg ", f'<svg role="img" style="max-width:{width[1]}px" ', 1)
+    label = escape(figure.text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" style="max-width:{width[1]}px" ', 1)
 
 
 def save(figure: Figure, folder: Path, png_scale: float | None = None) -> None:

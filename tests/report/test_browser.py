@@ -1,0 +1,143 @@
+"""The page in a real browser: nothing fetched, nothing broken, everything drawn, usable by everyone."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import NARROW, WIDE, chromium, opened
+from PIL import Image
+from playwright.sync_api import Browser, expect
+from study_files import Written
+
+pytestmark = pytest.mark.xdist_group("browser")
+looks = pytest.mark.parametrize(
+    ("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["wide-light", "narrow-dark"]
+)
+LATENT = re.compile(r"latent=(.+)/(\d+)/(\d+)$")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of this file."""
+    with chromium() as found:
+        yield found
+
+
+def pixels(png: bytes) -> np.ndarray:
+    """[height, width, 3] of 8 bits."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@looks
+def test_it_opens_without_errors_or_requests_and_fits(
+    browser: Browser, planted: Written, plain: Written, size: tuple[int, int], scheme: str
+) -> None:
+    for study in (planted, plain):
+        file = study.root / "report/report.html"
+        with opened(browser, file, size=size, color_scheme=scheme) as found:
+            page = found.page
+            expect(page.locator("#rows tr").first).to_be_visible()
+            assert found.errors == []
+            assert found.requests == [file.as_uri()]
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            shot = pixels(page.screenshot(full_page=True))
+            assert shot.shape[0] > 3 * size[1]
+            dark = shot.mean() < 100
+            assert dark == (scheme == "dark")
+
+
+def test_every_figure_is_drawn(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        figures = found.page.locator("figure svg:visible")
+        assert figures.count() >= 20
+        for number in range(figures.count()):
+            shot = pixels(figures.nth(number).screenshot())
+            assert min(shot.shape[:2]) > 60
+            inked = (np.abs(shot.astype(int) - shot[0, 0]).sum(-1) > 60).mean()
+            assert 0.005 < inked < 0.9, found.page.locator("figure:visible").nth(number).get_attribute("aria-label")
+
+
+def test_the_first_screen_has_question_answer_and_figure(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        for part in ("h1", ".lead li >> nth=0", "figure.main svg >> visible=true"):
+            box = found.page.locator(part).first.bounding_box()
+            assert box
+            assert box["y"] + min(box["height"], 200) < WIDE[1], part
+        assert 1 <= found.page.locator(".lead li").count() <= 3
+
+
+def test_search_leaves_what_holds_the_words(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        every = page.locator("#found").text_content()
+        page.get_by_label("Search").fill("french-animals")
+        expect(page.locator("#found")).not_to_have_text(every or "")
+        rows = page.locator("#rows tr")
+        assert rows.count() > 0
+        rows.first.locator("a").click()
+        expect(page.locator("#latent")).to_contain_text("french-animals")
+        page.get_by_label("Search").fill("no text has these words")
+        expect(rows).to_have_count(0)
+        assert (page.locator("#found").text_content() or "").startswith("0 of")
+
+
+def test_filters_and_sorting(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        page.get_by_label("with examples").uncheck()
+        page.locator("select[name=name]").select_option("crosscoder-l1")
+        page.locator("select[name=seed]").select_option("1")
+        page.locator("select[name=kind]").select_option("specific")
+        table = planted.metrics["dictionaries"]["crosscoder-l1"]["seeds"]["1"]["chat_specific"]
+        count = table["reconstruction_and_error"]
+        assert (page.locator("#found").text_content() or "").startswith(f"{count} of")
+        assert all("crosscoder-l1 · 1" in text for text in page.locator("#rows tr th").all_text_contents())
+        page.locator("button[data-by=frequency]").click()
+        expect(page.locator("th[aria-sort=descending]")).to_have_text("frequency")
+        cells = page.locator("#rows tr td:nth-child(4)").all_text_contents()
+        shares = [float(cell.removesuffix(" %")) for cell in cells]
+        assert shares == sorted(shares, reverse=True)
+        assert len(shares) > 2
+
+
+def test_a_link_to_a_latent_opens_it(browser: Browser, planted: Written) -> None:
+    file = planted.root / "report/report.html"
+    with opened(browser, file) as found:
+        page = found.page
+        link = page.locator("#rows tr a").nth(3)
+        link.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(LATENT)
+        told = LATENT.search(page.url)
+        assert told
+        title = f"#{told[3]} of {told[1]}, seed {told[2]}"
+        expect(page.locator("#latent h3")).to_have_text(title)
+        fragment = page.url.partition("#")[2]
+    with opened(browser, file, f"#{fragment}", size=NARROW) as found:
+        expect(found.page.locator("#latent h3")).to_have_text(title)
+        expect(found.page.locator("#latent")).to_be_in_viewport()
+        assert found.errors == []
+
+
+def test_texts_are_shown_as_they_are(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        found.page.get_by_label("Search").fill("<b>")
+        found.page.locator("#rows tr a").first.click()
+        expect(found.page.locator("#latent .example", has_text="<b>").first).to_be_visible()
+
+
+@looks
+def test_no_serious_barrier(browser: Browser, planted: Written, size: tuple[int, int], scheme: str) -> None:
+    with opened(browser, planted.root / "report/report.html", size=size, color_scheme=scheme) as found:
+        found.page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+        violations = Axe().run(found.page).response["violations"]
+        serious = {
+            rule["id"]: [node["html"][:160] for node in rule["nodes"]][:4]
+            for rule in violations
+            if rule["impact"] in ("serious", "critical")
+        }
+        assert not serious, json.dumps(serious, indent=1)
