@@ -20,7 +20,7 @@ MADE_MODEL = ("model.safetensors", "run.json")
 DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "run.json")
 LATENTS = ("parquet", "examples.parquet", "run.json")
 SHARED = "shared.safetensors"
-REPORT = ("report/report.html", "report/run.json", "metrics.json")
+REPORT = ("report/report.html", "report/origins.json", "report/run.json", "metrics.json")
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.jinja", "tokenizer*.txt", "merges.txt", "vocab.txt")
 
 

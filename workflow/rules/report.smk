@@ -5,6 +5,7 @@ rule report:
     output:
         page="results/{pair}/report/report.html",
         figures=directory("results/{pair}/report/figures"),
+        origins="results/{pair}/report/origins.json",
         run="results/{pair}/report/run.json",
         metrics="results/{pair}/metrics.json",
     log:

@@ -17,13 +17,14 @@ from crossdiff.provenance.record import record
 from crossdiff.report.collect import collect
 from crossdiff.report.figures.theme import save
 from crossdiff.report.metrics import metrics
+from crossdiff.report.origins import origins
 from crossdiff.report.page import page
 
 
 def main(
     config_json: Annotated[str, typer.Option(help="The whole config: JSON, or a file.")],
     results: Annotated[Path, typer.Option(help="results/<pair>, where the earlier steps wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.html, figures/ and run.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, figures/, origins.json and run.json.")],
     metrics_file: Annotated[Path, typer.Option("--metrics", help="metrics.json to write.")],
     png_scale: Annotated[float, typer.Option(help="Pixels a unit of the main figure's PNG.")] = 2.0,
 ) -> None:
@@ -31,6 +32,7 @@ def main(
     study = collect(settings(Config, config_json), results)
     with record("report", out / "run.json", study.config.model_dump(mode="json"), study.files) as run:
         numbers = metrics(study)
+        sources = origins(study, numbers)
         drawn = page(study, numbers)
         with progress(len(drawn.figures), "figures", "figure") as bar:
             for figure in drawn.figures:
@@ -38,6 +40,7 @@ def main(
                 bar.update()
         with whole(metrics_file) as file:
             file.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+        sources.write(out / "origins.json")
         with whole(out / "report.html") as file:
             file.write_text(drawn.html)
         run.result(figures=len(drawn.figures), bytes=len(drawn.html.encode()))

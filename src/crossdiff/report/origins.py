@@ -1,0 +1,115 @@
+"""Which files and columns each number of metrics.json is made of: a function for each of `crossdiff.report.metrics`.
+
+A number without a source is refused, so a new one cannot enter metrics.json without telling where it comes from.
+"""
+
+from collections.abc import Iterable
+
+from crossdiff.errors import UserError
+from crossdiff.provenance.origins import Origins, Source, pointer
+from crossdiff.report.collect import Dictionary, Run, Study
+from crossdiff.report.latents import NU_ACTIVATION
+from crossdiff.report.metrics import fve_names
+from crossdiff.report.seeds import Tree
+
+Notes = dict[tuple[str, ...], list[Source]]
+"""Sources by path; relative to the tree they belong to."""
+
+BASE_KL = Source("evidence/baselines/kl.parquet", "kl, tokens")
+BASE_EFFECTS = Source("evidence/baselines/behaviours.parquet", "logprob, present")
+RULE = "dead, nu_reconstruction, nu_error"
+RULE_ACTIVATION = "dead, nu_activation, nu_valid"
+
+
+def origins(study: Study, numbers: Tree) -> Origins:
+    """Sources of all of ``numbers``, the tree of metrics.json; UserError names a number that has none."""
+    notes = below(("pair",), pair(study)) | below(("costs",), costs(study))
+    for item in study.dictionaries:
+        notes |= below(("dictionaries", item.name), dictionary(study, item))
+    if study.effects is not None:
+        notes |= below(("directions", "mean-difference"), direction(study))
+    found = Origins({pointer(*path): tuple(dict.fromkeys(sources)) for path, sources in notes.items()})
+    if missing := found.without(numbers):
+        raise UserError(f"metrics.json#{missing[0]} has no source; name its file in crossdiff.report.origins")
+    return found
+
+
+def below(above: tuple[str, ...], notes: Notes) -> Notes:
+    """The same notes in the tree that holds theirs at ``above``."""
+    return {above + path: sources for path, sources in notes.items()}
+
+
+def pair(study: Study) -> Notes:
+    """Sources of what is known before any dictionary."""
+    manifest = "activations/manifest.json"
+    notes: Notes = {
+        ("layers",): [Source("pair/pair.json", "layers")],
+        ("width",): [Source("pair/pair.json", "width")],
+        ("difference_share",): [Source(manifest, "difference_share")],
+        ("kl",): [BASE_KL],
+    }
+    for split in study.manifest["splits"]:
+        tokens, kept = (Source(manifest, f"splits.{split}.{name}") for name in ("tokens", "kept"))
+        notes |= {("tokens", split): [tokens], ("high_norm_share", split): [kept, tokens]}
+    if study.answers is not None:
+        columns = "present_base, present_chat"
+        for behaviour in study.answers["behaviour"].unique(maintain_order=True):
+            where = f"{columns} where behaviour = {behaviour}"
+            notes["behaviours", behaviour] = [Source("truth/answers.parquet", where)]
+    return notes
+
+
+def dictionary(study: Study, item: Dictionary) -> Notes:
+    """Sources of one dictionary's numbers: of all seeds together, and of each."""
+    seeds = [one_run(study, item, run) for run in item.runs]
+    notes: Notes = {path: [source for note in seeds for source in note[path]] for path in seeds[0]}
+    kl = [Source(f"evidence/{run.folder}/kl.parquet", "kl, tokens") for run in item.runs]
+    notes |= {("kl",): kl, ("kl_recovered",): [*kl, BASE_KL], ("margins",): [*kl, BASE_KL]}
+    if study.effects is not None:
+        notes["effects",] = [*effects(item.runs), BASE_EFFECTS]
+    for run, note in zip(item.runs, seeds, strict=True):
+        notes |= below(("seeds", str(run.seed)), note)
+    return notes
+
+
+def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
+    """Sources of one seed's numbers."""
+    record, latents = f"dictionaries/{run.folder}/run.json", f"latents/{run.folder}.parquet"
+    rule = RULE if item.two_sided else RULE_ACTIVATION
+    notes: Notes = {
+        **{("fve", name): [Source(record, f"results.{key}")] for name, key in fve_names(item).items()},
+        ("l0",): [Source(record, "results.l0")],
+        ("latents",): [Source(latents, "latent")],
+        ("dead",): [Source(latents, "dead")],
+        **{("chat_specific", f"activation_{level}"): [Source(latents, RULE_ACTIVATION)] for level in NU_ACTIVATION},
+        ("nu",): [Source(latents, "dead, nu_valid")],
+        ("template", "alive"): [Source(latents, "dead, template_share")],
+        ("template", "chat_specific"): [Source(latents, f"template_share, {rule}")],
+        ("seconds", "training"): [Source(record, "seconds")],
+    }
+    if item.two_sided:
+        notes["classes",] = [Source(latents, "dead, class")]
+        notes["chat_specific", "reconstruction_and_error"] = [Source(latents, RULE)]
+    if study.effects is not None:
+        notes["behaviours_found",] = [*effects([run]), BASE_EFFECTS]
+    return notes
+
+
+def direction(study: Study) -> Notes:
+    """Sources of the mean-difference direction; its rivals are the random sets of all dictionaries."""
+    rivals = [source for item in study.dictionaries for source in effects(item.runs)]
+    return {("effects",): [BASE_EFFECTS], ("behaviours_found",): [BASE_EFFECTS, *rivals]}
+
+
+def effects(runs: Iterable[Run]) -> list[Source]:
+    """The tables of effects on behaviours."""
+    return [Source(f"evidence/{run.folder}/behaviours.parquet", "logprob, present") for run in runs]
+
+
+def costs(study: Study) -> Notes:
+    """Sources of the steps' seconds."""
+    steps = {name: [Source(name, "seconds")] for name in study.records}
+    notes: Notes = {
+        ("seconds", name.removesuffix("/run.json").removesuffix(".run.json")): s for name, s in steps.items()
+    }
+    return notes | {("total_seconds",): [source for sources in steps.values() for source in sources]}
