@@ -8,7 +8,7 @@ import torch
 from made import make_dictionary, make_pairs
 
 from crossdiff.attribution.measure import decoder_rows, series, writes
-from crossdiff.attribution.scaling import Products, jackknife, scaling_columns
+from crossdiff.attribution.scaling import Products, scaling_columns
 
 
 def scale(dictionary, x_BLD, block_B=None, batch=64):
@@ -42,6 +42,8 @@ def naive_betas(dictionary, x_BLD):
                 for target, y in targets.items():
                     column = out.setdefault(f"beta_{direction}_{target}_{model}", [])
                     column.append(regressor @ y.ravel() / (regressor @ regressor))
+                column = out.setdefault(f"beta_{direction}_centred_{model}", [])
+                column.append(np.polyfit(f_BF[:, j], x[:, m] @ d_LFD[g, j], 1)[0] / (d_LFD[g, j] @ d_LFD[g, j]))
     return out
 
 
@@ -116,7 +118,7 @@ def test_identical_models_have_nu_one():
     dictionary = replace(dictionary, **same)
     x = make_pairs()[:, 1:].expand(-1, 2, -1)
     found = scale(dictionary, x, torch.arange(len(x)) // 30)
-    for name in ("nu_reconstruction", "nu_error", "nu_activation", "nu_activation_base"):
+    for name in ("nu_reconstruction", "nu_error", "nu_activation", "nu_activation_base", "nu_centred"):
         torch.testing.assert_close(found[name], torch.ones_like(found[name]), rtol=1e-4, atol=1e-4)
     assert float(found["nu_activation_se"].max()) < 1e-4
 
@@ -137,26 +139,23 @@ def test_jackknife_equals_recomputation_without_each_block():
     block_B = torch.arange(300) // 60
     found = scale(dictionary, x, block_B)
     deleted = [scale(dictionary, x[block_B != k]) for k in range(5)]
-    for name, se in (("nu_activation", "nu_activation_se"), ("nu_activation_base", "nu_activation_se_base")):
-        values = torch.stack([part[name] for part in deleted]).numpy()
-        expected = np.sqrt(4 / 5 * ((values - values.mean(0)) ** 2).sum(0))
-        np.testing.assert_allclose(found[se].numpy(), expected, rtol=1e-3)
+    for target in ("activation", "reconstruction", "error", "centred"):
+        for side in ("", "_base"):
+            values = torch.stack([part[f"nu_{target}{side}"] for part in deleted]).numpy()
+            expected = np.sqrt(4 / 5 * ((values - values.mean(0)) ** 2).sum(0))
+            found_F = found[f"nu_{target}_se{side}"].numpy()
+            np.testing.assert_allclose(found_F, expected, rtol=5e-3, err_msg=target + side)
     beta = torch.stack([part["beta_chat_activation_chat"] for part in deleted]).numpy()
     error = np.sqrt(4 / 5 * ((beta - beta.mean(0)) ** 2).sum(0))
     expected = np.abs(found["beta_chat_activation_chat"].numpy()) > 2 * error
     assert found["nu_valid"].tolist() == expected.tolist()
 
 
-def test_jackknife_of_a_latent_in_one_block_is_unknown():
-    part = torch.tensor([[1.0, 2.0], [0.0, 3.0], [0.0, 1.0]])
-    assert jackknife(part, part * 2).isnan().tolist() == [True, False]
-
-
 @pytest.mark.parametrize(("kind", "defined"), [("chat-sae", "chat"), ("base-sae", "base"), ("diff-sae", None)])
 def test_saes_have_only_the_targets_that_are_defined(kind, defined):
     dictionary, x = make_dictionary(kind), make_pairs()
     found = scale(dictionary, x)
-    expected = {f"beta_chat_activation_{model}" for model in ("base", "chat")}
+    expected = {f"beta_chat_{target}_{model}" for target in ("activation", "centred") for model in ("base", "chat")}
     if defined:
         expected |= {f"beta_chat_{target}_{defined}" for target in ("reconstruction", "error")}
         f = dictionary.encode(dictionary.read(x)).double()
@@ -169,3 +168,20 @@ def test_saes_have_only_the_targets_that_are_defined(kind, defined):
     assert {name for name in found if name.startswith("beta")} == expected
     assert "nu_activation" in found
     assert "nu_error" not in found
+    assert ("nu_centred_base" in found) == (kind == "base-sae")
+
+
+def test_a_shift_of_all_tokens_leaves_the_centred_target_alone():
+    """A dense mean shift of chat, such as any tune makes, moves ν of the activation but not the centred one."""
+    dictionary, x = make_dictionary(), make_pairs()
+    codes, same = dictionary.codes(dictionary.read(x)), torch.arange(300) // 60
+
+    def nu(streams):
+        products = Products(decoder_rows(dictionary), ["activation_base", "activation_chat"], 5)
+        products.add(codes, streams, same)
+        return scaling_columns(products.finish(), {}, crosscoder=False)
+
+    shifted = x + torch.tensor([[0.0], [30.0]])
+    before, after = nu(x), nu(shifted)
+    torch.testing.assert_close(after["nu_centred"], before["nu_centred"], rtol=1e-2, atol=1e-3)
+    assert float((after["nu_activation"] - before["nu_activation"]).abs().median()) > 0.1

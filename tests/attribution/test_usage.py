@@ -13,9 +13,10 @@ def test_equals_dense_counts_over_batches():
     dictionary, x = make_dictionary(), make_pairs()
     generator = torch.Generator().manual_seed(2)
     source, role = (torch.randint(n, (300,), generator=generator) for n in (2, 5))
-    usage = Usage(dictionary.score_weight(), ["web", "chat"])
+    block = torch.arange(300) // 100
+    usage = Usage(dictionary.score_weight(), ["web", "chat"], 3)
     for part in torch.arange(300).split(70):
-        usage.add(dictionary.codes(x[part]), source[part], role[part])
+        usage.add(dictionary.codes(x[part]), source[part], role[part], block[part])
     found = usage.columns()
     active = dictionary.encode(x) * dictionary.score_weight()
     on = active > 0
@@ -27,12 +28,19 @@ def test_equals_dense_counts_over_batches():
         torch.testing.assert_close(found[f"{name}_share"], on[role == number].sum(0) / on.sum(0))
     torch.testing.assert_close(sum(found[f"{name}_share"] for name in ROLES), torch.ones(11))
     assert not found["dead"].any()
+    template = on & (role == ROLES.index("template"))[:, None]
+    left = torch.stack([template[block != k].sum(0) / on[block != k].sum(0) for k in range(3)])
+    torch.testing.assert_close(
+        found["template_share_se"].float(), (2 / 3 * (left - left.mean(0)).square().sum(0)).sqrt()
+    )
+    assert found["active_blocks"].tolist() == [len(set(block[on[:, j]].tolist())) for j in range(11)]
 
 
 def test_a_latent_that_never_fires_is_dead_without_a_mean():
-    usage = Usage(torch.ones(2), ["web"])
+    usage = Usage(torch.ones(2), ["web"], 1)
     usage.add(
         (torch.tensor([0, 2]), torch.tensor([1, 1]), torch.tensor([0.5, 2.0])),
+        torch.zeros(3).long(),
         torch.zeros(3).long(),
         torch.zeros(3).long(),
     )

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from crossdiff.activations.store import Block
 from crossdiff.attribution.examples import Top
+from crossdiff.attribution.jackknife import jackknife
 from crossdiff.attribution.norms import classes, cosine, delta_norm
-from crossdiff.attribution.scaling import Products, scaling_columns
+from crossdiff.attribution.scaling import Products, numerators, scaling_columns
+from crossdiff.attribution.separation import Spread, separation_columns
 from crossdiff.attribution.usage import Usage
 from crossdiff.dictionaries.architecture import Dictionary
 
@@ -32,6 +34,8 @@ class Measured:
 
     usage: Usage
     products: Products
+    spread: Spread | None
+    """Only of a diff-SAE."""
     top: Top
     row_N: Tensor
     """Row of every token, in the order of the pass."""
@@ -69,9 +73,11 @@ def measure(
     """Measure all latents. ``source_R`` and ``block_R`` give each row's source and jackknife block (int64)."""
     device, latents = dictionary.encoder.device, dictionary.shape[2]
     names = ["activation_base", "activation_chat"] + [f"residual_{model}" for model in WRITES[dictionary.kind]]
-    products = Products(decoder_rows(dictionary), names, int(block_R.max()) + 1)
+    number = int(block_R.max()) + 1
+    products = Products(decoder_rows(dictionary), names, number)
+    spread = Spread(products.directions["chat"], number) if dictionary.kind == "diff-sae" else None
     weight_F = dictionary.score_weight()
-    usage, top = Usage(weight_F, sources), Top(latents, examples, device)
+    usage, top = Usage(weight_F, sources, number), Top(latents, examples, device)
     rows, positions, seen = [], [], 0
     for block in blocks:
         x_BLD = block.x_BLD.to(device).float()
@@ -79,14 +85,18 @@ def measure(
         codes = dictionary.codes(dictionary.read(x_BLD))
         token_N, latent_N, value_N = codes
         reconstruction_BLD = dictionary.decode_codes(codes, len(x_BLD))
-        products.add(codes, series(dictionary, x_BLD, reconstruction_BLD), block_R[row_B].to(device))
-        usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device))
+        block_B = block_R[row_B].to(device)
+        products.add(codes, series(dictionary, x_BLD, reconstruction_BLD), block_B)
+        if spread is not None:
+            spread.add(x_BLD, block_B)
+        usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device), block_B)
         top.add(latent_N, value_N * weight_F[latent_N], row_B.to(device)[token_N], token_N + seen)
         rows.append(row_B)
         positions.append(block.position_B.long())
         seen += len(x_BLD)
         update(len(x_BLD))
-    return Measured(usage, products.finish(), top, torch.cat(rows), torch.cat(positions))
+    spread = None if spread is None else spread.finish()
+    return Measured(usage, products.finish(), spread, top, torch.cat(rows), torch.cat(positions))
 
 
 def norm_columns(dictionary: Dictionary) -> dict[str, Column]:
@@ -118,7 +128,42 @@ def columns(dictionary: Dictionary, measured: Measured) -> dict[str, Column]:
     """All columns of the latent table but the latent's number; NaN and None mean not defined."""
     use = measured.usage.columns()
     scaling = scaling_columns(measured.products, writes(dictionary), dictionary.kind == "crosscoder")
-    return {"dead": use.pop("dead")} | norm_columns(dictionary) | use | scaling
+    found = {"dead": use.pop("dead")} | norm_columns(dictionary) | use | scaling
+    if dictionary.kind == "crosscoder":
+        found |= fitted_columns(dictionary, measured.products)
+    if measured.spread is not None:
+        found |= separation_columns(measured.products, measured.spread)
+    return found
+
+
+def fitted_columns(dictionary: Dictionary, products: Products) -> dict[str, Tensor]:
+    """Δ_norm of the decoder rows as the measured tokens would have them, with its jackknife error [F].
+
+    Each model's row is rescaled by β of that model's error on it: what the model's stream still follows, once the
+    other latents are taken away. Where training fitted the rows well β is near 1 and Δ is Δ_norm; where it shrank one
+    (study_spec §1.8) β is larger. ``strength_ratio`` is the logarithm of the chat row's size over the base row's, with
+    its error: 0 alike, infinite where one is gone.
+    """
+    writes_ = writes(dictionary)
+    above = {model: numerators(products, writes_, model)["error"][model][0] for model in ("base", "chat")}
+    # β‖d‖ = ⟨d, Σ f·Y⟩ / (‖d‖ Σ f²); Σ f² is the same for both models, and only the sizes' ratio counts.
+    norm_LF = dictionary.directions().double().norm(dim=-1).clamp(min=torch.finfo(torch.float64).tiny)
+
+    def sizes(base: Tensor, chat: Tensor) -> tuple[Tensor, Tensor]:
+        return (base / norm_LF[0]).clamp(min=0), (chat / norm_LF[1]).clamp(min=0)
+
+    def delta(base: Tensor, chat: Tensor) -> Tensor:
+        return delta_norm(*sizes(base, chat))
+
+    def strength(base: Tensor, chat: Tensor) -> Tensor:
+        of_base, of_chat = sizes(base, chat)
+        return (of_chat / of_base).log()
+
+    out = {}
+    for name, statistic in (("delta_fitted", delta), ("strength_ratio", strength)):
+        out[name] = statistic(above["base"].sum(0), above["chat"].sum(0))
+        out[f"{name}_se"] = jackknife(statistic, above["base"], above["chat"])
+    return out
 
 
 def chat_order(columns_: dict[str, Column], crosscoder: bool) -> Tensor:

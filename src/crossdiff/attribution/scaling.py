@@ -7,6 +7,13 @@ Y in {h^b, h^c, ε^b, ε^c} is accumulated, and the other targets follow exactly
     error:           Y = ε^m + f_j·d_j^m  ⇒  β = β_j(ε^m) + ⟨d_j, d_j^m⟩ / ‖d_j‖²
     reconstruction:  Y = r^m = h^m − ε^m  ⇒  β = β_j(h^m) − β_j(ε^m)
 
+    centred:         regression of ⟨d_j, h⟩ on f_j with an intercept, over all tokens:
+                     β = Cov(f_j, ⟨d_j, h^m⟩) / (‖d_j‖²·Var(f_j))
+
+The first three are the study's. They also weigh what is the same on every token: a latent whose direction leans on the
+mean activation has a large β^{h,m} in both models, whatever the latent does. The centred target does not; a shift of
+all of one model's tokens leaves it as it was.
+
 Shapes: B tokens, N active entries, G directions, S series, K blocks of rows, F latents, D width. Sums are kept in
 float64 per block of rows, so that a jackknife over blocks tells how well each ratio is determined.
 """
@@ -16,13 +23,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from crossdiff.attribution.jackknife import clear_of_zero, jackknife
 from crossdiff.attribution.sums import weighted_sums
 
 MODELS = ("base", "chat")
 
 
 class Products:
-    """Running ⟨d_j, Σ_i f_ij·Y_i⟩ and Σ_i f_ij² for each block of rows, over series of one name each."""
+    """Running ⟨d_j, Σ_i f_ij·Y_i⟩, ⟨d_j, Σ_i Y_i⟩, Σ_i f_ij and Σ_i f_ij² for each block of rows."""
 
     def __init__(self, directions: dict[str, Tensor], series: Sequence[str], blocks: int):
         """``directions`` maps a name to rows [F, D] (float32, raw space); ``series`` names what ``add`` will bring."""
@@ -30,8 +38,12 @@ class Products:
         first = next(iter(directions.values()))
         latents, self._width = first.shape
         self.numerator_KGSF = first.new_zeros(blocks, len(directions), len(series), latents, dtype=torch.float64)
-        self.square_KF = first.new_zeros(blocks, latents, dtype=torch.float64)
+        self.level_KGSF = torch.zeros_like(self.numerator_KGSF)
+        self.code_KF = first.new_zeros(blocks, latents, dtype=torch.float64)
+        self.square_KF = torch.zeros_like(self.code_KF)
+        self.tokens_K = first.new_zeros(blocks, dtype=torch.float64)
         self._sums_FE = first.new_zeros(latents, len(series) * self._width)
+        self._total_SD = first.new_zeros(len(series), self._width, dtype=torch.float64)
         self._block: int | None = None
 
     def add(self, codes: tuple[Tensor, Tensor, Tensor], y_BSD: Tensor, block_B: Tensor) -> None:
@@ -41,10 +53,14 @@ class Products:
             if block != self._block:
                 self._flush()
                 self._block = block
-            here_N = block_B[token_N] == block
+            here_B = block_B == block
+            here_N = here_B[token_N]
             token_M, latent_M, value_M = token_N[here_N], latent_N[here_N], value_N[here_N]
             self._sums_FE += weighted_sums(y_BSD.flatten(1), token_M, latent_M, value_M, len(self._sums_FE))
+            self._total_SD += y_BSD[here_B].sum(0, dtype=torch.float64)
+            self.code_KF[block].index_add_(0, latent_M, value_M.double())
             self.square_KF[block].index_add_(0, latent_M, value_M.double().square())
+            self.tokens_K[block] += int(here_B.sum())
 
     def finish(self) -> "Products":
         """Close the last block; call once after the last batch."""
@@ -58,68 +74,106 @@ class Products:
         for g, direction_FD in enumerate(self.directions.values()):
             for s in range(len(self.series)):
                 self.numerator_KGSF[self._block, g, s] += (sums_FSD[:, s] * direction_FD).sum(-1).double()
+            self.level_KGSF[self._block, g] += (direction_FD.double() @ self._total_SD.T).T
         self._sums_FE.zero_()
+        self._total_SD.zero_()
 
     def per_block(self, direction: str, series: str) -> Tensor:
         """⟨d_j, Σ f_ij·Y_i⟩ of each block, [K, F]."""
         return self.numerator_KGSF[:, list(self.directions).index(direction), self.series.index(series)]
 
-    def beta(self, direction: str, series: str) -> Tensor:
-        """β_j [F] of a series; NaN for a latent that was never active or has no direction."""
-        square_F = self.directions[direction].double().square().sum(-1)
-        return self.per_block(direction, series).sum(0) / (square_F * self.square_KF.sum(0))
+    def level(self, direction: str, series: str) -> Tensor:
+        """⟨d_j, Σ Y_i⟩ of each block, over all tokens, [K, F]."""
+        return self.level_KGSF[:, list(self.directions).index(direction), self.series.index(series)]
+
+    def tokens_KF(self) -> Tensor:
+        """Tokens of each block [K, F], the same for every latent."""
+        return self.tokens_K[:, None].expand_as(self.code_KF)
 
 
-def jackknife(part_KF: Tensor, whole_KF: Tensor) -> Tensor:
-    """Standard error [F] of the ratio Σ_k part / Σ_k whole, deleting one block at a time.
+def covariance(product: Tensor, code: Tensor, level: Tensor, tokens: Tensor) -> Tensor:
+    """Σ (f − mean f)(y − mean y) from Σ f·y, Σ f, Σ y and the number of tokens."""
+    return product - code * level / tokens
 
-    se² = (K−1)/K · Σ_k (θ_(k) − mean θ)². NaN where one block holds all there is: then nothing is known of the spread.
-    """
-    blocks = len(part_KF)
-    deleted_KF = (part_KF.sum(0) - part_KF) / (whole_KF.sum(0) - whole_KF)
-    return ((blocks - 1) / blocks * (deleted_KF - deleted_KF.mean(0)).square().sum(0)).sqrt()
+
+Sums = tuple[Tensor, ...]
+
+
+def moment(*sums: Tensor) -> Tensor:
+    """A sum as it is, or the covariance of four (see `covariance`)."""
+    return covariance(*sums) if len(sums) == 4 else sums[0]
 
 
 def scaling_columns(products: Products, decoder: dict[str, Tensor], crosscoder: bool) -> dict[str, Tensor]:
     """β and ν of all latents, by column name.
 
     ``decoder`` maps each model to the decoder rows [F, D] that write its reconstruction (an SAE of one model has that
-    one; a diff-SAE reconstructs neither model, so only the activation target is defined). Targets that are not
-    defined have no column.
+    one; a diff-SAE reconstructs neither model, so only the activation targets are defined). Targets that are not
+    defined have no column. A base SAE's one direction is scored both ways round: as the study does, and, centred, with
+    base as the model it belongs to.
     """
     columns: dict[str, Tensor] = {}
     for direction, rows_FD in products.directions.items():
-        square_F = rows_FD.double().square().sum(-1)
-        for model in MODELS:
-            activation_F = products.beta(direction, f"activation_{model}")
-            columns[f"beta_{direction}_activation_{model}"] = activation_F
-            if model in decoder:
-                residual_F = products.beta(direction, f"residual_{model}")
-                own_F = (rows_FD.double() * decoder[model].double()).sum(-1) / square_F
-                columns[f"beta_{direction}_reconstruction_{model}"] = activation_F - residual_F
-                columns[f"beta_{direction}_error_{model}"] = residual_F + own_F
-        columns |= ratio_columns(products, columns, direction, crosscoder)
+        norm_F = rows_FD.double().square().sum(-1)
+        own = "base" if direction == "base" else "chat"
+        for target, above in numerators(products, decoder, direction).items():
+            below = denominator(products, target)
+            for model, sums_KF in above.items():
+                columns[f"beta_{direction}_{target}_{model}"] = moment(*total(sums_KF)) / (
+                    norm_F * moment(*total(below))
+                )
+            if crosscoder or target in ("activation", "centred"):
+                columns |= ratio_columns(above, below, target, own)
+            if target == "centred" and list(decoder) == ["base"]:
+                columns |= ratio_columns(above, below, target, "base")
     return columns
 
 
-def ratio_columns(
-    products: Products, columns: dict[str, Tensor], direction: str, crosscoder: bool
-) -> dict[str, Tensor]:
+def total(sums_KF: Sums) -> Sums:
+    """Sums over all blocks."""
+    return tuple(part_KF.sum(0) for part_KF in sums_KF)
+
+
+def numerators(products: Products, decoder: dict[str, Tensor], direction: str) -> dict[str, dict[str, Sums]]:
+    """For each target and model, the sums [K, F] of which β's numerator is the `moment`."""
+    out: dict[str, dict[str, Sums]] = {"activation": {}, "reconstruction": {}, "error": {}, "centred": {}}
+    rows_FD = products.directions[direction].double()
+    for model in MODELS:
+        activation_KF = products.per_block(direction, f"activation_{model}")
+        out["activation"][model] = (activation_KF,)
+        if model in decoder:
+            residual_KF = products.per_block(direction, f"residual_{model}")
+            own_F = (rows_FD * decoder[model].double()).sum(-1)
+            out["reconstruction"][model] = (activation_KF - residual_KF,)
+            out["error"][model] = (residual_KF + own_F * products.square_KF,)
+        level_KF = products.level(direction, f"activation_{model}")
+        out["centred"][model] = (activation_KF, products.code_KF, level_KF, products.tokens_KF())
+    return {target: models for target, models in out.items() if models}
+
+
+def denominator(products: Products, target: str) -> Sums:
+    """The sums [K, F] of which β's denominator, over ‖d‖², is the `moment`."""
+    if target != "centred":
+        return (products.square_KF,)
+    return (products.square_KF, products.code_KF, products.code_KF, products.tokens_KF())
+
+
+def ratio_columns(above: dict[str, Sums], below: Sums, target: str, own: str) -> dict[str, Tensor]:
     """ν = β of the other model / β of the direction's own model, its jackknife error, and whether it is well posed.
 
-    ν is trusted (``nu_valid``) where the denominator lies more than two of its own standard errors from 0. Columns of
-    the base direction end in ``_base``.
+    ν is trusted where its denominator lies more than two of its own standard errors from 0: ``nu_<target>_valid``
+    (``nu_valid`` for the activation). Columns of the base direction end in ``_base``.
     """
-    own, other, suffix = ("base", "chat", "_base") if direction == "base" else ("chat", "base", "")
-    out = {}
-    for target in ("reconstruction", "error", "activation") if crosscoder else ("activation",):
-        out[f"nu_{target}{suffix}"] = (
-            columns[f"beta_{direction}_{target}_{other}"] / columns[f"beta_{direction}_{target}_{own}"]
-        )
-    own_KF = products.per_block(direction, f"activation_{own}")
-    other_KF = products.per_block(direction, f"activation_{other}")
-    norm_F = products.directions[direction].double().square().sum(-1)
-    error_F = jackknife(own_KF, norm_F * products.square_KF)
-    out[f"nu_activation_se{suffix}"] = jackknife(other_KF, own_KF)
-    out[f"nu_valid{suffix}"] = columns[f"beta_{direction}_activation_{own}"].abs() > 2 * error_F
-    return out
+    other, suffix = ("chat", "_base") if own == "base" else ("base", "")
+    parts = len(below)
+
+    def quotient(*both: Tensor) -> Tensor:
+        return moment(*both[:parts]) / moment(*both[parts:])
+
+    valid = "nu_valid" if target == "activation" else f"nu_{target}_valid"
+    own_F, own_se_F = quotient(*total(above[own] + below)), jackknife(quotient, *above[own], *below)
+    return {
+        f"nu_{target}{suffix}": quotient(*total(above[other] + above[own])),
+        f"nu_{target}_se{suffix}": jackknife(quotient, *above[other], *above[own]),
+        f"{valid}{suffix}": clear_of_zero(own_F, own_se_F),
+    }
