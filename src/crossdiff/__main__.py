@@ -37,7 +37,8 @@ def check(
     study = read(overlay)
     check_files(study)
     typer.echo(
-        f"{study.pair.name}: {len(study.dictionaries)} dictionaries × {len(study.seeds)} seeds,"
+        f"{study.pair.name}: {len(study.trained)} dictionaries × {len(study.seeds)} seeds,"
+        f"{f' {len(study.imported)} imported,' if study.imported else ''}"
         f" {study.corpus.train_tokens:,} training tokens at layer {study.activations.layer}"
     )
     if estimate:
@@ -58,6 +59,8 @@ def tell_costs(study: Config) -> None:
         return
     machine = rates(study.compute.device)
     given = machine or Machine(1.0, 1.0, 1.0, gpu=True)
+    if study.imported:
+        typer.echo("imported dictionaries are not in the estimate: nothing tells how large they are before they come")
     guessed = "" if known(study) else ", the model's sizes guessed from its name"
     where = "this machine" if machine else f"a machine with {study.compute.device}, which this one lacks"
     typer.echo(f"about, on {where}{guessed} (~ depends on texts; memory of all jobs side by side in the last line):")

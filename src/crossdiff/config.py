@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from crossdiff.cli import stage
+from crossdiff.dictionaries.published.settings import Entry, Published, without_null
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 
@@ -245,14 +246,22 @@ class Compute(Part):
     """CPU threads."""
 
 
+Entries = Annotated[
+    dict[DictionaryName, Entry],
+    Field(min_length=1),
+    BeforeValidator(without_null, json_schema_input_type=dict[DictionaryName, Entry | None]),
+]
+
+
 class Config(Part):
     """A study."""
 
     pair: Pair
     corpus: Corpus
     activations: Activations
-    dictionaries: Annotated[dict[DictionaryName, Recipe], Field(min_length=1)]
-    """Dictionaries to train, by name; each for every seed."""
+    dictionaries: Entries
+    """Dictionaries by name: to train, each for every seed; or published ones, `from` a hub id or path, taken once.
+    null in an overlay leaves one of the config below out."""
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1]
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
@@ -262,7 +271,7 @@ class Config(Part):
     @model_validator(mode="after")
     def _known_sources(self) -> "Config":
         known = {source.name for source in self.corpus.sources} | {"planted"}
-        for name, recipe in self.dictionaries.items():
+        for name, recipe in self.trained.items():
             unknown = set(recipe.sources or ()) - known
             if unknown:
                 raise ValueError(
@@ -273,12 +282,29 @@ class Config(Part):
             raise ValueError("seeds: each seed once")
         return self
 
+    @property
+    def trained(self) -> dict[str, Recipe]:
+        """The dictionaries that are trained."""
+        return {name: entry for name, entry in self.dictionaries.items() if isinstance(entry, Recipe)}
+
+    @property
+    def imported(self) -> dict[str, Published]:
+        """The published dictionaries."""
+        return {name: entry for name, entry in self.dictionaries.items() if isinstance(entry, Published)}
+
+    def seeds_of(self, name: str) -> list[int]:
+        """Seeds of a dictionary's runs: all, or the first one's number for the one run of a published dictionary."""
+        return self.seeds if name in self.trained else self.seeds[:1]
+
 
 def explain(error: ValidationError, where: str) -> str:
     """One line a fault: the key, what is wrong, what was given."""
     lines = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"]) or "config"
+        parts = [str(part) for part in fault["loc"]]
+        if parts[:1] == ["dictionaries"] and parts[2:3] in (["recipe"], ["published"]):
+            del parts[2]  # which kind of entry was understood
+        key = ".".join(parts) or "config"
         text = fault["msg"].removeprefix("Value error, ")
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             text = "no such key; see workflow/schemas/config.schema.json for those there are"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crossdiff.config import Config, CorpusSource, Source, parse
+from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
 
 SRC = Path(__file__).resolve().parents[1]
@@ -18,6 +19,8 @@ Side = Literal["base", "chat"]
 TABLES = (".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz")
 MADE_MODEL = ("model.safetensors", "run.json")
 DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "run.json")
+IMPORTED = tuple(file for file in DICTIONARY if file != "training.parquet")
+WEIGHTS = ("*.safetensors", "*.pt", "*.json")
 LATENTS = ("parquet", "examples.parquet", "run.json")
 SHARED = "shared.safetensors"
 REPORT = ("report/report.html", "report/origins.json", "report/run.json", "metrics.json")
@@ -119,6 +122,8 @@ def check_files(study: Config) -> None:
         model_files(study, side)
     for source in study.corpus.sources:
         corpus_files(source)
+    for name, published in study.imported.items():
+        published_files(published, name)
     if study.pair.chat.planted is not None and not (made(study, "base") or local(study.pair.base.path)):
         raise UserError(
             f"pair.chat.planted: the base {study.pair.base.path} is a hub id;"
@@ -128,14 +133,15 @@ def check_files(study: Config) -> None:
 
 def results(study: Config) -> list[str]:
     """Every result a report is drawn from, by its path under results/<pair>."""
-    runs = [f"{name}-seed{seed}" for name in study.dictionaries for seed in study.seeds]
+    runs = [f"{name}-seed{seed}" for name in study.dictionaries for seed in study.seeds_of(name)]
+    made_by = {f"{name}-seed{seed}": IMPORTED for name in study.imported for seed in study.seeds_of(name)}
     return [
         *(f"models/{side}/{file}" for side in ("base", "chat") if made(study, side) for file in MADE_MODEL),
         *("pair/pair.json", "pair/run.json"),
         *(("truth/answers.parquet", "truth/behaviours.json", "truth/run.json") if study.pair.chat.planted else ()),
         *("corpus/rows.parquet", "corpus/run.json"),
         *("activations/manifest.json", "activations/run.json"),
-        *(f"dictionaries/{run}/{file}" for run in runs for file in DICTIONARY),
+        *(f"dictionaries/{run}/{file}" for run in runs for file in made_by.get(run, DICTIONARY)),
         *(f"latents/{run}.{ending}" for run in runs for ending in LATENTS),
         *(f"evidence/{run}/{file}" for run in ["baselines", *runs] for file in evidence_results(study)),
     ]
@@ -201,6 +207,22 @@ def corpus_files(source: CorpusSource) -> list[str]:
             f" mend the path (it counts from {Path.cwd()})"
         )
     return files
+
+
+def published_files(published: Published, name: str) -> list[str]:
+    """Local files of a published dictionary, as its rule sees them; none for a hub id."""
+    if not local(published.origin):
+        return []
+    path = Path(_existing(str(Path(published.origin).expanduser()), f"dictionaries.{name}.from"))
+    path = (
+        Path(_existing(str(path / published.subfolder), f"dictionaries.{name}.subfolder"))
+        if published.subfolder
+        else path
+    )
+    beside = path.parent if path.is_file() else path
+    patterns = ("*.json",) if path.is_file() else WEIGHTS
+    found = {str(file) for pattern in patterns for file in beside.glob(pattern)}
+    return sorted(found | ({str(path)} if path.is_file() else set()))
 
 
 def local(path: str | None) -> bool:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from crossdiff.config import Config, Corpus, Evidence, dump, merged, parse, schema, settings
+from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 
@@ -82,6 +83,25 @@ def test_the_schema_in_the_repository_is_current() -> None:
         ("dictionaries/diff-sae/k", 5000, "dictionaries.diff-sae: k = 5000 is larger than latents = 3072"),
         ("dictionaries/diff-sae/steps", 0, "dictionaries.diff-sae: steps must be at least 1"),
         ("dictionaries/diff-sae/sources", ["wob"], "dictionaries.diff-sae.sources: no corpus source is called wob"),
+        ("dictionaries/theirs", {"from": "x/y"}, "dictionaries.theirs.kind: Field required"),
+        ("dictionaries/theirs", {"from": "x/y", "kind": "chat-sae", "k": 3}, "dictionaries.theirs.k: no such key"),
+        ("dictionaries/theirs", {"from": "x/y", "kind": "vae"}, "dictionaries.theirs.kind: Input should be"),
+        ("dictionaries/theirs", {"from": "", "kind": "chat-sae"}, "dictionaries.theirs.from: String should have"),
+        (
+            "dictionaries/theirs",
+            {"from": "x/y", "kind": "diff-sae", "scales": "fit"},
+            "dictionaries.theirs: scales are of a crosscoder's two models, not of a diff-sae",
+        ),
+        (
+            "dictionaries/theirs",
+            {"from": "x/y", "kind": "chat-sae", "difference": "base - chat"},
+            "dictionaries.theirs: difference is of a diff-sae, not of a chat-sae",
+        ),
+        (
+            "dictionaries/theirs",
+            {"from": "x/y", "kind": "chat-sae", "format": "gguf"},
+            "dictionaries.theirs.format: Inp",
+        ),
         ("seeds", [], "seeds: List should have at least 1 item"),
         ("seeds", [1, 1], "seeds: each seed once"),
         ("evidence/candidates", 2.0, "evidence.candidates: Input should be less than or equal to 1 (got 2.0)"),
@@ -121,6 +141,24 @@ def test_parts_of_the_config_survive_the_command_line() -> None:
     assert settings(Corpus, dump(study.corpus)) == study.corpus
     for recipe in study.dictionaries.values():
         assert settings(Recipe, dump(recipe)) == recipe
+
+
+def test_published_dictionaries_run_once_and_null_leaves_one_out() -> None:
+    theirs = {"from": "org/x", "kind": "crosscoder", "subfolder": "a/b", "scales": [0.3, 0.2]}
+    overlay = {"dictionaries": {"chat-sae": None, "diff-sae": None, "theirs": theirs}, "seeds": [4, 5]}
+    study = parse(Config, merged(default(), overlay))
+    assert list(study.trained) == ["crosscoder-l1", "crosscoder-batchtopk"]
+    assert (study.imported["theirs"].origin, study.imported["theirs"].scales) == ("org/x", (0.3, 0.2))
+    assert (study.seeds_of("crosscoder-l1"), study.seeds_of("theirs")) == ([4, 5], [4])
+    assert settings(Config, dump(study)) == study
+    assert settings(Published, dump(study.imported["theirs"])) == study.imported["theirs"]
+    assert study.model_dump(mode="json")["dictionaries"]["theirs"]["from"] == "org/x"
+
+
+def test_a_study_needs_one_dictionary_that_is_not_null() -> None:
+    overlay = {"dictionaries": dict.fromkeys(default()["dictionaries"])}
+    with pytest.raises(UserError, match="dictionaries: Dictionary should have at least 1 item"):
+        parse(Config, merged(default(), overlay))
 
 
 def test_null_in_an_overlay_removes_a_key() -> None:

@@ -42,6 +42,28 @@ def test_dictionaries_of_a_stream_are_one_job(tmp_path: Path) -> None:
     assert (counts["dictionaries"], counts["attribution"], counts["report"]) == ("1", "8", "1")
 
 
+@pytest.mark.parametrize("store", ["disk", "stream"])
+def test_published_dictionaries_are_taken_instead_of_trained(tmp_path: Path, store: str) -> None:
+    entries = "crosscoder-l1: null, chat-sae: null, theirs: {from: org/theirs, kind: crosscoder}"
+    (tmp_path / "theirs.yaml").write_text(f"activations: {{store: {store}}}\ndictionaries: {{{entries}}}")
+    done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "theirs.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
+    assert (counts["published"], counts["attribution"], counts["evidence"]) == ("1", "5", "5")
+    assert (counts.get("dictionary"), counts.get("dictionaries")) == (("4", None) if store == "disk" else (None, "1"))
+
+
+def test_a_study_may_train_nothing(tmp_path: Path) -> None:
+    names = yaml.safe_load((ROOT / "config.yaml").read_text())["dictionaries"]
+    entries = "".join(f"{name}: null, " for name in names) + "theirs: {from: org/theirs, kind: diff-sae}"
+    (tmp_path / "theirs.yaml").write_text(f"dictionaries: {{{entries}}}")
+    done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "theirs.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
+    assert "dictionary" not in counts
+    assert (counts["published"], counts["attribution"], counts["report"]) == ("1", "1", "1")
+
+
 def test_dvc_covers_everything_that_is_read_and_made() -> None:
     pair = yaml.safe_load((ROOT / "config.yaml").read_text())["pair"]["name"]
     text = (ROOT / "dvc.yaml").read_text().replace("${pair.name}", pair)
@@ -68,6 +90,10 @@ def covered(path: str, roots: list[str]) -> bool:
         (
             "dictionaries: {diff-sae: {k: 9999}}",
             "error: config.yaml: dictionaries.diff-sae: k = 9999 is larger than latents",
+        ),
+        (
+            "dictionaries: {theirs: {from: ./gone, kind: crosscoder}}",
+            "error: dictionaries.theirs.from: there is no gone",
         ),
         ("pair: {base: {path: ./gone, package: null}}", "error: pair.base.path: there is no ./gone"),
     ],

@@ -8,7 +8,17 @@ import yaml
 
 from crossdiff.config import Config, merged, parse
 from crossdiff.errors import UserError
-from crossdiff.workflow import check_files, checked, corpus_files, gguf_file, made, model, model_files, results
+from crossdiff.workflow import (
+    check_files,
+    checked,
+    corpus_files,
+    gguf_file,
+    made,
+    model,
+    model_files,
+    published_files,
+    results,
+)
 
 ROOT = Path(__file__).parents[2]
 PLAIN: dict[str, Any] = {
@@ -114,6 +124,43 @@ def test_names_a_corpus_file_that_is_missing(path: str) -> None:
 def test_a_wrong_config_ends_snakemake_with_one_message() -> None:
     with pytest.raises(SystemExit, match=r"^error: config\.yaml: seeds: List should have at least 1 item"):
         checked(config(seeds=[]))
+
+
+def published(**entry: Any) -> Config:
+    return study(dictionaries={"theirs": {"kind": "crosscoder", **entry}})
+
+
+def test_files_of_a_local_published_dictionary_are_inputs() -> None:
+    Path("theirs/layer").mkdir(parents=True)
+    for file in ("model.safetensors", "config.json", "README.md"):
+        Path("theirs/layer", file).write_text("x")
+    entry = published(**{"from": "./theirs", "subfolder": "layer"}).imported["theirs"]
+    assert published_files(entry, "theirs") == ["theirs/layer/config.json", "theirs/layer/model.safetensors"]
+    entry = published(**{"from": "theirs/layer/model.safetensors"}).imported["theirs"]
+    assert published_files(entry, "theirs") == ["theirs/layer/config.json", "theirs/layer/model.safetensors"]
+    assert published_files(published(**{"from": "org/theirs"}).imported["theirs"], "theirs") == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"from": "./gone"}, r"dictionaries\.theirs\.from: there is no gone; mend the path"),
+        ({"from": ".", "subfolder": "gone"}, r"dictionaries\.theirs\.subfolder: there is no gone"),
+    ],
+)
+def test_names_a_published_file_that_is_missing(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_files(published(**entry))
+
+
+def test_a_published_dictionary_has_one_run_and_no_curves() -> None:
+    names = results(published(**{"from": "org/theirs"}))
+    assert [name for name in names if name.startswith("dictionaries/theirs")] == [
+        f"dictionaries/theirs-seed0/{file}" for file in ("dictionary.safetensors", "dictionary.json", "run.json")
+    ]
+    assert "dictionaries/diff-sae-seed1/training.parquet" in names
+    assert "evidence/theirs-seed0/kl.parquet" in names
+    assert "latents/theirs-seed1.parquet" not in names
 
 
 def test_results_of_a_plain_pair_hold_no_planted_ones() -> None:

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from crossdiff.config import dump
 from crossdiff.workflow import (
     DICTIONARY,
+    IMPORTED,
     REPORT,
     SHARED,
     checked,
@@ -16,6 +17,7 @@ from crossdiff.workflow import (
     evidence_results,
     gguf_file,
     model,
+    published_files,
     results,
     sources,
 )

@@ -1,5 +1,5 @@
 # Tokens that are read on the way are read once for all dictionaries.
-if study.activations.store == "stream":
+if study.trained and study.activations.store == "stream":
 
     rule dictionaries:
         input:
@@ -10,7 +10,7 @@ if study.activations.store == "stream":
         output:
             expand(
                 "results/{{pair}}/dictionaries/{name}-seed{seed}/{file}",
-                name=study.dictionaries,
+                name=study.trained,
                 seed=study.seeds,
                 file=DICTIONARY,
             ),
@@ -22,7 +22,7 @@ if study.activations.store == "stream":
         resources:
             gpu=gpus,
         params:
-            settings=dump(study.dictionaries),
+            settings=dump(study.trained),
             seeds=[f"--seeds {seed}" for seed in study.seeds],
             threads=study.compute.threads.models,
             device=device,
@@ -33,7 +33,7 @@ if study.activations.store == "stream":
             " --rows {input.rows:q} --activations {input.activations:q} --out results/{wildcards.pair}/dictionaries"
             " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
 
-else:
+elif study.trained:
 
     rule dictionary:
         input:
@@ -48,11 +48,13 @@ else:
             "logs/{pair}/dictionaries/{name}-seed{seed}.log",
         benchmark:
             "logs/{pair}/benchmarks/dictionaries/{name}-seed{seed}.tsv"
+        wildcard_constraints:
+            name="|".join(study.trained),
         threads: study.compute.threads.dictionaries
         resources:
             gpu=gpus,
         params:
-            settings=lambda wildcards: dump(study.dictionaries[wildcards.name]),
+            settings=lambda wildcards: dump(study.trained[wildcards.name]),
             threads=study.compute.threads.dictionaries,
             device=device,
         message:
@@ -60,4 +62,35 @@ else:
         shell:
             "python -m crossdiff.dictionaries --settings {params.settings:q} --name {wildcards.name} --seed {wildcards.seed}"
             " --activations {input.activations:q} --out results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed}"
+            " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
+
+
+if study.imported:
+
+    rule published:
+        input:
+            activations="results/{pair}/activations/manifest.json",
+            files=lambda wildcards: published_files(study.imported[wildcards.name], wildcards.name),
+            code=sources("crossdiff.dictionaries.published"),
+        output:
+            expand("results/{{pair}}/dictionaries/{{name}}-seed{{seed}}/{file}", file=IMPORTED),
+        log:
+            "logs/{pair}/published/{name}-seed{seed}.log",
+        benchmark:
+            "logs/{pair}/benchmarks/published/{name}-seed{seed}.tsv"
+        wildcard_constraints:
+            name="|".join(study.imported),
+        threads: study.compute.threads.dictionaries
+        resources:
+            gpu=gpus,
+        params:
+            settings=lambda wildcards: dump(study.imported[wildcards.name]),
+            threads=study.compute.threads.dictionaries,
+            device=device,
+        message:
+            "take {wildcards.name} from where it was published"
+        shell:
+            "python -m crossdiff.dictionaries.published --settings {params.settings:q} --name {wildcards.name}"
+            " --seed {wildcards.seed} --activations {input.activations:q}"
+            " --out results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed}"
             " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"

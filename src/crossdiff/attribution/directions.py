@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.dictionaries.architecture import Dictionary, Whole
 
 
 def offset(dictionary: Dictionary) -> Tensor:
@@ -26,9 +26,12 @@ def contribution(dictionary: Dictionary) -> Tensor:
 
 def subset(dictionary: Dictionary, latents_S: Tensor) -> Dictionary:
     """The dictionary of the numbered latents only; each is active exactly where it is in the whole one."""
+    threshold = dictionary.threshold
     return replace(
         dictionary,
         encoder=dictionary.encoder[:, :, latents_S],
         encoder_bias=dictionary.encoder_bias[latents_S],
         decoder=dictionary.decoder[:, latents_S],
+        threshold=threshold[latents_S] if threshold.ndim else threshold,
+        whole=None if dictionary.k is None else Whole(dictionary, latents_S),
     )

@@ -32,7 +32,7 @@ def work(study: Config) -> Work | None:
         train_tokens=corpus.train_tokens,
         validation_tokens=corpus.validation_tokens,
         context=corpus.context,
-        dictionaries=list(study.dictionaries.values()),
+        dictionaries=list(study.trained.values()),
         seeds=len(study.seeds),
         stored_bytes={"int8": 1, "bfloat16": 2, "float32": 4}[study.activations.dtype],
         stored_tokens=_stored(study),

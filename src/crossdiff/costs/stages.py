@@ -60,18 +60,21 @@ def _training(work: Work, machine: Machine) -> Stage:
     held = [held_bytes(recipe, width) for recipe in work.dictionaries]
     disk = work.seeds * sum(4 * weights(recipe, width) for recipe in work.dictionaries)
     if work.streams:  # one job, and one pass over the models for all
-        read = max(recipe.steps * recipe.batch for recipe in work.dictionaries)
+        read = max((recipe.steps * recipe.batch for recipe in work.dictionaries), default=0)
         pass_ = 2 * forward_seconds(work.model, work.layer + 1, read, work.context / 2, machine)
         return Stage("dictionaries", [sum(each) * work.seeds + pass_], RUNTIME + sum(held) * work.seeds, disk)
     beside = machine.beside(work.threads_dictionaries)
-    return Stage("dictionaries", each * work.seeds, RUNTIME + max(held), disk, beside, work.bytes(work.train_tokens))
+    return Stage(
+        "dictionaries", each * work.seeds, RUNTIME + max(held, default=0.0), disk, beside, work.bytes(work.train_tokens)
+    )
 
 
 def _attribution(work: Work, machine: Machine) -> Stage:
     own, width = machine.part(work.threads_dictionaries), work.model.width
     each = [STARTUP + attribution_seconds(recipe, width, work.attribution_tokens, own) for recipe in work.dictionaries]
     largest = max(
-        8 * weights(r, width) + 8.0 * r.batch * r.latents + 16.0 * r.latents * width for r in work.dictionaries
+        (8 * weights(r, width) + 8.0 * r.batch * r.latents + 16.0 * r.latents * width for r in work.dictionaries),
+        default=0.0,
     )
     mapped, beside = work.bytes(work.attribution_tokens), machine.beside(work.threads_dictionaries)
     return Stage("attribution", each * work.seeds, RUNTIME + largest, 0.0, beside, mapped)

@@ -55,7 +55,8 @@ class Dictionary:
     """A trained dictionary: f = relu(a)·[relu(a)·w > θ] with a = Σ_l x'_l·W_l + b and x' = (x − mean)·scale.
 
     All tensors are fp32. Decoder rows and biases live in the normalised space of x'; `directions` gives
-    them in the space of the activations. Both models share one scale, so Δ_norm and ν are the same in both.
+    them in the space of the activations. What is trained here shares one θ and one scale, so that Δ_norm and ν are
+    the same in both spaces; a published dictionary may have a θ for each latent, a scale for each model, or a `k`.
     """
 
     kind: Kind
@@ -71,11 +72,15 @@ class Dictionary:
     decoder_bias: Tensor
     """[L, D]."""
     threshold: Tensor
-    """θ [], on scores f·w; 0 for L1."""
+    """θ [] or [F], on scores f·w; 0 for L1."""
     mean: Tensor
     """[L, D], subtracted from raw activations; 0 where activations are not normalised."""
     scale: Tensor
-    """[], multiplies what is left; 1 where activations are not normalised."""
+    """[] or [L, 1], multiplies what is left; 1 where activations are not normalised."""
+    k: int | None = None
+    """TopK: of a token's scores above θ only the k largest count; None where θ alone decides."""
+    whole: "Whole | None" = None
+    """Of a part of a TopK dictionary: all of it, because all latents compete for the k places. Never on disk."""
     about: dict[str, Any] = field(default_factory=dict)
     """Recipe, seed, layer, pair: whatever its maker wrote down, JSON values only."""
 
@@ -105,12 +110,16 @@ class Dictionary:
 
     def directions(self) -> Tensor:
         """Decoder rows in the space of raw activations, [L, F, D]."""
-        return self.decoder / self.scale
+        return self.decoder / self.scale.reshape(-1, 1, 1)
 
     def encode(self, x_BLD: Tensor) -> Tensor:
         """Codes f [B, F] fp32 of raw activations [B, L, D] of any float type."""
+        if self.whole is not None:
+            return self.whole.dictionary.encode(x_BLD).index_select(1, self.whole.latents_S)
         f_BF = torch.relu_(self._preactivation(x_BLD))
-        return f_BF * (f_BF * self.score_weight() > self.threshold)
+        score_BF = f_BF * self.score_weight()
+        f_BF = f_BF * (score_BF > self.threshold)
+        return f_BF if self.k is None else f_BF * _largest(score_BF * (f_BF > 0), self.k)
 
     def decode(self, f_BF: Tensor) -> Tensor:
         """Reconstruction [B, L, D] fp32, in raw units, of codes [B, F]."""
@@ -118,13 +127,18 @@ class Dictionary:
 
     def codes(self, x_BLD: Tensor) -> Codes:
         """The active entries of `encode`, without the zeros."""
+        if self.k is not None:
+            f_BF = self.encode(x_BLD)
+            token_N, latent_N = f_BF.nonzero(as_tuple=True)
+            return Codes(token_N, latent_N, f_BF[token_N, latent_N])
         pre_BF = self._preactivation(x_BLD)
         weight_F = self.score_weight()
         flat_N = above(pre_BF, level_of_value(self.threshold.clamp_min(0), weight_F))
         value_N = pre_BF.view(-1).index_select(0, flat_N)
         latent_N = flat_N % pre_BF.shape[1]
         # Judged by the very product that `encode` compares, so that both agree on entries near θ.
-        active_N = value_N * weight_F.index_select(0, latent_N) > self.threshold
+        level_N = self.threshold if self.threshold.ndim == 0 else self.threshold.index_select(0, latent_N)
+        active_N = value_N * weight_F.index_select(0, latent_N) > level_N
         flat_N = flat_N[active_N]
         return Codes(flat_N // pre_BF.shape[1], latent_N[active_N], value_N[active_N])
 
@@ -142,3 +156,18 @@ class Dictionary:
 
     def _raw(self, x_BLD: Tensor) -> Tensor:
         return (x_BLD + self.decoder_bias) / self.scale + self.mean
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A TopK dictionary, and which of its latents a part of it has."""
+
+    dictionary: Dictionary
+    latents_S: Tensor
+    """int64."""
+
+
+def _largest(score_BF: Tensor, k: int) -> Tensor:
+    """Mask [B, F] of each row's k largest scores."""
+    index_BK = score_BF.topk(min(k, score_BF.shape[1]), dim=1, sorted=False).indices
+    return torch.zeros_like(score_BF, dtype=torch.bool).scatter_(1, index_BK, True)

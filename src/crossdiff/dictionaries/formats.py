@@ -25,13 +25,16 @@ def save(dictionary: Dictionary, folder: Path | str) -> None:
     """Write both files into ``folder``, each whole or not at all."""
     folder = Path(folder)
     models, width, latents = dictionary.shape
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "kind": dictionary.kind,
         "reads": READS[dictionary.kind],
         "score": dictionary.score,
         "shape": {"models": models, "width": width, "latents": latents},
-    } | {"about": dictionary.about}
+    }
+    if dictionary.k is not None:
+        document["k"] = dictionary.k
+    document["about"] = dictionary.about
     with whole(folder / "dictionary.safetensors") as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in dictionary.tensors.items()}, temporary)
     with whole(folder / "dictionary.json") as temporary:
@@ -42,10 +45,11 @@ def load(path: Path | str, device: str | torch.device = "cpu") -> Dictionary:
     """The dictionary in a folder; UserError says what is wrong with its files."""
     folder = Path(path)
     document = _document(folder / "dictionary.json")
-    tensors = _tensors(folder / "dictionary.safetensors")
+    tensors: dict[str, Any] = _tensors(folder / "dictionary.safetensors")
     _check(tensors, document["shape"], folder / "dictionary.safetensors")
     about = document.get("about", {})
-    return Dictionary(kind=document["kind"], score=document["score"], about=about, **tensors).to(device)
+    kind, score, k = document["kind"], document["score"], document.get("k")
+    return Dictionary(kind=kind, score=score, k=k, about=about, **tensors).to(device)
 
 
 def _document(file: Path) -> dict[str, Any]:
@@ -63,6 +67,8 @@ def _document(file: Path) -> dict[str, Any]:
     shape = document.get("shape")
     if not isinstance(shape, dict) or not all(isinstance(shape.get(n), int) for n in ("models", "width", "latents")):
         raise UserError(f"{file}: shape must give models, width and latents, got {shape!r}")
+    if not (document.get("k") is None or (isinstance(document["k"], int) and document["k"] > 0)):
+        raise UserError(f"{file}: k must be a positive number, got {document['k']!r}")
     if shape["models"] != (2 if document["kind"] == "crosscoder" else 1):
         raise UserError(f"{file}: a {document['kind']} cannot have models = {shape['models']}")
     return document
@@ -85,18 +91,19 @@ def _check(tensors: dict[str, Tensor], shape: dict[str, int], file: Path) -> Non
         parts += [f"has unknown {', '.join(sorted(extra))}"] if extra else []
         raise UserError(f"{file} {' and '.join(parts)}; a dictionary has exactly {', '.join(TENSORS)}")
     models, width, latents = shape["models"], shape["width"], shape["latents"]
-    wanted: dict[str, tuple[int, ...]] = {
-        "encoder": (models, width, latents),
-        "encoder_bias": (latents,),
-        "decoder": (models, latents, width),
-        "decoder_bias": (models, width),
-        "threshold": (),
-        "mean": (models, width),
-        "scale": (),
+    wanted: dict[str, tuple[tuple[int, ...], ...]] = {
+        "encoder": ((models, width, latents),),
+        "encoder_bias": ((latents,),),
+        "decoder": ((models, latents, width),),
+        "decoder_bias": ((models, width),),
+        "threshold": ((), (latents,)),
+        "mean": ((models, width),),
+        "scale": ((), (models, 1)),
     }
     for name, tensor in tensors.items():
-        if tuple(tensor.shape) != wanted[name] or tensor.dtype != torch.float32:
-            found, right = f"{tensor.dtype} {list(tensor.shape)}", f"torch.float32 {list(wanted[name])}"
+        if tuple(tensor.shape) not in wanted[name] or tensor.dtype != torch.float32:
+            right = f"torch.float32 {' or '.join(str(list(shape)) for shape in wanted[name])}"
+            found = f"{tensor.dtype} {list(tensor.shape)}"
             raise UserError(f"{file}: {name} is {found}, but dictionary.json says {right}")
         if not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{file}: {name} holds values that are not finite; train again, with a lower lr if need be")

@@ -179,10 +179,13 @@ class Answer:
 
     def certainty(self) -> Markup:
         """Seeds, conversations, and how wide the intervals are."""
-        seeds, none = len(self.study.config.seeds), self.numbers.leaf("pair", "kl", "kl", "all", "none")
+        seeds, none = self.study.seeds, self.numbers.leaf("pair", "kl", "kl", "all", "none")
         parts = []
         if isinstance(none, dict):
             parts.append(sentence("KL intervals come from resampling {n} conversations.", n=none["n"]))
+        if all(item.origin for item in self.study.dictionaries):
+            parts.append(Markup("All dictionaries are imported, one run each, so counts of latents carry no interval."))
+            return Markup(" ").join(parts)
         if seeds == 1:
             parts.append(
                 Markup("There is one seed, so counts of latents carry no interval; another seed may give others.")

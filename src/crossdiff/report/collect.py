@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from crossdiff.config import Config
+from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 from crossdiff.workflow import results
@@ -25,8 +26,9 @@ class Run:
     name: str
     seed: int
     record: dict[str, Any]
-    """run.json of its training."""
-    training: pl.DataFrame
+    """run.json of its training or import."""
+    training: pl.DataFrame | None
+    """Curves; None of a published dictionary."""
     latents: pl.DataFrame
     """One row a latent."""
     examples: pl.DataFrame
@@ -45,7 +47,7 @@ class Run:
 
     @property
     def results(self) -> dict[str, Any]:
-        """Final numbers of training: FVE, L0, dead share."""
+        """Numbers on validation tokens: FVE, L0, dead share."""
         return self.record["results"]
 
 
@@ -54,8 +56,17 @@ class Dictionary:
     """One dictionary, all seeds."""
 
     name: str
-    recipe: Recipe
+    recipe: Recipe | Published
     runs: tuple[Run, ...]
+
+    @property
+    def origin(self) -> str | None:
+        """Where a published dictionary is from, with the commit of a hub id; None if it was trained."""
+        if isinstance(self.recipe, Recipe):
+            return None
+        commit = self.runs[0].results["imported"]["commit"]
+        folder = f"/{self.recipe.subfolder}" if self.recipe.subfolder else ""
+        return self.recipe.origin + folder + (f"@{commit[:10]}" if commit else "")
 
     @property
     def two_sided(self) -> bool:
@@ -86,6 +97,11 @@ class Study:
     """run.json of each step, by its path under ``root``, in the order of the study."""
     files: tuple[Path, ...] = field(repr=False)
     """Every file read."""
+
+    @property
+    def seeds(self) -> int:
+        """Runs of a trained dictionary; 1 if all were published ones."""
+        return max(len(item.runs) for item in self.dictionaries)
 
     @cached_property
     def names(self) -> list[str]:
@@ -145,7 +161,7 @@ def collect(config: Config, root: Path) -> Study:
     rows = read.table("corpus/rows.parquet", ROWS)
     planted = config.pair.chat.planted is not None
     dictionaries = tuple(
-        Dictionary(name, recipe, tuple(run(read, name, recipe, seed, planted) for seed in config.seeds))
+        Dictionary(name, recipe, tuple(run(read, name, recipe, seed, planted) for seed in config.seeds_of(name)))
         for name, recipe in config.dictionaries.items()
     )
     return Study(
@@ -164,7 +180,7 @@ def collect(config: Config, root: Path) -> Study:
     )
 
 
-def run(read: Reader, name: str, recipe: Recipe, seed: int, planted: bool) -> Run:
+def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, planted: bool) -> Run:
     """One dictionary of one seed."""
     folder = f"{name}-seed{seed}"
     effects = f"evidence/{folder}/behaviours.parquet"
@@ -172,7 +188,9 @@ def run(read: Reader, name: str, recipe: Recipe, seed: int, planted: bool) -> Ru
         name=name,
         seed=seed,
         record=read.json(f"dictionaries/{folder}/run.json"),
-        training=read.table(f"dictionaries/{folder}/training.parquet", TRAINING),
+        training=read.table(f"dictionaries/{folder}/training.parquet", TRAINING)
+        if isinstance(recipe, Recipe)
+        else None,
         latents=read.table(f"latents/{folder}.parquet", LATENTS + (TWO_SIDED if recipe.models == 2 else ())),
         examples=read.table(f"latents/{folder}.examples.parquet", EXAMPLES),
         weights=read.found(f"dictionaries/{folder}/dictionary.safetensors"),

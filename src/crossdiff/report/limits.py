@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.report.collect import Study
 from crossdiff.report.numbers import Numbers
 from crossdiff.report.words import listed, name, sentence, spelled
@@ -14,7 +15,7 @@ MANY = 0.2
 
 def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
     """One sentence or two for each limit."""
-    seeds = len(study.config.seeds)
+    seeds = study.seeds
     yield sentence(
         "{seeds} on one pair, one layer and one corpus; nothing here says how it would look elsewhere.",
         seeds=f"{spelled(seeds).capitalize()} seed{'s' if seeds != 1 else ''}",
@@ -30,7 +31,15 @@ def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
     for item in study.names:
         yield from ill_posed(numbers, item)
     yield from mostly_template(study, numbers)
-    if len({item.recipe.sources for item in study.dictionaries}) > 1:
+    for imported in study.dictionaries:
+        if imported.origin:
+            yield sentence(
+                "{name} is imported from {origin}: it was trained elsewhere, on other texts, and is one run, so its"
+                " counts have no interval.",
+                name=name(imported.name),
+                origin=imported.origin,
+            )
+    if len({item.recipe.sources for item in study.dictionaries if isinstance(item.recipe, Recipe)}) > 1:
         yield Markup(
             "The dictionaries were not all trained on the same sources, so differences between them may be differences"
             " of data."

@@ -105,7 +105,8 @@ def one_run(item: Dictionary, run: Run) -> Tree:
     live = latents.filter(alive)
     tree["nu"] = {"alive": live.height, "valid": live.filter(pl.col("nu_valid").fill_null(False)).height}
     tree["template"] = template(item, latents)
-    tree["seconds"] = {"training": run.record["seconds"]}
+    if run.training is not None:
+        tree["seconds"] = {"training": run.record["seconds"]}
     return tree
 
 

@@ -12,16 +12,13 @@ POINTS = 200
 
 
 def training(study: Study) -> list[Figure]:
-    """One figure a quantity."""
-    return [
-        curve(study, column)
-        for column in CURVES
-        if all(column in run.training for item in study.dictionaries for run in item.runs)
-    ]
+    """One figure a quantity that all curves have; none if nothing was trained."""
+    curves = [run.training for item in study.dictionaries for run in item.runs if run.training is not None]
+    return [curve(study, column) for column in CURVES if curves and all(column in table for table in curves)]
 
 
 def curve(study: Study, column: str) -> Figure:
-    """One quantity of all dictionaries over the steps."""
+    """One quantity of all trained dictionaries over the steps."""
     rows = pl.concat(
         [
             thinned(run.training.select("step", value=pl.col(column).cast(pl.Float64)).drop_nulls()).with_columns(
@@ -29,6 +26,7 @@ def curve(study: Study, column: str) -> Figure:
             )
             for item in study.dictionaries
             for run in item.runs
+            if run.training is not None
         ]
     )
     colours = [SERIES[number % len(SERIES)] for number in range(len(study.names))]
@@ -57,7 +55,12 @@ def curve(study: Study, column: str) -> Figure:
         title=CURVES[column],
         chart=chart,
         text=f"{CURVES[column]} during training of each dictionary and seed.",
-        files=tuple(f"dictionaries/{run.folder}/training.parquet" for item in study.dictionaries for run in item.runs),
+        files=tuple(
+            f"dictionaries/{run.folder}/training.parquet"
+            for item in study.dictionaries
+            for run in item.runs
+            if run.training is not None
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from crossdiff.report.section import Context, Section
 
 def section(context: Context) -> Section:
     """A point a seed for the numbers that the conclusion rests on."""
-    several = len(context.study.config.seeds) > 1
+    several = context.study.seeds > 1
     figures = seeds.spread(context.study, context.metrics) if several else []
     return Section(
         id="seeds",
