@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     Gemma2Config,
     Gemma3TextConfig,
     LlamaConfig,
@@ -116,6 +117,15 @@ def make_pair(family: str, folder: Path) -> TinyPair:
     }
     (folder / "pair.json").write_text(json.dumps(record))
     return TinyPair(family, folder / "base", folder / "chat", folder / "pair.json")
+
+
+def padded(folder: Path, out: Path) -> PreTrainedModel:
+    """A copy of a model whose embedding has a few rows to spare, as those of real models have."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.resize_token_embeddings(304)
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(out)
+    return model.eval()
 
 
 def conversation(number: int) -> list[dict[str, str]]:

@@ -82,6 +82,9 @@ class Source(Part):
     """Made from the base by planting behaviours (chat only)."""
     chat_template: str | None = None
     """A Jinja file that replaces the tokenizer's chat template."""
+    replace_ids: dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = {}
+    """Token ids read as others: {id in the rows: id that this model reads instead}. The paper says that both models
+    read the same ids; the study's code gives Llama bases others for header tokens they were never trained on."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Source":
@@ -182,6 +185,10 @@ class Activations(Part):
     """Tokens a shard, about."""
     outlier_factor: Annotated[float, Field(gt=1)] | None = 4.0
     """Mask tokens whose norm exceeds this multiple of the median in either model; null keeps all."""
+    skip_first: Annotated[int, Field(ge=0)] = 0
+    """Tokens at the start of each row that no dictionary reads or edits: they are left out of training, statistics,
+    attribution and patching. The paper does not say so; the study's code leaves out 25 for Llama 3 and 21 for Qwen 2.5
+    (the template's fixed start), and none for Gemma, whose BOS it keeps (outlier_factor: null)."""
     check_rows: Count = 4
     """Rows on which batch-size and padding invariance are checked before extraction."""
 

@@ -250,3 +250,17 @@ def test_rows_out_of_order(run, rows_file, tmp_path):
     pl.read_parquet(rows_file).reverse().write_parquet(tmp_path / "rows.parquet")
     with pytest.raises(UserError, match="not numbered 0, 1"):
         run(tmp_path / "out", rows=tmp_path / "rows.parquet")
+
+
+def test_skipped_tokens_count_in_no_statistic(run, tmp_path):
+    plain = run(tmp_path / "plain", outlier_factor=None)
+    manifest = run(tmp_path / "skip", outlier_factor=1.5, skip_first=9)
+    activations = Activations.open(tmp_path / "skip" / "manifest.json")
+    late = activations.masked(None).view("train")
+    blocks = list(late.blocks(10_000))
+    assert min(int(block.position_B.min()) for block in blocks) == 9
+    assert manifest["splits"]["train"]["tokens"] == late.tokens < plain["splits"]["train"]["tokens"]
+    norms = torch.cat([block.x_BLD for block in blocks]).norm(dim=-1)
+    assert manifest["thresholds"] == pytest.approx([1.5 * float(np.median(norm)) for norm in norms.T.numpy()], rel=1e-4)
+    kept = torch.cat([block.x_BLD for block in activations.view("train").blocks(10_000)])
+    torch.testing.assert_close(torch.tensor(manifest["mean"]), kept.mean(0), rtol=1e-4, atol=1e-5)

@@ -169,3 +169,12 @@ def test_no_manifest_or_half_a_manifest(manifest):
         Activations.open(manifest)
     with pytest.raises(UserError, match="there is no manifest"):
         Activations.open(manifest.with_name("other.json"))
+
+
+def test_the_skipped_start_of_each_row_is_left_out(manifest):
+    stored = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(stored | {"skip_first": 3}))
+    view = Activations.open(manifest).view("train")
+    wanted = (everything(manifest, "row") % 3 != 2) & (everything(manifest, "position") >= 3)
+    assert 0 < view.tokens == wanted.sum()
+    assert torch.equal(torch.cat([block.token_B for block in view.blocks(4)]), everything(manifest, "token")[wanted])

@@ -206,3 +206,17 @@ def test_groups_are_of_like_length_and_within_the_limit():
     assert alike([5, 2, 9, 2], 10) == [[1, 3], [0], [2]]
     assert alike([50], 10) == [[0]]
     assert alike([], 10) == []
+
+
+def test_the_skipped_start_of_a_sequence_is_not_edited(llama_site):
+    site = replace(llama_site, skip_first=4)
+    (x_TLD,) = site.streams([list(range(5, 17))])
+    known_T = site.known(x_TLD)
+    assert known_T.tolist() == [False] * 4 + [True] * 8
+    dictionary = perfect_crosscoder(x_TLD.shape[-1])
+    everything = Intervention("all", torch.ones(dictionary.shape[2], dtype=torch.bool))
+    (stream_TD,) = edited_streams(dictionary, [everything], x_TLD, known_T)
+    assert torch.equal(stream_TD[:4], x_TLD[:4, 0].float())
+    torch.testing.assert_close(stream_TD[4:], x_TLD[4:, 1].float(), rtol=1e-4, atol=1e-4)
+    outliers_TD = baseline_streams(site, x_TLD, torch.full((12,), int(Role.USER)))["outliers"]
+    assert torch.equal(outliers_TD, torch.where(known_T[:, None], x_TLD[:, 0], x_TLD[:, 1]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import padded
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from crossdiff.config import Pair as Settings
@@ -35,15 +36,6 @@ def settings(folders: dict[str, Path], **chat: str) -> Settings:
 
 def check(folders: dict[str, Path], layer: int = 2, **chat: str) -> Pair:
     return checked(settings(folders, **chat), layer, {})
-
-
-def padded(folder: Path, out: Path) -> AutoModelForCausalLM:
-    """A copy of a model whose embedding has a few rows to spare, as those of real models have."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    model.resize_token_embeddings(304)
-    model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(folder).save_pretrained(out)
-    return model.eval()
 
 
 def test_good_pairs_of_each_family(tiny_pair, tmp_path: Path) -> None:
@@ -220,3 +212,12 @@ def test_failed_check_leaves_no_pair_json(folders: dict[str, Path], tmp_path: Pa
     assert list(out.iterdir()) == []
     with pytest.raises(UserError, match=r"there is no .*pair\.json"):
         Pair.read(out / "pair.json")
+
+
+def test_replaced_ids_reach_pair_json_and_must_be_embedded(folders: dict[str, Path]) -> None:
+    pair = settings(folders)
+    found = checked(pair.model_copy(update={"base": Source(path=str(folders["base"]), replace_ids={7: 9})}), 2, {})
+    assert (found.base.replace, found.chat.replace) == ({"7": 9}, {})
+    wrong = pair.model_copy(update={"base": Source(path=str(folders["base"]), replace_ids={7: 999})})
+    with pytest.raises(UserError, match=r"pair\.base\.replace_ids: 7 is to be read as 999, .* embeds only 300"):
+        checked(wrong, 2, {})

@@ -75,3 +75,15 @@ def test_head_reads_a_contiguous_stream(llama_pair):
     model.get_output_embeddings().register_forward_hook(lambda head, given, out: seen.append(given[0].is_contiguous()))
     model(input_ids=torch.tensor([[0, 5, 6], [0, 7, 8]]), logits_to_keep=1)
     assert seen == [True]
+
+
+def test_a_model_reads_other_ids_in_place_of_those_that_are_replaced(tiny_pair, tmp_path):
+    described = json.loads(tiny_pair.json.read_text())
+    described["base"]["replace"] = {"7": 9, "9": 11}
+    (tmp_path / "pair.json").write_text(json.dumps(described))
+    plain, other = Pair.read(tiny_pair.json), Pair.read(tmp_path / "pair.json")
+    rows, read = torch.tensor([[5, 7, 9, 11, 8]]), torch.tensor([[5, 9, 11, 11, 8]])
+    for load in (lambda pair: pair.model("base"), lambda pair: pair.lower("base", 1)):
+        assert torch.equal(read_site(load(other), 1, rows), read_site(load(plain), 1, read))
+        assert not torch.equal(read_site(load(other), 1, rows), read_site(load(plain), 1, rows))
+    assert torch.equal(other.model("chat")(rows).logits, plain.model("chat")(rows).logits)

@@ -161,8 +161,8 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def opened(out: Path, shards: list[Shard], frame: pl.DataFrame, width: int, factor: float | None) -> Activations:
-    """The shards with what is masked: thresholds come from the norms of all stored training tokens."""
+def opened(out: Path, shards: list[Shard], frame: pl.DataFrame, width: int, chosen: Settings) -> Activations:
+    """The shards with what is masked: thresholds come from the norms of all training tokens that are not skipped."""
     sources = sorted(frame["source"].unique().to_list())
     everything = Activations(
         folder=out,
@@ -173,12 +173,15 @@ def opened(out: Path, shards: list[Shard], frame: pl.DataFrame, width: int, fact
         sources=sources,
         split_R=torch.tensor([SPLITS.index(split) for split in frame["split"]], dtype=torch.uint8),
         source_R=torch.tensor([sources.index(source) for source in frame["source"]], dtype=torch.uint8),
+        skip_first=chosen.skip_first,
     )
     train = everything.view("train")
     if not train.tokens:
-        raise UserError("rows.parquet: no row is for training; raise corpus.train_tokens")
+        raise UserError(
+            "rows.parquet: no row for training is longer than activations.skip_first; raise corpus.train_tokens"
+        )
     norms = [t["norm"][kept] for t, kept in zip(everything.tensors, train.kept, strict=True)]
-    return everything.masked(norm_thresholds(torch.cat(norms), factor))
+    return everything.masked(norm_thresholds(torch.cat(norms), chosen.outlier_factor))
 
 
 def moments(activations: Activations) -> dict[str, Moments]:
@@ -199,7 +202,7 @@ def moments(activations: Activations) -> dict[str, Moments]:
 
 
 def masked(activations: Activations, split: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """How many tokens of a split are kept and masked, and the commonest of those masked."""
+    """How many tokens of a split are kept and masked, and the commonest of those masked; none that is skipped."""
     every, kept = activations.masked(None).view(split), activations.view(split)
     tokens, roles, norms = [], [], []
     for tensors, places in zip(activations.tensors, every.kept, strict=True):
@@ -231,6 +234,7 @@ def write_manifest(out: Path, activations: Activations, facts: dict[str, Any]) -
         **facts,
         "sources": activations.sources,
         "thresholds": activations.thresholds,
+        "skip_first": activations.skip_first,
         "rows_file": {"file": ROWS_FILE, "sha256": sha256_file(out / ROWS_FILE)},
         "shards": [asdict(shard) for shard in activations.shards],
     }
@@ -259,7 +263,7 @@ def main(
         mark = fingerprint(chosen, pair, rows, device)
         shards, measured = extract_all(models, chosen, flat, plan, out, mark, device)
         drop_others(out, shards)
-        activations = opened(out, shards, frame, models.width, chosen.outlier_factor)
+        activations = opened(out, shards, frame, models.width, chosen)
         facts = {
             "dtype": chosen.dtype,
             "store": chosen.store,

@@ -52,6 +52,8 @@ class Activations:
     split_R: Tensor
     source_R: Tensor
     check: bool = False
+    skip_first: int = 0
+    """Tokens at the start of each row that no view holds."""
 
     @staticmethod
     def open(manifest_path: Path | str, check: bool = False) -> "Activations":
@@ -75,6 +77,7 @@ class Activations:
             split_R=rows["split"],
             source_R=rows["source"],
             check=check,
+            skip_first=manifest.get("skip_first", 0),
         )
         _ = opened.tensors
         return opened
@@ -101,7 +104,10 @@ class Activations:
             wanted = torch.tensor([self.sources.index(source) for source in sources], dtype=torch.uint8)
             chosen_R = chosen_R & torch.isin(self.source_R, wanted)
         kept = [
-            (chosen_R[tensors["row"].long()] & self.ordinary(tensors["norm"])).nonzero().flatten().int()
+            (chosen_R[tensors["row"].long()] & self.ordinary(tensors["norm"]) & self.late(tensors["position"]))
+            .nonzero()
+            .flatten()
+            .int()
             for tensors in self.tensors
         ]
         return View(self, kept)
@@ -111,6 +117,10 @@ class Activations:
         if self.thresholds is None:
             return torch.ones(len(norm_nL), dtype=torch.bool)
         return (norm_nL <= torch.tensor(self.thresholds)).all(-1)
+
+    def late(self, position_n: Tensor) -> Tensor:
+        """Tokens, bool [n], that do not belong to the skipped start of their row."""
+        return position_n >= self.skip_first
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def kl_table(
             positions_P = predictions(roles_T).nonzero().flatten()
             if dictionary:
                 names = [intervention.name for intervention in chosen]
-                streams_STD = edited_streams(dictionary, chosen, x_TLD, site.kept(x_TLD))
+                streams_STD = edited_streams(dictionary, chosen, x_TLD, site.known(x_TLD))
             else:
                 found = baseline_streams(site, x_TLD, roles_T)
                 names, streams_STD = list(found), torch.stack(list(found.values()))
@@ -201,9 +201,8 @@ def main(
         tokenizer = models.tokenizer()
         asked = cases(pl.read_parquet(answers), tokenizer, chosen.behaviour_prompts) if answers else NO_CASES
         manifest = read_manifest(activations)
-        site = Site(
-            models.model("base", device), models.model("chat", device), manifest["layer"], manifest["thresholds"]
-        )
+        both = models.model("base", device), models.model("chat", device)
+        site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
         common = shared.read(shared_, device) if shared_ else common_to_all(site, held_out, asked, out)
         model, edits = None, []
         if dictionary and latents:

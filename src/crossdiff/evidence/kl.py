@@ -2,7 +2,7 @@
 
 Both models run to block ℓ, the stream is edited, the chat model's upper blocks finish the job; measured is
 KL(p_chat ‖ p_edited) at the positions that predict assistant tokens. The dictionary's edit is 0 on tokens masked for
-their norm, which therefore keep the stream the intervention starts from.
+their norm and on the skipped start of a row, which therefore keep the stream the intervention starts from.
 
 Shapes: T positions, P prediction positions, S streams, D width, V vocabulary.
 """
@@ -90,7 +90,7 @@ def patched_kl(site: Site, chat_TD: Tensor, streams_STD: Tensor, positions_P: Te
 def baseline_streams(site: Site, x_TLD: Tensor, roles_T: Tensor) -> dict[str, Tensor]:
     """Streams [T, D] that need no dictionary: base all over; and chat on template tokens, or on masked tokens only."""
     base_TD, chat_TD = x_TLD[:, 0], x_TLD[:, 1]
-    template_T1, masked_T1 = (roles_T == Role.TEMPLATE)[:, None], ~site.kept(x_TLD)[:, None]
+    template_T1, masked_T1 = (roles_T == Role.TEMPLATE)[:, None], ~site.known(x_TLD)[:, None]
     return {
         "none": base_TD,
         "template": torch.where(template_T1, chat_TD, base_TD),

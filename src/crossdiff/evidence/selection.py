@@ -90,7 +90,7 @@ def attribute(site: Site, dictionary: Dictionary, seen: Material) -> tuple[Tenso
     norm_F = rows_FD.norm(dim=-1)
     score_F, mass_F = torch.zeros_like(norm_F), torch.zeros_like(norm_F)
     for x_TLD, gradient_TD in zip(seen.streams, seen.gradients, strict=True):
-        kept_T = site.kept(x_TLD)
+        kept_T = site.known(x_TLD)
         token_N, latent_N, value_N = dictionary.codes(dictionary.read(x_TLD[kept_T]))
         slope_N = (rows_FD[latent_N] * gradient_TD[kept_T][token_N]).sum(-1)
         score_F.index_add_(0, latent_N, value_N * slope_N)

@@ -45,6 +45,8 @@ class Site:
     layer: int
     thresholds: list[float] | None
     """Largest norm of a token that the dictionary was trained on, per model; None if no token was masked."""
+    skip_first: int = 0
+    """Tokens at the start of each sequence that the dictionary was not trained on."""
 
     def model(self, which: str) -> PreTrainedModel:
         """The model called "base" or "chat"."""
@@ -75,6 +77,10 @@ class Site:
             return torch.ones(len(x_TLD), dtype=torch.bool, device=x_TLD.device)
         limit_L = torch.tensor(self.thresholds, device=x_TLD.device)
         return (x_TLD.float().norm(dim=-1) <= limit_L).all(-1)
+
+    def known(self, x_TLD: Tensor) -> Tensor:
+        """Tokens [T] of a whole sequence that the dictionary knows: past the skipped start, and of ordinary norm."""
+        return self.kept(x_TLD) & (torch.arange(len(x_TLD), device=x_TLD.device) >= self.skip_first)
 
     @torch.no_grad()
     def logits(self, model: PreTrainedModel, streams_STD: Tensor, positions_P: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -1,14 +1,21 @@
 """Can two models be compared? Answered from configs, tokenizers and weight headers, before any weight is loaded."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
@@ -48,17 +55,18 @@ def find(which: Which, source: Source, made: Path | None) -> Candidate:
         raise UserError(f"pair.{which}.path: {path} is a file; give the model's folder, a hub id or a .gguf file")
     if local and source.revision and not made:
         raise UserError(f"pair.{which}.revision: {path} is a local folder, which has no revisions; leave it out")
-    origin = Origin(path, None if local else folder.name, _words(source))
+    other_ids = {str(old): new for old, new in source.replace_ids.items()}
+    origin = Origin(path, None if local else folder.name, _words(source), other_ids)
     try:
         config = AutoConfig.from_pretrained(folder).get_text_config()
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"pair.{which}.path: no readable config.json in {folder}: {_first(error)}") from None
+        raise UserError(f"pair.{which}.path: no readable config.json in {folder}: {first_line(error)}") from None
     try:
         tokenizer = load_tokenizer(Origin(str(folder), None, ""), template)
     except UserError:
         raise
     except Exception as error:  # tokenizers raises bare Exception for a corrupt file
-        raise UserError(f"pair.{which}.path: no readable tokenizer in {folder}: {_first(error)}") from None
+        raise UserError(f"pair.{which}.path: no readable tokenizer in {folder}: {first_line(error)}") from None
     return Candidate(which, origin, folder, config, tokenizer)
 
 
@@ -77,25 +85,48 @@ def _downloaded(which: Which, path: str, revision: str | None, patterns: list[st
     except HFValidationError:
         raise UserError(f"pair.{which}.path: {path} is neither a folder here nor a hub id") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise UserError(
-            f"pair.{which}.path: {path} (revision {revision or 'main'}) is neither a folder here, nor in the hub cache,"
-            f" nor to be had from the hub: {_first(error)}"
-        ) from None
+        raise UserError(hub_advice(which, path, revision, error)) from None
 
 
-def _first(error: Exception) -> str:
+def hub_advice(which: Which, path: str, revision: str | None, error: Exception) -> str:
+    """Why a model cannot be had from the hub, and what to do about it."""
+    key = f"pair.{which}.path: {path}"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{key} is gated: accept its terms at https://huggingface.co/{path}, then log in with `hf auth login`,"
+            " or set HF_TOKEN"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"{key}: the hub has no such model for you; mend the path, or log in with `hf auth login` if it is private"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"pair.{which}.revision: {path} has no revision {revision}; give a branch, tag or commit that it has"
+    return (
+        f"{key} (revision {revision or 'main'}) is neither a folder here, nor in the hub cache, nor to be had from the"
+        f" hub: {first_line(error)}; connect (and unset HF_HUB_OFFLINE), or run `hf download {path}` where there is a"
+        " network and give the folder as path"
+    )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its name."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def check_shapes(base: Candidate, chat: Candidate, layer: int) -> None:
-    """UserError unless both have the same blocks and width, and the block exists."""
+def check_shapes(base: Candidate, chat: Candidate) -> None:
+    """UserError unless both have the same number of blocks and the same width."""
     for what, name in (("blocks", "num_hidden_layers"), ("dimensions", "hidden_size")):
         ours, theirs = getattr(base.config, name), getattr(chat.config, name)
         if ours != theirs:
             raise UserError(
                 f"pair.chat: the base has {ours} {what}, the chat model {theirs}; a pair must share its architecture"
             )
-    layers = base.config.num_hidden_layers
+
+
+def check_site(candidate: Candidate, layer: int) -> None:
+    """UserError unless the model has the block."""
+    layers = candidate.config.num_hidden_layers
     if not 0 <= layer < layers:
         raise UserError(f"activations.layer: block {layer} does not exist; the models have {layers}, 0 to {layers - 1}")
 
@@ -126,6 +157,16 @@ def check_tokenizers(base: Candidate, chat: Candidate) -> None:
             )
 
 
+def check_replaced(candidate: Candidate) -> None:
+    """UserError unless the model has an embedding for each id that it is to read in the place of another."""
+    for old, new in candidate.origin.replace.items():
+        if new >= candidate.config.vocab_size:
+            raise UserError(
+                f"pair.{candidate.which}.replace_ids: {old} is to be read as {new}, but the model embeds only"
+                f" {candidate.config.vocab_size} tokens"
+            )
+
+
 def check_template(chat: Candidate) -> None:
     """UserError unless the chat model has a template that can render a conversation."""
     if not chat.tokenizer.chat_template:
@@ -136,7 +177,7 @@ def check_template(chat: Candidate) -> None:
     try:
         text = chat.tokenizer.apply_chat_template(PROBE, tokenize=False)
     except jinja2.TemplateError as error:
-        raise UserError(f"pair.chat.chat_template: it cannot render a conversation: {_first(error)}") from None
+        raise UserError(f"pair.chat.chat_template: it cannot render a conversation: {first_line(error)}") from None
     if any(message["content"] not in text for message in PROBE):
         raise UserError("pair.chat.chat_template: it leaves out what the user or the assistant says")
 
@@ -153,7 +194,9 @@ def check_weights(candidate: Candidate) -> list[Path]:
             with safe_open(file, "pt") as tensors:
                 names |= set(tensors.keys())
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{key}: {file} is not a whole safetensors file ({_first(error)}); get it again") from None
+            raise UserError(
+                f"{key}: {file} is not a whole safetensors file ({first_line(error)}); get it again"
+            ) from None
     missing = [n for n in range(candidate.config.num_hidden_layers) if not any(f".layers.{n}." in t for t in names)]
     if missing:
         raise UserError(f"{key}: the weights in {folder} hold nothing of block {missing[0]}; get the model again")
@@ -176,8 +219,11 @@ def checked(settings: Settings, layer: int, made: dict[Which, Path]) -> Pair:
     """The pair of a config; UserError says why it cannot be compared, and what to change."""
     base = find("base", settings.base, made.get("base"))
     chat = find("chat", settings.chat, made.get("chat"))
-    check_shapes(base, chat, layer)
+    check_shapes(base, chat)
+    check_site(base, layer)
     check_tokenizers(base, chat)
+    for candidate in (base, chat):
+        check_replaced(candidate)
     check_template(chat)
     template_file = settings.chat.chat_template
     return Pair(
@@ -202,7 +248,7 @@ def _weighed(candidate: Candidate) -> Origin:
         check_weights(Candidate(candidate.which, origin, folder, candidate.config, candidate.tokenizer))
         return origin
     hashes = "".join(sha256_file(file) for file in check_weights(candidate))
-    return Origin(origin.path, f"sha256:{sha256(hashes.encode()).hexdigest()}", origin.source)
+    return replace(origin, revision=f"sha256:{sha256(hashes.encode()).hexdigest()}")
 
 
 def _tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:

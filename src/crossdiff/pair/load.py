@@ -3,8 +3,8 @@
 import contextlib
 import copy
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,8 @@ class Origin:
     """Commit of a hub id; for a folder `sha256:` and the hash of its weights' hashes."""
     source: str
     """What the config says, in words."""
+    replace: dict[str, int] = field(default_factory=dict)
+    """Token ids that the model reads as others."""
 
     @property
     def commit(self) -> str | None:
@@ -83,7 +85,7 @@ class Pair:
         config = AutoConfig.from_pretrained(origin.path, revision=origin.commit)
         model = AutoModelForCausalLM.from_pretrained(origin.path, revision=origin.commit, **self._options(config))
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
-        return _resting(model, device)
+        return _resting(model, device, origin.replace)
 
     def lower(self, which: Which, layer: int, device: str = "cpu") -> PreTrainedModel:
         """The model up to block ``layer``: no block above it and no language-model head is read from disk or held.
@@ -103,7 +105,7 @@ class Pair:
                 f"pair.{which}: {origin.path} lacks the weight {min(found['missing_keys'])} of {type(model).__name__};"
                 " give a complete decoder-only model"
             )
-        return _resting(model, device)
+        return _resting(model, device, origin.replace)
 
     def _options(self, config: PreTrainedConfig) -> dict[str, Any]:
         # The fused kernels leave out the soft cap on attention scores that Gemma 2 was trained with.
@@ -132,9 +134,20 @@ def _contiguous(head: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[tor
     return (inputs[0].contiguous(),)
 
 
-def _resting(model: PreTrainedModel, device: str) -> PreTrainedModel:
+def _resting(model: PreTrainedModel, device: str, replace: Mapping[str, int]) -> PreTrainedModel:
     model.to(torch.device(device))  # type: ignore[arg-type]
+    if replace:
+        # At the embedding, so that whoever runs the model gives it the ids of the rows.
+        model.get_input_embeddings().register_forward_pre_hook(lambda module, args: (replaced(args[0], replace),))
     return model.eval().requires_grad_(False)
+
+
+def replaced(ids: torch.Tensor, replace: Mapping[str, int]) -> torch.Tensor:
+    """Token ids of any shape, with those that are keys of ``replace`` (as JSON has them) replaced."""
+    out = ids.clone()
+    for old, new in replace.items():
+        out[ids == int(old)] = new
+    return out
 
 
 @contextlib.contextmanager
