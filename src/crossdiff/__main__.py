@@ -1,6 +1,7 @@
 """What people do by hand.
 
 crossdiff check configs/my-pair.yaml      is this config right, and are its files there?
+crossdiff check-pair configs/my-pair.yaml can this pair be studied here? models, template, corpus, disk, memory, time
 crossdiff status                          which results are there, and are they current?
 crossdiff show results/…/run.json         one step: numbers, inputs, code, run
 crossdiff latents results/…/NAME-seed0.parquet --by nu_reconstruction
@@ -9,7 +10,7 @@ crossdiff latents results/…/NAME-seed0.parquet --by nu_reconstruction
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -18,9 +19,6 @@ from crossdiff.config import Config, merged, parse
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import sha256_file
 from crossdiff.workflow import check_files, results
-
-if TYPE_CHECKING:
-    from crossdiff.costs.sizes import Machine
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 DEFAULT = Path("config.yaml")
@@ -42,41 +40,35 @@ def check(
         f" {study.corpus.train_tokens:,} training tokens at layer {study.activations.layer}"
     )
     if estimate:
-        tell_costs(study)
+        from crossdiff.costs.findings import table
+        from crossdiff.costs.machine import here
+
+        for line in table(study, here(study.compute.device)):
+            typer.echo(line)
 
 
-def tell_costs(study: Config) -> None:
-    """Print the cost model's estimate by stage; the machine's rates are measured for it, in about a second."""
-    from crossdiff.costs.estimate import known, lines, work
-    from crossdiff.costs.sizes import Machine
-    from crossdiff.costs.stages import stages
+@app.command("check-pair")
+def check_pair(overlay: Overlay = None) -> None:
+    """Say before any work whether a pair can be studied here: models, tokenizer, template, site, corpus, machine.
 
-    sizes = work(study)
-    if sizes is None:
-        typer.echo(
-            "no estimate: nothing tells how large the models are; it needs their config.json, or a size in a name"
-        )
-        return
-    machine = rates(study.compute.device)
-    given = machine or Machine(1.0, 1.0, 1.0, gpu=True)
-    if study.imported:
-        typer.echo("imported dictionaries are not in the estimate: nothing tells how large they are before they come")
-    guessed = "" if known(study) else ", the model's sizes guessed from its name"
-    where = "this machine" if machine else f"a machine with {study.compute.device}, which this one lacks"
-    typer.echo(f"about, on {where}{guessed} (~ depends on texts; memory of all jobs side by side in the last line):")
-    for line in lines(stages(sizes, given), machine):
+    Nothing but small files is downloaded. Every finding is shown; the exit status is 1 if one of them is a failure.
+    """
+    from crossdiff.costs.findings import findings, table
+    from crossdiff.costs.machine import here
+    from crossdiff.finding import lines
+    from crossdiff.survey import survey
+
+    study = read(overlay)
+    found = survey(study)
+    machine = here(study.compute.device)
+    all_ = [*found.findings, *findings(study, found.shape, machine, found.download)]
+    typer.echo(f"{study.pair.name}:")
+    for line in [*lines(all_), *table(study, machine, found.shape)]:
         typer.echo(line)
-
-
-def rates(device: str) -> "Machine | None":
-    """This machine's constants; None if it lacks the device."""
-    import torch
-
-    from crossdiff.costs.machine import calibrate
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        return None
-    return calibrate(device)
+    failed = sum(finding.verdict == "failed" for finding in all_)
+    typer.echo(f"{failed} of {len(all_)} checks failed" if failed else "nothing speaks against it")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -16,9 +16,9 @@ EXAMPLES = 32
 """Conversations a behaviour is planted with, about."""
 
 
-def work(study: Config) -> Work | None:
-    """Sizes of the study; None if nothing tells how large its models are."""
-    shape = model_shape(study)
+def work(study: Config, shape: Model | None = None) -> Work | None:
+    """Sizes of the study, with models of this ``shape`` if it is known; None if nothing tells how large they are."""
+    shape = shape or model_shape(study)
     if shape is None:
         return None
     planted = study.pair.chat.planted

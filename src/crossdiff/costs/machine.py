@@ -1,7 +1,9 @@
 """The constants of this machine that the cost model needs, measured in about a second."""
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -27,6 +29,21 @@ def calibrate(device: str = "cpu", threads: int | None = None, seconds: float = 
         )
     finally:
         torch.set_num_threads(before)
+
+
+def here(device: str) -> Machine | None:
+    """This machine's constants; None if it lacks the device."""
+    return None if device.startswith("cuda") and not torch.cuda.is_available() else calibrate(device)
+
+
+def memory(device: str) -> float:
+    """Bytes of memory that a process may have: of the GPU, or of the machine and of the group the process is in."""
+    if device.startswith("cuda"):
+        return float(torch.cuda.mem_get_info(device)[1])
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.is_file() else "max"
+    machine = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return machine if allowed == "max" else min(machine, float(allowed))
 
 
 def product_rate(device: str, kind: torch.dtype, seconds: float) -> float:

@@ -1,0 +1,225 @@
+"""`crossdiff check-pair`: every finding is shown, failures say what to change and set the exit status."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from tiny import padded
+from transformers import AutoConfig, AutoTokenizer
+
+from crossdiff.config import Config, merged, parse
+from crossdiff.costs import findings as costs
+from crossdiff.costs.sizes import Machine
+from crossdiff.errors import UserError
+from crossdiff.finding import WIDTH, Finding, attempt, lines
+from crossdiff.pair import check
+from crossdiff.survey import Survey, survey
+
+ROOT = Path(__file__).parents[1]
+MACHINE = Machine(4e11, 1e11, 3e10, 2)
+
+
+@pytest.fixture
+def study(tiny_pairs, web_parquet: Path, chat_jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """A config of a tiny pair whose folders a test may spoil, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    pair = tiny_pairs("llama")
+    for which in ("base", "chat"):
+        shutil.copytree(getattr(pair, which), tmp_path / which)
+    sources = [
+        {"name": "web", "path": str(web_parquet), "column": "text", "share": 0.5},
+        {"name": "chat", "path": str(chat_jsonl), "column": "messages", "share": 0.5},
+    ]
+    smoke = yaml.safe_load((ROOT / "tests/smoke/config.yaml").read_text())
+    parts = {
+        "pair": {"name": "tiny", "base": {"path": "./base"}, "chat": {"path": "./chat", "planted": None}},
+        "corpus": {"sources": sources},
+    }
+    return merged(smoke, parts)
+
+
+def look(config: dict, **parts: object) -> Survey:
+    return survey(parse(Config, merged(config, parts)))
+
+
+def verdicts(found: Survey) -> dict[str, str]:
+    return {finding.what: finding.verdict for finding in found.findings}
+
+
+def text(found: Survey, what: str) -> str:
+    return next(finding.text for finding in found.findings if finding.what == what)
+
+
+def test_a_good_pair_of_each_family(tiny_pair, study: dict) -> None:
+    model = padded(tiny_pair.base, Path("spare/base"))
+    padded(tiny_pair.chat, Path("spare/chat"))
+    found = look(study, pair={"base": {"path": "./spare/base"}, "chat": {"path": "./spare/chat"}})
+    assert set(verdicts(found).values()) == {"ok"}, found.findings
+    assert found.shape is not None
+    assert found.shape.parameters == sum(weight.numel() for weight in model.parameters())
+    assert (found.shape.layers, found.shape.width, found.download) == (4, 32, 0)
+    assert "after block 1, of 0 to 3" in text(found, "site")
+
+
+def test_all_failures_are_found_at_once(study: dict) -> None:
+    (Path("chat") / "chat_template.jinja").unlink()
+    Path("base/model.safetensors").write_bytes(b"cut")
+    config = AutoConfig.from_pretrained("chat")
+    config.num_hidden_layers = 3
+    config.save_pretrained("chat")
+    found = look(study, activations={"layer": 9}, corpus={"sources": [{"name": "web", "path": "gone.jsonl", "column": "text", "share": 1.0}]})  # fmt: skip  # noqa: E501
+    failed = {what for what, verdict in verdicts(found).items() if verdict == "failed"}
+    assert failed == {"base weights", "architecture", "site", "template", "corpus web"}
+    assert "there is no gone.jsonl" in text(found, "corpus web")
+    assert verdicts(found)["tokenizer"] == "ok"
+
+
+def test_a_missing_model_leaves_open_what_needs_it(study: dict) -> None:
+    found = look(study, pair={"chat": {"path": "no/where"}})
+    assert verdicts(found)["chat model"] == "failed"
+    assert "hf download no/where" in text(found, "chat model")
+    assert "HF_HUB_OFFLINE" in text(found, "chat model")
+    for what in ("chat weights", "architecture", "tokenizer", "template", "same ids"):
+        assert verdicts(found)[what] == "open"
+    assert verdicts(found)["site"] == "ok"
+
+
+def test_a_model_that_the_study_makes_is_open_until_it_is_there(study: dict) -> None:
+    found = look(study, pair={"chat": {"path": None, "planted": {}}})
+    assert verdicts(found)["chat model"] == "open"
+    assert "planted in the base" in text(found, "chat model")
+    shutil.copytree("chat", "results/tiny/models/chat")
+    assert verdicts(look(study, pair={"chat": {"path": None, "planted": {}}}))["same ids"] == "ok"
+
+
+def test_other_tokens_and_other_ids(study: dict) -> None:
+    file = Path("chat/tokenizer.json")
+    data = json.loads(file.read_text())
+    data["model"]["merges"] = data["model"]["merges"][:1]
+    file.write_text(json.dumps(data))
+    found = verdicts(look(study))
+    assert found["tokenizer"] == found["same ids"] == "failed"
+
+
+def test_a_model_that_is_no_decoder(study: dict) -> None:
+    tokenizer = AutoTokenizer.from_pretrained("chat")
+    Path("chat/config.json").write_text(json.dumps({"model_type": "t5", "num_layers": 2, "d_model": 32}))
+    tokenizer.save_pretrained("chat")
+    found = look(study)
+    assert verdicts(found)["chat model"] == "failed"
+    assert "give a decoder-only model" in text(found, "chat model")
+
+
+def test_a_skipped_start_that_leaves_nothing(study: dict) -> None:
+    found = look(study, activations={"skip_first": 64})
+    assert "leaves nothing of rows of 64 tokens" in text(found, "site")
+
+
+class Response:
+    status_code, headers, request = 403, {}, None
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        (GatedRepoError, "accept its terms at https://huggingface.co/org/model, then log in with `hf auth login`"),
+        (RepositoryNotFoundError, "the hub has no such model for you"),
+        (LocalEntryNotFoundError, "neither a folder here, nor in the hub cache"),
+    ],
+)
+def test_what_to_do_about_the_hub(kind: type[Exception], advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = kind("no") if kind is LocalEntryNotFoundError else kind("no", response=Response())  # type: ignore[call-arg]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(check, "snapshot_download", refuse)
+    with pytest.raises(UserError, match=r"^pair\.base\.path: org/model") as raised:
+        check.find("base", parse(Config, default()).pair.base.model_copy(update={"path": "org/model", "package": None}), None)  # fmt: skip  # noqa: E501
+    assert advice in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "said", "download"),
+    [
+        ({"a.safetensors": 3_000_000_000, "b.safetensors": 10**9, "x.bin": 7}, "4.00 GB to be downloaded", 4e9),
+        ({"x.bin": 7}, "org/chat has no safetensors on the hub", 0),
+    ],
+)
+def test_weights_on_the_hub(
+    study: dict, monkeypatch: pytest.MonkeyPatch, files: dict, said: str, download: float
+) -> None:
+    """The small files of a hub model are in the cache, its weights are not."""
+    siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in files.items()]
+
+    def absent(*_: object, **__: object) -> None:
+        raise LocalEntryNotFoundError("not cached")
+
+    monkeypatch.setattr(check, "snapshot_download", lambda *_, **__: "chat")
+    monkeypatch.setattr("crossdiff.survey.snapshot_download", absent)
+    monkeypatch.setattr("crossdiff.survey.HfApi.model_info", lambda *_, **__: SimpleNamespace(siblings=siblings))
+    found = look(study, pair={"chat": {"path": "org/chat"}})
+    assert verdicts(found)["chat model"] == "ok"
+    assert said in text(found, "chat weights")
+    assert found.download == download
+
+
+def default() -> dict:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_machine_findings(study: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = parse(Config, study)
+    shape = survey(chosen).shape
+    good = {finding.what: finding.verdict for finding in costs.findings(chosen, shape, MACHINE, 0)}
+    assert good == {"device": "ok", "memory": "ok", "disk": "ok", "time": "ok"}
+    monkeypatch.setattr(costs, "memory", lambda device: 1e6)
+    full = {finding.what: finding for finding in costs.findings(chosen, shape, MACHINE, 1e18)}
+    assert full["memory"].verdict == full["disk"].verdict == "failed"
+    assert "activations.store: stream" in full["disk"].text
+    assert "1e+03 PB" in full["disk"].text or "TB of it weights from the hub" in full["disk"].text
+    away = parse(Config, merged(study, {"compute": {"device": "cuda"}}))
+    absent = {finding.what: finding.verdict for finding in costs.findings(away, shape, None, 0)}
+    assert absent == {"device": "failed", "memory": "open", "disk": "ok", "time": "open"}
+
+
+def test_command_shows_all_and_fails(study: dict) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(study))
+    Path("wrong.yaml").write_text("{activations: {layer: 7}, pair: {chat: {chat_template: gone.jinja}}}")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "crossdiff", "check-pair", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    good = run()
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "nothing speaks against it" in good.stdout
+    assert "activations" in good.stdout.partition("about, on this machine")[2]
+    bad = run("wrong.yaml")
+    assert bad.returncode == 1
+    assert "2 of 15 checks failed" in bad.stdout
+    assert "there is no gone.jinja" in bad.stdout
+    assert "block 7 does not exist" in bad.stdout
+    assert "Traceback" not in bad.stdout + bad.stderr
+
+
+def test_lines_are_a_table_that_wraps() -> None:
+    def fail() -> str:
+        raise UserError("a.key: wrong; change it")
+
+    assert attempt("a", fail) == Finding("a", "failed", "a.key: wrong; change it")
+    assert attempt("a", lambda: "fine") == Finding("a", "ok", "fine")
+    table = lines([Finding("short", "ok", "fine"), Finding("a longer one", "failed", "word " * 60)])
+    assert table[0] == "  ok      short         fine"
+    assert len({line.index("word") for line in table[1:]}) == 1
+    assert max(map(len, table)) <= WIDTH
+    assert len(table) > 3
