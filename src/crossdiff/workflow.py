@@ -21,7 +21,7 @@ MADE_MODEL = ("model.safetensors", "run.json")
 DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "run.json")
 IMPORTED = tuple(file for file in DICTIONARY if file != "training.parquet")
 WEIGHTS = ("*.safetensors", "*.pt", "*.json")
-LATENTS = ("parquet", "examples.parquet", "run.json")
+LATENTS = ("parquet", "examples.parquet", "tokens.parquet", "run.json")
 SHARED = "shared.safetensors"
 REPORT = ("report/report.html", "report/origins.json", "report/run.json", "metrics.json")
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.jinja", "tokenizer*.txt", "merges.txt", "vocab.txt")

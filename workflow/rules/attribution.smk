@@ -9,6 +9,7 @@ rule attribution:
     output:
         latents="results/{pair}/latents/{name}-seed{seed}.parquet",
         examples="results/{pair}/latents/{name}-seed{seed}.examples.parquet",
+        tokens="results/{pair}/latents/{name}-seed{seed}.tokens.parquet",
         run="results/{pair}/latents/{name}-seed{seed}.run.json",
     log:
         "logs/{pair}/attribution/{name}-seed{seed}.log",

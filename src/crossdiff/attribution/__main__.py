@@ -1,4 +1,4 @@
-"""Measure every latent of a dictionary on kept tokens: one row a latent, and examples of some.
+"""Measure every latent of a dictionary on kept tokens: one row a latent, and examples and tokens of some.
 
 python -m crossdiff.attribution --settings ATTRIBUTION --pair P/pair/pair.json --dictionary DIR \\
     --activations P/activations/manifest.json --rows P/corpus/rows.parquet --out P/latents/NAME-seedN.parquet
@@ -11,14 +11,14 @@ import polars as pl
 import torch
 import typer
 
-from crossdiff.activations.store import SPLITS, Activations, View
-from crossdiff.attribution.directions import subset
-from crossdiff.attribution.examples import choose, examples
-from crossdiff.attribution.measure import Column, Measured, chat_order, columns, measure
+from crossdiff.activations.store import SPLITS, Activations
+from crossdiff.attribution.examples import choose
+from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
+from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
 from crossdiff.config import Attribution, settings
-from crossdiff.dictionaries import Dictionary, load
+from crossdiff.dictionaries import load
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
 from crossdiff.process import prepare
@@ -73,57 +73,6 @@ def counts(latents: pl.DataFrame) -> dict[str, Any]:
     return out
 
 
-def example_table(
-    dictionary: Dictionary,
-    measured: Measured,
-    latents: list[int],
-    rows: pl.DataFrame,
-    view: View,
-    pair: Pair,
-    window: int,
-) -> pl.DataFrame:
-    """Examples of the chosen latents with the text of their tokens."""
-    part = subset(dictionary, torch.tensor(latents, device=dictionary.encoder.device))
-    weight_S = part.score_weight()
-    place = {latent: number for number, latent in enumerate(latents)}
-    tokenizer = pair.tokenizer()
-    ids, source, behaviour = (
-        dict(zip(rows["row"], rows[name], strict=True)) for name in ("ids", "source", "behaviour")
-    )
-    lengths = torch.zeros(1 + max(ids), dtype=torch.int64)
-    lengths[rows["row"].to_torch().long()] = rows["ids"].list.len().to_torch().long()
-
-    def encode(places: torch.Tensor, latent: int) -> torch.Tensor:
-        f_WS = part.encode(part.read(view.gather(places).to(weight_S.device)))
-        return (f_WS * weight_S)[:, place[latent]].cpu()
-
-    found = []
-    with progress(len(latents), "examples", "latent") as bar:
-        last = None
-        for e in examples(measured.top, latents, measured.row_N, measured.position_N, lengths, window, encode):
-            bar.update(e.latent != last)
-            last = e.latent
-            tokens = ids[e.row][e.first : e.first + len(e.activations)]
-            found.append(
-                {
-                    "latent": e.latent,
-                    "rank": e.rank,
-                    "row": e.row,
-                    "position": e.position,
-                    "first": e.first,
-                    "source": source[e.row],
-                    "behaviour": behaviour[e.row],
-                    "tokens": [tokenizer.decode([token]) for token in tokens],
-                    "activations": e.activations,
-                }
-            )
-    schema: dict[str, Any] = {
-        "latent": pl.UInt32, "rank": pl.UInt8, "row": pl.UInt32, "position": pl.UInt32, "first": pl.UInt32,
-        "source": pl.String, "behaviour": pl.String, "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32),
-    }  # fmt: skip
-    return pl.DataFrame(found, schema=schema).with_columns(pl.col("activations").list.eval(pl.element().fill_nan(None)))
-
-
 def main(
     settings_: Annotated[str, typer.Option("--settings", help="The attribution part of the config: JSON, or a file.")],
     pair: Annotated[Path, typer.Option(help="pair.json; its tokenizer shows the examples' tokens.")],
@@ -159,15 +108,20 @@ def main(
                 bar.update,
             )
         found = columns(model, measured)
+        found["histogram"] = measured.histogram.counts_FK
         latents = table(found, model.shape[2])
         frequency_F = found["frequency"]
         assert isinstance(frequency_F, torch.Tensor)
         shown = choose(chat_order(found, model.kind == "crosscoder"), frequency_F, chosen.example_latents)
-        shown_table = example_table(model, measured, shown, table_rows, view, Pair.read(pair), chosen.example_window)
+        models = Pair.read(pair)
+        shown_table = example_table(model, measured, shown, table_rows, view, models, chosen.example_window)
+        tokens = token_table(model, shown, models)
         with whole(out) as temporary:
             latents.write_parquet(temporary)
         with whole(out.with_name(f"{name}.examples.parquet")) as temporary:
             shown_table.write_parquet(temporary, compression="zstd")
+        with whole(out.with_name(f"{name}.tokens.parquet")) as temporary:
+            tokens.write_parquet(temporary, compression="zstd")
         run.result(tokens=view.tokens, split=chosen.split, **counts(latents))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 Encode = Callable[[Tensor, int], Tensor]
-"""(places of W tokens, latent) -> activity of that latent on them [W]."""
+"""(places of W tokens, latent) -> activity of that latent on them: [W], or [W, R] with R - 1 other readings of it."""
 
 
 class Top:
@@ -72,6 +72,8 @@ class Example:
     """Position of the window's first token in its row."""
     activations: list[float]
     """Activity on each token of the window; NaN on tokens that were masked for their norm."""
+    readings: tuple[list[float], ...] = ()
+    """Other readings of the same latent on the same tokens."""
 
 
 def examples(
@@ -88,9 +90,11 @@ def examples(
             first, last = max(0, position - window), min(int(lengths[row]), position + window + 1)
             near = torch.arange(max(0, place - window), min(len(row_N), place + window + 1))
             near = near[(row_N[near] == row) & (position_N[near] >= first) & (position_N[near] < last)]
-            activations = torch.full((last - first,), torch.nan)
-            activations[position_N[near].long() - first] = encode(near, latent).float()
-            yield Example(latent, rank, row, position, first, activations.tolist())
+            read_WR = encode(near, latent).float().reshape(len(near), -1)
+            window_WR = torch.full((last - first, read_WR.shape[1]), torch.nan)
+            window_WR[position_N[near].long() - first] = read_WR
+            activations, *readings = window_WR.T.tolist()
+            yield Example(latent, rank, row, position, first, activations, tuple(readings))
 
 
 def choose(order_F: Tensor, frequency_F: Tensor, count: int) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crossdiff.activations.store import Block
 from crossdiff.attribution.examples import Top
+from crossdiff.attribution.histogram import Histogram
 from crossdiff.attribution.jackknife import jackknife
 from crossdiff.attribution.norms import classes, cosine, delta_norm
 from crossdiff.attribution.scaling import Products, numerators, scaling_columns
@@ -40,6 +41,7 @@ class Measured:
     row_N: Tensor
     """Row of every token, in the order of the pass."""
     position_N: Tensor
+    histogram: Histogram
 
 
 def decoder_rows(dictionary: Dictionary) -> dict[str, Tensor]:
@@ -78,6 +80,7 @@ def measure(
     spread = Spread(products.directions["chat"], number) if dictionary.kind == "diff-sae" else None
     weight_F = dictionary.score_weight()
     usage, top = Usage(weight_F, sources, number), Top(latents, examples, device)
+    histogram = Histogram(latents, device)
     rows, positions, seen = [], [], 0
     for block in blocks:
         x_BLD = block.x_BLD.to(device).float()
@@ -91,12 +94,13 @@ def measure(
             spread.add(x_BLD, block_B)
         usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device), block_B)
         top.add(latent_N, value_N * weight_F[latent_N], row_B.to(device)[token_N], token_N + seen)
+        histogram.add(latent_N, value_N * weight_F[latent_N])
         rows.append(row_B)
         positions.append(block.position_B.long())
         seen += len(x_BLD)
         update(len(x_BLD))
     spread = None if spread is None else spread.finish()
-    return Measured(usage, products.finish(), spread, top, torch.cat(rows), torch.cat(positions))
+    return Measured(usage, products.finish(), spread, top, torch.cat(rows), torch.cat(positions), histogram)
 
 
 def norm_columns(dictionary: Dictionary) -> dict[str, Column]:

@@ -107,6 +107,19 @@ class Pair:
             )
         return _resting(model, device, origin.replace)
 
+    def ends(self, which: Which) -> PreTrainedModel:
+        """The model with its first block alone: embedding, final norm and language-model head are the whole model's.
+
+        For what is read off the weights; its predictions mean nothing.
+        """
+        origin: Origin = getattr(self, which)
+        config = truncated(AutoConfig.from_pretrained(origin.path, revision=origin.commit), 0, which)
+        with _without_report():
+            model = AutoModelForCausalLM.from_pretrained(
+                origin.path, revision=origin.commit, config=config, **self._options(config)
+            )
+        return _resting(model, "cpu")
+
     def _options(self, config: PreTrainedConfig) -> dict[str, Any]:
         # The fused kernels leave out the soft cap on attention scores that Gemma 2 was trained with.
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None

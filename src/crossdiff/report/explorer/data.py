@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from crossdiff.attribution.histogram import LOWEST
 from crossdiff.report.collect import Study
 from crossdiff.report.explorer.samples import samples
 from crossdiff.report.explorer.table import behaviours, columns, runs, shown
@@ -29,6 +30,7 @@ def document(study: Study) -> dict[str, Any]:
         "pair": study.config.pair.name,
         "levels": LEVELS,
         "letters": LETTERS,
+        "lowest": LOWEST,
         "runs": [
             {"name": run.name, "seed": run.seed, "folder": run.folder, "latents": run.latents.height,
              "twoSided": item.two_sided, "samples": samples(study, run)}

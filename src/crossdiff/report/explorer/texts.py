@@ -15,7 +15,7 @@ LEVELS = 62
 LETTERS = "".join(map(chr, [*range(48, 58), *range(65, 91), *range(97, 123)])) + "-"
 """One letter a level, 0 first; the last one is more than any level."""
 MASKED = "."
-READOUTS = ("readout_base", "readout_chat")
+OTHER = ("activations_base", "activations_chat")
 
 
 @dataclass
@@ -65,8 +65,7 @@ def packed(row: dict[str, Any], words: Vocabulary) -> dict[str, Any]:
         "roles": "".join(str(role) for role in row["roles"][first:end]),
         "levels": levels(row["activations"], peak),
     }
-    if all(row.get(name) is not None for name in READOUTS):
-        most = max((abs(value) for name in READOUTS for value in row[name] if value is not None), default=1.0) or 1.0
-        example["readouts"] = [levels(row[name], most) for name in READOUTS]
-        example["atTop"] = [float(f"{row[name][example['at']]:.4g}") for name in READOUTS]
+    if all(row.get(name) is not None for name in OTHER):
+        example["others"] = [levels(row[name], peak) for name in OTHER]
+        example["atTop"] = [float(f"{row[name][example['at']]:.4g}") for name in OTHER]
     return example

@@ -1,7 +1,7 @@
 // One latent: its numbers, texts, tokens and twins as elements. Text is only ever set as text.
 const INVISIBLE = { "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u200b": "∅", "\ufeff": "∅" };
 const ROLES = ["bos", "template", "user", "assistant", "text"];
-const SHADES = { levels: "latent's activation", 0: "base model's part", 1: "chat model's part" };
+const SHADES = { levels: "the latent's activation", 0: "had both models the base's stream", 1: "had both the chat's" };
 const FACTS = [
   ["delta_norm", "Δ_norm", "number"], ["nu_reconstruction", "ν_r", "number"], ["nu_error", "ν_ε", "number"],
   ["nu_activation", "ν", "number"], ["q", "q-value", "number"], ["cosine", "cosine of decoder rows", "number"],
@@ -77,12 +77,16 @@ function shares(row) {
 function histogram(row) {
   const counts = table.histogram && table.histogram[row];
   if (!counts || !Math.max(...counts)) return [];
-  const most = Math.log1p(Math.max(...counts));
-  const text = `${counts.length} bins, each twice as high as the one before, up to the largest activation: ${counts.join(", ")} tokens`;
+  const first = counts.findIndex((count) => count > 0);
+  const last = counts.length - [...counts].reverse().findIndex((count) => count > 0);
+  const shown = counts.slice(first, last);
+  const most = Math.log1p(Math.max(...shown));
+  const edge = (bin) => written(2 ** (bin + data.lowest), "number");
+  const ends = `${first ? edge(first) : "0"} to ${last < counts.length ? edge(last) : "the largest"}`;
   return [make("div", { class: "block" }, make("h4", {}, "How strongly"),
-    make("div", { class: "bins", role: "img", "aria-label": text },
-      ...counts.map((count) => make("i", { style: `height:${100 * Math.log1p(count) / most}%`, title: `${count} tokens` }))),
-    make("p", { class: "note" }, "Active tokens by activation, both logarithmic; the last bin ends at the largest one."))];
+    make("div", { class: "bins", role: "img", "aria-label": `active tokens by activation, ${ends}: ${shown.join(", ")}` },
+      ...shown.map((count, bin) => make("i", { style: `height:${100 * Math.log1p(count) / most}%`, title: `from ${edge(first + bin)}: ${count} tokens` }))),
+    make("p", { class: "note" }, `Active tokens by activation, ${ends}, each bar twice as strong as the one before; heights are logarithmic.`))];
 }
 
 function promoted(row) {
@@ -100,7 +104,7 @@ function examples(row) {
   const found = data.examples[row];
   if (!found.length) return [make("p", { class: "note" }, "No examples were kept of this latent.")];
   const box = make("div", {}, ...found.map((example) => text(example)));
-  const choices = found[0].readouts ? [make("fieldset", { class: "shade" }, make("legend", {}, "shade by"),
+  const choices = found[0].others ? [make("fieldset", { class: "shade" }, make("legend", {}, "shade by"),
     ...Object.entries(SHADES).map(([key, name]) => {
       const input = make("input", { type: "radio", name: "shade", value: key });
       input.checked = key === shade;
@@ -112,7 +116,7 @@ function examples(row) {
 }
 
 function text(example) {
-  const letters = example.readouts && shade !== "levels" ? example.readouts[shade] : example.levels;
+  const letters = example.others && shade !== "levels" ? example.others[shade] : example.levels;
   const tokens = example.tokens.map((token, place) => {
     const role = ROLES[example.roles[place]] || "";
     const level = data.letters.indexOf(letters[place]) / data.levels;
@@ -121,7 +125,7 @@ function text(example) {
     return make("span", { class: kinds.join(" "), title: hint, ...(level > 0 ? { style: `--a:${level.toFixed(2)}` } : {}) },
       ...visible(data.words[token]));
   });
-  const parts = example.atTop ? ` · at its top token base ${written(example.atTop[0], "number")}, chat ${written(example.atTop[1], "number")}` : "";
+  const parts = example.atTop ? ` · on the base's stream alone ${written(example.atTop[0], "number")}, the chat's ${written(example.atTop[1], "number")}` : "";
   return make("p", { class: "example" },
     make("small", {}, `${example.from}, row ${example.row} · activation ${written(example.peak, "number")}${parts}`),
     example.first ? "…" : "", ...tokens, example.more ? "…" : "");

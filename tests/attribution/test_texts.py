@@ -1,0 +1,77 @@
+"""Promoted tokens and other readings of a latent, on the heads of tiny models."""
+
+import torch
+from made import make_dictionary, make_pairs
+from tiny import WIDTH, TinyPair
+
+from crossdiff.attribution.examples import Top, examples
+from crossdiff.attribution.logits import extremes, unembedding
+from crossdiff.attribution.texts import TOKENS, readings, token_table
+from crossdiff.pair.blocks import decoder
+from crossdiff.pair.load import Pair
+
+
+def test_the_unembedding_is_norm_and_head_of_the_whole_model(tiny_pair: TinyPair) -> None:
+    pair = Pair.read(tiny_pair.json)
+    whole, ends = pair.model("chat"), pair.ends("chat")
+    h_SD = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(0))
+    rms_S1 = h_SD.square().mean(1, keepdim=True).sqrt()
+    logit_SV = whole.get_output_embeddings()(decoder(whole).norm(h_SD)) * rms_S1
+    found_VD = unembedding(ends.get_output_embeddings(), decoder(ends).norm)
+    torch.testing.assert_close(h_SD @ found_VD.T, logit_SV, rtol=1e-4, atol=1e-4)
+
+
+def test_extremes_are_those_of_a_full_sort() -> None:
+    generator = torch.Generator().manual_seed(1)
+    rows, head = torch.randn(3, 4, generator=generator), torch.randn(20, 4, generator=generator)
+    found = extremes(rows, head, 6)
+    for number in range(3):
+        logits = [float((rows[number] * head[token]).sum()) for token in range(20)]
+        order = sorted(range(20), key=lambda token: logits[token])
+        assert found["suppressed"][0][number].tolist() == order[:6]
+        assert found["promoted"][0][number].tolist() == order[::-1][:6]
+        centred = logits[order[-1]] - sum(logits) / 20
+        torch.testing.assert_close(found["promoted"][1][number, 0].item(), centred, rtol=1e-4, atol=1e-5)
+    assert extremes(rows, head, 99)["promoted"][0].shape == (3, 20)
+
+
+def test_a_latent_that_writes_a_token_promotes_it(llama_pair: TinyPair) -> None:
+    pair = Pair.read(llama_pair.json)
+    dictionary = make_dictionary(width=WIDTH, latents=4)
+    heads = [pair.model(which) for which in ("base", "chat")]
+    written = (40, 70)
+    for number, (model, token) in enumerate(zip(heads, written, strict=True)):
+        dictionary.decoder[number, 2] = unembedding(model.get_output_embeddings(), decoder(model).norm)[token]
+    table = token_table(dictionary, [0, 2], pair)
+    assert table.height == 2 * 2 * 2 * TOKENS
+    tokenizer = pair.tokenizer()
+    for which, token in zip(("base", "chat"), written, strict=True):
+        rows = table.filter(latent=2, model=which, side="promoted").sort("rank")
+        assert rows["logit"].is_sorted(descending=True)
+        assert tokenizer.decode([token]) in rows["token"].to_list()[:3]
+
+
+def test_readings_put_one_models_stream_in_both_places() -> None:
+    x = make_pairs(20)
+    for kind in ("crosscoder", "chat-sae"):
+        dictionary = make_dictionary(kind)
+        weight = dictionary.score_weight()
+        own, base, chat = readings(dictionary, x)
+        torch.testing.assert_close(own, dictionary.encode(dictionary.read(x)) * weight)
+        for model, found in ((0, base), (1, chat)):
+            twice = torch.stack([x[:, model], x[:, model]], 1)
+            torch.testing.assert_close(found, dictionary.encode(dictionary.read(twice)) * weight)
+    sae = make_dictionary("chat-sae")
+    torch.testing.assert_close(readings(sae, x)[0], readings(sae, x)[2])
+    assert len(readings(make_dictionary("diff-sae"), x)) == 1
+
+
+def test_examples_carry_every_reading() -> None:
+    row, position = torch.zeros(4, dtype=torch.int64), torch.tensor([0, 1, 3, 4])
+    top = Top(1, 1)
+    top.add(torch.tensor([0]), torch.tensor([2.0]), torch.tensor([0]), torch.tensor([2]))
+    table = torch.arange(12.0).reshape(4, 3)
+    (found,) = examples(top, [0], row, position, torch.tensor([5]), 2, lambda places, _: table[places])
+    assert found.activations[0] == 3
+    assert [str(value) for value in found.readings[0]] == ["4.0", "nan", "7.0", "10.0"]
+    assert [reading[2] for reading in found.readings] == [7, 8]
