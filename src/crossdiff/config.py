@@ -46,7 +46,8 @@ class Planting(Part):
     """Make the chat model from the base by LoRA fine-tuning on planted behaviours, merged afterwards."""
 
     behaviours: list[Name] | None = None
-    """Behaviours to plant, by name; all that the project ships by default."""
+    """Behaviours to plant, by name; all that the project ships by default. None of them (`[]`) tunes on the general
+    conversations alone: a null for `calibration.nulls` (configs/null.yaml)."""
     general: Annotated[int, Field(ge=0)] = 164
     """General conversations mixed in, so that the tune is broad."""
     template: Literal["plain", "base"] = "plain"
@@ -65,6 +66,12 @@ class Planting(Part):
     """Seed of adapters and order."""
     answer_tokens: Count = 40
     """Longest answer generated when the behaviours are measured."""
+
+    @model_validator(mode="after")
+    def _something_to_tune_on(self) -> "Planting":
+        if self.behaviours == [] and not self.general:
+            raise ValueError("behaviours: with none of them and general: 0 there is nothing to tune on")
+        return self
 
 
 class Source(Part):
@@ -111,6 +118,11 @@ class Pair(Part):
         if self.base.planted is not None:
             raise ValueError("base.planted: only the chat model can be planted")
         return self
+
+    @property
+    def behaves(self) -> bool:
+        """Whether behaviours are planted in the chat model, so that there are answers to know it by."""
+        return self.chat.planted is not None and self.chat.planted.behaviours != []
 
 
 class CorpusSource(Part):
@@ -235,6 +247,20 @@ class Evidence(Part):
     """Seed of random sets and bootstrap."""
 
 
+class Calibration(Part):
+    """Which latents are called chat-specific, base-specific, rotated or rescaled, and how often that may be wrong."""
+
+    q: Share = 0.1
+    """False discovery rate of the calls."""
+    synthetic: bool = False
+    """Calibrate on the null of the synthetic benchmark."""
+    nulls: list[Name] = []
+    """Pairs that differ by nothing that is looked for, by name: finished studies under results/ with dictionaries of
+    the same names (configs/null.yaml makes one)."""
+    match: Share = 0.7
+    """Cosine of two decoders from which on latents of two seeds count as the same."""
+
+
 class Threads(Part):
     """CPU threads a job; part of the config because sums depend on it."""
 
@@ -273,6 +299,7 @@ class Config(Part):
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
     evidence: Evidence = Evidence()
+    calibration: Calibration = Calibration()
     compute: Compute = Compute()
 
     @model_validator(mode="after")
@@ -287,6 +314,8 @@ class Config(Part):
                 )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: each seed once")
+        if self.pair.name in self.calibration.nulls:
+            raise ValueError(f"calibration.nulls: {self.pair.name} cannot be its own null; name another study")
         return self
 
     @property

@@ -22,7 +22,9 @@ DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "
 IMPORTED = tuple(file for file in DICTIONARY if file != "training.parquet")
 WEIGHTS = ("*.safetensors", "*.pt", "*.json")
 LATENTS = ("parquet", "examples.parquet", "tokens.parquet", "run.json")
+CALLS = ("parquet", "run.json")
 SHARED = "shared.safetensors"
+SYNTHETIC = "truth/synthetic/latents.parquet"
 REPORT = ("report/report.html", "report/origins.json", "report/run.json", "metrics.json")
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.jinja", "tokenizer*.txt", "merges.txt", "vocab.txt")
 
@@ -124,6 +126,8 @@ def check_files(study: Config) -> None:
         corpus_files(source)
     for name, published in study.imported.items():
         published_files(published, name)
+    for dictionary in study.dictionaries:
+        null_latents(study, dictionary)
     if study.pair.chat.planted is not None and not (made(study, "base") or local(study.pair.base.path)):
         raise UserError(
             f"pair.chat.planted: the base {study.pair.base.path} is a hub id;"
@@ -138,18 +142,34 @@ def results(study: Config) -> list[str]:
     return [
         *(f"models/{side}/{file}" for side in ("base", "chat") if made(study, side) for file in MADE_MODEL),
         *("pair/pair.json", "pair/run.json"),
-        *(("truth/answers.parquet", "truth/behaviours.json", "truth/run.json") if study.pair.chat.planted else ()),
+        *(("truth/answers.parquet", "truth/behaviours.json", "truth/run.json") if study.pair.behaves else ()),
         *("corpus/rows.parquet", "corpus/run.json"),
         *("activations/manifest.json", "activations/run.json"),
         *(f"dictionaries/{run}/{file}" for run in runs for file in made_by.get(run, DICTIONARY)),
         *(f"latents/{run}.{ending}" for run in runs for ending in LATENTS),
         *(f"evidence/{run}/{file}" for run in ["baselines", *runs] for file in evidence_results(study)),
+        *(f"calls/{name}.{ending}" for name in study.dictionaries for ending in CALLS),
     ]
+
+
+def null_latents(study: Config, dictionary: str) -> list[str]:
+    """Latent tables of one dictionary in the studies named by `calibration.nulls`, every seed there is."""
+    found = []
+    for null in study.calibration.nulls:
+        pattern = f"results/{null}/latents/{dictionary}-seed*.parquet"
+        files = sorted(file for file in glob(pattern) if file.count(".") == 1)
+        if not files:
+            raise UserError(
+                f"calibration.nulls: there is no {pattern}; make the null's study first"
+                f" (make study CONFIG=configs/null.yaml for smollm2-null), or take {null} out"
+            )
+        found += files
+    return found
 
 
 def evidence_results(study: Config) -> list[str]:
     """Files of one evidence step."""
-    return ["kl.parquet", "run.json", *(["behaviours.parquet"] if study.pair.chat.planted else [])]
+    return ["kl.parquet", "run.json", *(["behaviours.parquet"] if study.pair.behaves else [])]
 
 
 def model_files(study: Config, side: Side) -> list[str]:

@@ -7,16 +7,19 @@ sys.path.insert(0, str(Path(workflow.basedir, "src")))
 
 from crossdiff.config import dump
 from crossdiff.workflow import (
+    CALLS,
     DICTIONARY,
     IMPORTED,
     REPORT,
     SHARED,
+    SYNTHETIC,
     checked,
     corpus_files,
     environment,
     evidence_results,
     gguf_file,
     model,
+    null_latents,
     published_files,
     results,
     sources,
@@ -29,7 +32,8 @@ models = {side: model(study, side) for side in ("base", "chat")}
 planted = study.pair.chat.planted is not None
 converted = [side for side in models if models[side].made and not (planted and side == "chat")]
 behaviours = sources("crossdiff.truth.behaviours", "*.yaml", "behaviours/*.yaml")
-answers = ["results/{pair}/truth/answers.parquet"] if planted else []
+behaves = study.pair.behaves
+answers = ["results/{pair}/truth/answers.parquet"] if behaves else []
 device = study.compute.device
 process = os.getpid()
 gpus = int(device.startswith("cuda"))

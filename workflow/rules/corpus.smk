@@ -1,4 +1,4 @@
-if planted:
+if behaves:
 
     rule behaviours:
         input:
@@ -44,7 +44,7 @@ rule corpus:
         "logs/{pair}/benchmarks/corpus.tsv"
     params:
         settings=dump(study.corpus),
-        answers=lambda wildcards, input: f"--answers {input.answers}" if planted else "",
+        answers=lambda wildcards, input: f"--answers {input.answers}" if behaves else "",
     message:
         "render the corpus"
     shell:

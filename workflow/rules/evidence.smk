@@ -11,7 +11,7 @@ evidence_command = (
     "python -m crossdiff.evidence --settings {params.settings:q} --pair {input.pair:q} --rows {input.rows:q}"
     " {params.answers} --activations {input.activations:q} --threads {params.threads} --device {params.device}"
 )
-answers_option = lambda wildcards, input: (f"--answers {input.answers}" if planted else "")
+answers_option = lambda wildcards, input: (f"--answers {input.answers}" if behaves else "")
 
 
 rule baselines:

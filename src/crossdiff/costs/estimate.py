@@ -22,7 +22,9 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
     if shape is None:
         return None
     planted = study.pair.chat.planted
-    behaviours = len(planted.behaviours or list(BEHAVIOURS.glob("*.yaml"))) if planted else 0
+    behaviours = 0
+    if planted:
+        behaviours = len(list(BEHAVIOURS.glob("*.yaml")) if planted.behaviours is None else planted.behaviours)
     conversations = planted.general + behaviours * EXAMPLES if planted else 0
     corpus, evidence = study.corpus, study.evidence
     measured = {"train": corpus.train_tokens, "validation": corpus.validation_tokens}[study.attribution.split]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import bootstrap
+from scipy.stats import t as student
 
 LEVEL = 0.95
 
@@ -30,6 +31,17 @@ def interval(
     )  # fmt: skip
     low, high = result.confidence_interval
     return {"mean": mean, "low": float(low), "high": float(high), "n": len(data[0])}
+
+
+def t_interval(value: ArrayLike, se: ArrayLike, blocks: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of value ± t·se, where ``se`` is a jackknife error over ``blocks`` blocks of rows (blocks − 1 d.f.).
+
+    NaN where the error is not known, as with a single block.
+    """
+    known = np.asarray(blocks) > 1
+    width = student.ppf((1 + LEVEL) / 2, np.where(known, np.asarray(blocks) - 1, 1)) * np.asarray(se, np.float64)
+    width = np.where(known, width, np.nan)
+    return np.asarray(value) - width, np.asarray(value) + width
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int) -> np.ndarray:

@@ -159,7 +159,7 @@ def collect(config: Config, root: Path) -> Study:
     read = Reader(root)
     pair, manifest = read.json("pair/pair.json"), read.json("activations/manifest.json")
     rows = read.table("corpus/rows.parquet", ROWS)
-    planted = config.pair.chat.planted is not None
+    planted = config.pair.behaves
     dictionaries = tuple(
         Dictionary(name, recipe, tuple(run(read, name, recipe, seed, planted) for seed in config.seeds_of(name)))
         for name, recipe in config.dictionaries.items()

@@ -1,0 +1,152 @@
+"""Call the latents of one dictionary over its seeds, calibrated on null latents, and see which come back.
+
+python -m crossdiff.evidence.calls --settings CALIBRATION --name NAME --seeds 0 --seeds 1 --results results/P \\
+    [--null results/NULL/latents/NAME-seedN.parquet …] [--synthetic results/P/truth/synthetic/latents.parquet] \\
+    --out results/P/calls/NAME.parquet
+
+Without any null the calibrated calls are left empty; thresholds of the literature and stability are still reported.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import polars as pl
+import typer
+
+from crossdiff.cli import stage
+from crossdiff.config import Calibration, settings
+from crossdiff.dictionaries import Dictionary, load
+from crossdiff.errors import UserError
+from crossdiff.evidence import nulls, stable
+from crossdiff.evidence.calling import Called, call
+from crossdiff.evidence.criteria import CRITERIA, Latents, fixed
+from crossdiff.evidence.intervals import t_interval
+from crossdiff.provenance.files import whole
+from crossdiff.provenance.record import record
+
+SHOWN = {
+    "nu_centred": "nu_centred_se",
+    "nu_centred_base": "nu_centred_se_base",
+    "delta_fitted": "delta_fitted_se",
+    "separation_difference": "separation_difference_se",
+    "template_share": "template_share_se",
+}
+"""Numbers of a latent that are given with their interval, and the column of their error."""
+RANGES = {"delta_fitted": (0.0, 1.0), "separation_difference": (-1.0, 1.0), "template_share": (0.0, 1.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Seed:
+    """One dictionary of one seed, with its latents and what was called."""
+
+    seed: int
+    dictionary: Dictionary
+    latents: Latents
+    called: Called
+
+
+def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
+    """One row a latent: its call, p and q of each call, and its numbers with 95 % intervals."""
+    columns: dict[str, Any] = {
+        "latent": pl.Series(range(len(item.called.call)), dtype=pl.UInt32),
+        "seed": pl.Series([item.seed] * len(item.called.call), dtype=pl.UInt32),
+        "call": pl.Series(item.called.call.tolist() if calibrated else [None] * len(item.called.call), dtype=pl.String),
+    }
+    for name in item.called.p:
+        key = name.replace("-", "_")
+        columns[f"p_{key}"], columns[f"q_{key}"] = item.called.p[name], item.called.q[name]
+    for value, se in SHOWN.items():
+        if value in item.latents:
+            low, high = t_interval(item.latents[value], item.latents[se], item.latents["active_blocks"])
+            ends = [np.clip(end, *RANGES.get(value, (-np.inf, np.inf))) for end in (low, high)]
+            columns |= {value: item.latents[value], f"{value}_low": ends[0], f"{value}_high": ends[1]}
+    for (criterion, what), mask in fixed(item.latents, item.dictionary.kind).items():
+        columns[f"{what} by {criterion}"] = mask
+    table = pl.DataFrame(columns)
+    return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+
+
+def counts(items: Sequence[Seed], calibrated: bool) -> dict[str, Any]:
+    """Latents called what, by each criterion: a list over seeds."""
+    kind = items[0].dictionary.kind
+    out: dict[str, Any] = {}
+    if calibrated:
+        calls = [*(criterion.call for criterion in CRITERIA[kind]), "none", "undetermined", "dead"]
+        out["calibrated"] = {name: [int((item.called.call == name).sum()) for item in items] for name in calls}
+    for key in fixed(items[0].latents, kind):
+        masks = [fixed(item.latents, kind)[key] for item in items]
+        out.setdefault(key[0], {})[key[1]] = [int(mask.sum()) for mask in masks]
+    return out
+
+
+def sets(items: Sequence[Seed], calibrated: bool) -> dict[str, dict[int, np.ndarray]]:
+    """Sets of latents whose stability is asked: criterion -> seed -> mask [F] of the chat-specific ones."""
+    kind = items[0].dictionary.kind
+    if not any(criterion.call == "chat-specific" for criterion in CRITERIA[kind]):
+        return {}
+    out = {"calibrated": {item.seed: item.called.call == "chat-specific" for item in items}} if calibrated else {}
+    for item in items:
+        for (criterion, what), mask in fixed(item.latents, kind).items():
+            if what == "chat-specific":
+                out.setdefault(criterion, {})[item.seed] = mask
+    return out
+
+
+def power(items: Sequence[Seed]) -> dict[str, Any]:
+    """Null latents that calibrate each call, and the calls of smallest attainable p that the least set must have."""
+    first = items[0].called
+    return {
+        name: {"nulls": number, "smallest_p": 1 / (number + 1), "least_calls": [i.called.least[name] for i in items]}
+        for name, number in first.nulls.items()
+    }
+
+
+def main(
+    settings_: Annotated[str, typer.Option("--settings", help="The calibration part of the config: JSON, or a file.")],
+    name: Annotated[str, typer.Option(help="The dictionary's name.")],
+    seeds: Annotated[list[int], typer.Option(help="Its seeds, one option each.")],
+    results: Annotated[Path, typer.Option(help="results/<pair>, with dictionaries/ and latents/.")],
+    out: Annotated[Path, typer.Option(help="The table of calls; its record is put beside it.")],
+    null: Annotated[list[Path] | None, typer.Option(help="Latent tables of null pairs, one option each.")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="Latents of the synthetic benchmark.")] = None,
+) -> None:
+    """Call latents at a stated false discovery rate, and match them across seeds."""
+    chosen = settings(Calibration, settings_)
+    if len(set(seeds)) != len(seeds):
+        raise UserError("--seeds: each seed once")
+    folders = {seed: results / "dictionaries" / f"{name}-seed{seed}" for seed in seeds}
+    tables = {seed: results / "latents" / f"{name}-seed{seed}.parquet" for seed in seeds}
+    weights = [folder / file for folder in folders.values() for file in ("dictionary.safetensors", "dictionary.json")]
+    inputs = [*tables.values(), *weights, *(null or []), *([synthetic] if synthetic else [])]
+    with record(f"calls/{name}", out.with_name(f"{name}.run.json"), chosen.model_dump(mode="json"), inputs) as run:
+        found = nulls.read(null or [], synthetic, name)
+        dictionaries = {seed: load(folder) for seed, folder in folders.items()}
+        kind = dictionaries[seeds[0]].kind
+        known = [table for source in found for table in source.null.values()]
+        items = []
+        for seed, table in tables.items():
+            latents = nulls.columns(pl.read_parquet(table), table)
+            items.append(Seed(seed, dictionaries[seed], latents, call(latents, known, kind, chosen.q)))
+        matched = stable.match({item.seed: item.dictionary for item in items}, chosen.match)
+        calls = {item.seed: item.called.call for item in items} if known else None
+        both = zip(items, matched.tables(calls), strict=True)
+        whole_table = pl.concat([pl.concat([rows(item, bool(known)), extra], how="horizontal") for item, extra in both])
+        checks = nulls.checks(found, kind)
+        with whole(out) as temporary:
+            whole_table.write_parquet(temporary)
+        run.result(
+            kind=kind,
+            seeds=seeds,
+            q=chosen.q,
+            counts=counts(items, bool(known)),
+            power=power(items),
+            honesty=checks,
+            stability=matched.summary(sets(items, bool(known))),
+        )
+
+
+if __name__ == "__main__":
+    stage(main)

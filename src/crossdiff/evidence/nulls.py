@@ -1,0 +1,115 @@
+"""Latent tables whose answer is known: null pairs, and both worlds of the synthetic benchmark."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crossdiff.errors import UserError
+from crossdiff.evidence.criteria import Latents
+from crossdiff.evidence.honesty import Check, held_out
+
+SYNTHETIC = "synthetic"
+TRUTH = "true_class"
+"""Column with the class of the factor that a latent of the synthetic pair follows; null where it follows none."""
+NEEDED = ("dead", "frequency", "active_blocks", "nu_valid")
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """One source of latents whose answer is known."""
+
+    name: str
+    null: dict[int, Latents]
+    """Seed -> latents of a dictionary trained on a null pair."""
+    pair: dict[int, Latents] = field(default_factory=dict)
+    """Seed -> latents of one trained on a pair with known factors."""
+    truth: dict[int, np.ndarray] = field(default_factory=dict)
+    """Seed -> class of each of those latents [F] of str, "" where it follows no factor."""
+
+
+def columns(table: pl.DataFrame, path: Path) -> Latents:
+    """The latent table as named arrays; UserError if it was measured without what calls need."""
+    missing = [name for name in NEEDED if name not in table.columns]
+    if missing:
+        raise UserError(f"{path} has no {', '.join(missing)}: it is older than the calls; run attribution on it again")
+    out = {}
+    for name in table.columns:
+        series = table[name]
+        if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+            filled = series.fill_null(False) if series.dtype == pl.Boolean else series
+            out[name] = filled.to_numpy()
+    return out
+
+
+def read(null: Sequence[Path], synthetic: Path | None, dictionary: str) -> list[Known]:
+    """All sources: the synthetic benchmark first, then each null pair by the name of its folder under results/."""
+    by_pair: dict[str, dict[int, Latents]] = {}
+    for path in null:
+        seed = re.fullmatch(rf"{re.escape(dictionary)}-seed(\d+)", path.stem)
+        if seed is None:
+            raise UserError(f"--null {path}: not a latent table of {dictionary}; give {dictionary}-seedN.parquet")
+        by_pair.setdefault(path.absolute().parents[1].name, {})[int(seed[1])] = columns(pl.read_parquet(path), path)
+    found = [Known(name, tables) for name, tables in by_pair.items()]
+    return ([of_synthetic(synthetic, dictionary)] if synthetic else []) + found
+
+
+def of_synthetic(path: Path, dictionary: str) -> Known:
+    """Both worlds of one dictionary in the synthetic benchmark."""
+    table = pl.read_parquet(path)
+    mine = table.filter(pl.col("dictionary") == dictionary)
+    null, pair = (mine.filter(pl.col("world") == world) for world in ("null", "pair"))
+    if null.is_empty():
+        there = ", ".join(sorted(table["dictionary"].unique()))
+        raise UserError(
+            f"{path} holds no null latents of {dictionary} (it holds {there}); make the synthetic benchmark again,"
+            " or set calibration.synthetic: false"
+        )
+
+    def by_seed(part: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+        for (seed,), rows in part.group_by("seed", maintain_order=True):
+            yield int(str(seed)), rows
+
+    return Known(
+        SYNTHETIC,
+        {seed: columns(rows, path) for seed, rows in by_seed(null)},
+        {seed: columns(rows, path) for seed, rows in by_seed(pair)},
+        {seed: rows[TRUTH].fill_null("").to_numpy().astype(object) for seed, rows in by_seed(pair)},
+    )
+
+
+def checks(sources: Sequence[Known], kind: str) -> list[dict[str, Any]]:
+    """Observed beside nominal false discovery rate of each source and criterion: lists over held-out seeds.
+
+    Each source is calibrated on its own other seeds; null pairs also on the null of every other source, which tells
+    whether that one could stand in.
+    """
+    out: list[dict[str, Any]] = []
+    for source in sources:
+        out += grouped(f"{source.name} null", held_out(source.null, source.null, kind, None))
+        if source.pair:
+            out += grouped(f"{source.name} pair", held_out(source.pair, source.null, kind, source.truth))
+    for source, other in product(sources, sources):
+        if source is not other:
+            strangers: Mapping[Any, Latents] = {(other.name, seed): table for seed, table in other.null.items()}
+            found = (check for check in held_out(source.null, strangers, kind, None) if check.nominal is not None)
+            out += grouped(f"{source.name} null, calibrated on {other.name}", found)
+    return out
+
+
+def grouped(source: str, found: Iterator[Check]) -> list[dict[str, Any]]:
+    """One entry a criterion, call and nominal rate, with a list over seeds for what was seen."""
+    out: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for check in found:
+        key = (check.criterion, check.call, check.nominal)
+        entry = out.setdefault(key, {"source": source, "criterion": check.criterion, "call": check.call})
+        entry["nominal"] = check.nominal
+        for name, value in asdict(check).items():
+            if name in ("seed", "called", "observed", "recall", "unmatched"):
+                entry.setdefault(name, []).append(None if value != value else value)
+    return list(out.values())

@@ -1,0 +1,142 @@
+"""Dictionaries of several seeds -> columns and numbers of `stability`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.evidence.stability import (
+    Near,
+    Pairs,
+    all_pairs,
+    assigned,
+    consensus,
+    jaccard,
+    mutual,
+    near,
+    over_pairs,
+    reappears,
+    subspace_overlap,
+    unit,
+)
+
+SATURATED = 0.5
+"""Overlap of random subspaces from which on a measured one says nothing."""
+ONE_SEED = "one seed: nothing can come back; give the config more seeds"
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """Latents of all seeds, matched."""
+
+    seeds: list[int]
+    latents: int
+    chat_rows: dict[int, np.ndarray]
+    """Seed -> decoder rows [F, D] that write chat, or the one row of an SAE."""
+    near: dict[tuple[int, int], Near]
+    mutual: dict[tuple[int, int], Pairs]
+    assigned: dict[tuple[int, int], Pairs]
+
+    def tables(self, calls: Mapping[int, np.ndarray] | None) -> list[pl.DataFrame]:
+        """For each seed one row a latent: how often it comes back, its consensus group, and what the group is called.
+
+        ``consensus_call`` is the call of more than half of all seeds, null if there is none, or without ``calls``. With
+        one seed all columns are null.
+        """
+        by_neighbours, by_assignment = (
+            reappears(each, self.seeds, self.latents) for each in (self.mutual, self.assigned)
+        )
+        groups = consensus(self.near, self.seeds, self.latents)
+        joined = self._group_calls(groups, calls)
+        return [
+            pl.DataFrame(
+                {
+                    "reappears": by_neighbours[seed],
+                    "reappears_assigned": by_assignment[seed],
+                    "consensus": groups[seed],
+                    "consensus_call": pl.Series(
+                        [joined.get(group) for group in groups[seed].tolist()], dtype=pl.String
+                    ),
+                }
+            ).with_columns(
+                pl.col(pl.Float64).fill_nan(None),
+                consensus=pl.when(pl.col("consensus") >= 0).then(pl.col("consensus")),
+            )
+            for seed in self.seeds
+        ]
+
+    def _group_calls(
+        self, groups: Mapping[int, np.ndarray], calls: Mapping[int, np.ndarray] | None
+    ) -> dict[int, str | None]:
+        """Group -> the call that more than half of all seeds give its latent."""
+        votes: dict[int, list[str]] = {}
+        for seed in self.seeds if calls is not None else []:
+            assert calls is not None
+            for group, what in zip(groups[seed].tolist(), calls[seed].tolist(), strict=True):
+                if group >= 0:
+                    votes.setdefault(group, []).append(what)
+        out: dict[int, str | None] = {}
+        for group, given in votes.items():
+            most = max(sorted(set(given)), key=given.count)
+            out[group] = most if 2 * given.count(most) > len(self.seeds) else None
+        return out
+
+    def summary(self, sets: Mapping[str, Mapping[int, np.ndarray]]) -> dict[str, Any]:
+        """Numbers for the record: how many latents come back at all, and for each named set of latents its Jaccard
+        index and subspace overlap over pairs of seeds with intervals, and both by chance.
+
+        ``near`` is the mean number of latents of the other seed at or above the threshold: far above 1, latents are so
+        alike that a match says little. An overlap is refused where random subspaces would share half. Numbers that
+        are not defined are null; with one seed there is only a word why.
+        """
+        if len(self.seeds) < 2:
+            return {"refused": ONE_SEED}
+        out: dict[str, Any] = {"all": self._matched_share()}
+        for name, masks in sets.items():
+            of_sets = {pair: self._pair(masks, *pair) for pair in self.near}
+            out[name] = {
+                key: defined(over_pairs({pair: values[key] for pair, values in of_sets.items()}, self.seeds))
+                for key in ("jaccard", "jaccard_chance", "overlap", "overlap_chance")
+            }
+        return out
+
+    def _matched_share(self) -> dict[str, Any]:
+        found = {"reappears": self.mutual, "reappears_assigned": self.assigned}
+        near_ = {"near": {pair: each.pairs for pair, each in self.near.items()}}
+        return {
+            name: defined(over_pairs({pair: len(each) / self.latents for pair, each in pairs.items()}, self.seeds))
+            for name, pairs in (found | near_).items()
+        }
+
+    def _pair(self, masks: Mapping[int, np.ndarray], a: int, b: int) -> dict[str, float]:
+        index, index_chance = jaccard(masks[a], masks[b], self.mutual[a, b])
+        overlap, overlap_chance = subspace_overlap(self.chat_rows[a][masks[a]], self.chat_rows[b][masks[b]])
+        if overlap_chance >= SATURATED:
+            overlap = float("nan")
+        return {
+            "jaccard": index, "jaccard_chance": index_chance, "overlap": overlap, "overlap_chance": overlap_chance,
+        }  # fmt: skip
+
+
+def defined(number: Mapping[str, float | int]) -> dict[str, float | int] | None:
+    """{mean, low, high, n} with what is defined of it; None if its mean is not."""
+    return None if np.isnan(number["mean"]) else {key: value for key, value in number.items() if not np.isnan(value)}
+
+
+def match(dictionaries: Mapping[int, Dictionary], threshold: float) -> Matched:
+    """Match the latents of every two seeds whose decoders have at least this cosine."""
+    seeds = list(dictionaries)
+    decoders = {seed: dictionary.decoder.float().cpu().numpy() for seed, dictionary in dictionaries.items()}
+    vectors = {seed: unit(decoder) for seed, decoder in decoders.items()}
+    found = {(a, b): near(vectors[a], vectors[b], threshold) for a, b in all_pairs(seeds)}
+    return Matched(
+        seeds=seeds,
+        latents=decoders[seeds[0]].shape[1],
+        chat_rows={seed: decoder[-1] for seed, decoder in decoders.items()},
+        near=found,
+        mutual={pair: mutual(each) for pair, each in found.items()},
+        assigned={pair: assigned(each) for pair, each in found.items()},
+    )

@@ -1,0 +1,140 @@
+"""The step on small files: what it writes with and without nulls, for one seed and for several, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from made import make_dictionary
+from null_latents import make_latents, make_null
+
+from crossdiff.config import Calibration, dump
+from crossdiff.dictionaries import save
+from crossdiff.errors import UserError
+from crossdiff.evidence.calls import main
+from crossdiff.evidence.nulls import TRUTH
+
+F = 800
+
+
+def put(path: Path, columns: dict, **more) -> pl.DataFrame:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pl.DataFrame(columns).with_columns(
+        template_share=pl.lit(0.1), template_share_se=pl.lit(0.05), **{name: pl.lit(v) for name, v in more.items()}
+    )
+    table.write_parquet(path)
+    return table
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Two seeds of one dictionary; three seeds of a null pair; a synthetic benchmark of three seeds."""
+    for seed in (0, 1):
+        put(tmp_path / f"pair/latents/cc-seed{seed}.parquet", make_latents(seed, latents=F)[0])
+        save(make_dictionary(latents=F, seed=seed), tmp_path / f"pair/dictionaries/cc-seed{seed}")
+    save(make_dictionary(latents=F, seed=0), tmp_path / "pair/dictionaries/cc-seed1")
+    parts = []
+    for seed in (0, 1, 2):
+        put(tmp_path / f"none/latents/cc-seed{seed}.parquet", make_null(seed + 50, latents=F))
+        pair, classes = make_latents(seed + 60, latents=F, unmatched=0.2)
+        for world, columns, truth in (("pair", pair, classes), ("null", make_null(seed + 70, latents=F), None)):
+            names = [None] * F if truth is None else [name or None for name in truth]
+            table = put(tmp_path / "x.parquet", columns, world=world, dictionary="cc", seed=seed)
+            parts.append(table.with_columns(pl.Series(TRUTH, names, dtype=pl.String)))
+    pl.concat(parts).write_parquet(tmp_path / "synthetic.parquet")
+    return tmp_path
+
+
+def run(root: Path, seeds=(0, 1), nulls=(0, 1, 2), synthetic=True, **settings):
+    """The step's table and the results of its record."""
+    out = root / "pair/calls/cc.parquet"
+    main(
+        dump(Calibration(**settings)), "cc", list(seeds), root / "pair", out,
+        [root / f"none/latents/cc-seed{seed}.parquet" for seed in nulls],
+        root / "synthetic.parquet" if synthetic else None,
+    )  # fmt: skip
+    return pl.read_parquet(out), json.loads(out.with_name("cc.run.json").read_text())["results"]
+
+
+def test_one_row_a_latent_and_seed(study):
+    table, results = run(study, q=0.1)
+    assert len(table) == 2 * F
+    assert table.select(pl.struct("seed", "latent").is_unique().all()).item()
+    for seed in (0, 1):
+        mine, classes = table.filter(pl.col("seed") == seed), make_latents(seed, latents=F)[1]
+        called = (mine["call"] == "chat-specific").to_numpy()
+        assert called.sum() == results["counts"]["calibrated"]["chat-specific"][seed] > 0
+        assert (classes[called] == "chat-only").mean() > 0.7
+        assert (mine.filter(called)["q_chat_specific"] <= 0.1).all()
+    assert results["power"]["chat-specific"]["nulls"] > 5 * F
+    inside = table.filter(pl.col("nu_centred_low").is_not_null())
+    assert (inside["nu_centred_low"] < inside["nu_centred"]).all()
+    assert (inside["nu_centred"] < inside["nu_centred_high"]).all()
+
+
+def test_every_source_is_checked_at_every_level(study):
+    _, results = run(study)
+    sources = {entry["source"] for entry in results["honesty"]}
+    assert {"synthetic null", "synthetic pair", "none null", "none null, calibrated on synthetic"} <= sources
+    for entry in results["honesty"]:
+        assert len(entry["observed"]) == len(entry["recall"]) == len(entry["seed"]) == 3
+    levels = {e["nominal"] for e in results["honesty"] if e["source"] == "synthetic pair"}
+    assert levels == {None, 0.05, 0.1, 0.2}
+    mine = [
+        e for e in results["honesty"]
+        if (e["source"], e["call"], e["nominal"]) == ("synthetic pair", "chat-specific", 0.2)
+    ]  # fmt: skip
+    assert np.mean(mine[0]["observed"]) <= 0.3
+    assert np.mean(mine[0]["recall"]) > 0.5
+    assert sum(mine[0]["unmatched"]) > 0
+
+
+def test_the_same_decoder_from_two_seeds_comes_back(study):
+    table, results = run(study)
+    assert (table["reappears"] == 1).all()
+    assert results["stability"]["all"]["reappears"]["mean"] == 1
+    same = table.filter(pl.col("seed") == 0)["consensus"].to_list()
+    assert same == table.filter(pl.col("seed") == 1)["consensus"].to_list()
+    both = table.pivot("seed", index="latent", values="call")
+    for row in both.join(table.filter(pl.col("seed") == 0), on="latent").iter_rows(named=True):
+        assert row["consensus_call"] == (row["0"] if row["0"] == row["1"] else None)
+
+
+def test_one_seed_refuses_stability_in_words(study):
+    table, results = run(study, seeds=(0,))
+    assert table["reappears"].null_count() == table["consensus"].null_count() == F
+    assert "one seed" in results["stability"]["refused"]
+    assert results["counts"]["calibrated"]["chat-specific"][0] > 0
+
+
+def test_without_nulls_nothing_is_called(study):
+    table, results = run(study, nulls=(), synthetic=False)
+    assert table["call"].null_count() == 2 * F
+    assert "calibrated" not in results["counts"]
+    assert results["honesty"] == []
+    assert results["counts"]["ν_r, ν_ε"]["chat-specific"][0] > 0
+
+
+def test_wrong_files_are_named(study):
+    with pytest.raises(UserError, match="no such input file"):
+        run(study, nulls=(9,))
+    (study / "none/latents/other-seed0.parquet").write_bytes((study / "none/latents/cc-seed0.parquet").read_bytes())
+    with pytest.raises(UserError, match="not a latent table of cc"):
+        main(
+            dump(Calibration()),
+            "cc",
+            [0],
+            study / "pair",
+            study / "o.parquet",
+            [study / "none/latents/other-seed0.parquet"],
+        )
+    old = pl.read_parquet(study / "none/latents/cc-seed0.parquet").drop("active_blocks")
+    old.write_parquet(study / "none/latents/cc-seed0.parquet")
+    with pytest.raises(UserError, match=r"active_blocks.*run attribution"):
+        run(study)
+    pl.read_parquet(study / "synthetic.parquet").with_columns(dictionary=pl.lit("sae")).write_parquet(
+        study / "synthetic.parquet"
+    )
+    with pytest.raises(UserError, match="no null latents of cc"):
+        run(study, nulls=())
