@@ -1,11 +1,13 @@
-calls_runs = [f"{{name}}-seed{seed}" for seed in study.seeds]
+def of_all_seeds(path):
+    """A file of a dictionary, for each of its seeds."""
+    return lambda wildcards: [path.format(seed=seed, **wildcards) for seed in study.seeds_of(wildcards.name)]
 
 
 rule calls:
     input:
-        latents=[f"results/{{pair}}/latents/{run}.parquet" for run in calls_runs],
-        weights=[f"results/{{pair}}/dictionaries/{run}/dictionary.safetensors" for run in calls_runs],
-        meta=[f"results/{{pair}}/dictionaries/{run}/dictionary.json" for run in calls_runs],
+        latents=of_all_seeds("results/{pair}/latents/{name}-seed{seed}.parquet"),
+        weights=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors"),
+        meta=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json"),
         nulls=lambda wildcards: null_latents(study, wildcards.name),
         synthetic=f"results/{{pair}}/{SYNTHETIC}" if study.calibration.synthetic else [],
         code=sources("crossdiff.evidence.calls"),
@@ -18,7 +20,7 @@ rule calls:
     threads: study.compute.threads.dictionaries
     params:
         settings=dump(study.calibration),
-        seeds=[f"--seeds {seed}" for seed in study.seeds],
+        seeds=lambda wildcards: [f"--seeds {seed}" for seed in study.seeds_of(wildcards.name)],
         nulls=lambda wildcards, input: [f"--null {file}" for file in input.nulls],
         synthetic=lambda wildcards, input: f"--synthetic {input.synthetic}" if study.calibration.synthetic else "",
     message:
