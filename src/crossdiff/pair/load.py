@@ -118,7 +118,7 @@ class Pair:
             model = AutoModelForCausalLM.from_pretrained(
                 origin.path, revision=origin.commit, config=config, **self._options(config)
             )
-        return _resting(model, "cpu")
+        return _resting(model, "cpu", origin.replace)
 
     def _options(self, config: PreTrainedConfig) -> dict[str, Any]:
         # The fused kernels leave out the soft cap on attention scores that Gemma 2 was trained with.
