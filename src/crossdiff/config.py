@@ -214,6 +214,8 @@ class Attribution(Part):
     """Blocks of rows for the jackknife intervals of β and ν."""
     batch: Count = 2048
     """Tokens a pass."""
+    twin_cosine: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """A chat-only and a base-only latent of a crosscoder are twins if their decoder rows' cosine is above this."""
     examples: Count = 8
     """Top examples kept for each latent."""
     example_latents: Count = 200

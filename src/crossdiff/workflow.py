@@ -21,7 +21,8 @@ MADE_MODEL = ("model.safetensors", "run.json")
 DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "run.json")
 IMPORTED = tuple(file for file in DICTIONARY if file != "training.parquet")
 WEIGHTS = ("*.safetensors", "*.pt", "*.json")
-LATENTS = ("parquet", "examples.parquet", "tokens.parquet", "run.json")
+LATENT_TABLES = ("examples.parquet", "tokens.parquet", "twins.parquet", "template.parquet", "comparisons.parquet")
+LATENTS = ("parquet", *LATENT_TABLES, "run.json")
 CALLS = ("parquet", "run.json")
 SHARED = "shared.safetensors"
 SYNTHETIC = "truth/synthetic/latents.parquet"

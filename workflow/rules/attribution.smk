@@ -7,10 +7,7 @@ rule attribution:
         rows="results/{pair}/corpus/rows.parquet",
         code=sources("crossdiff.attribution"),
     output:
-        latents="results/{pair}/latents/{name}-seed{seed}.parquet",
-        examples="results/{pair}/latents/{name}-seed{seed}.examples.parquet",
-        tokens="results/{pair}/latents/{name}-seed{seed}.tokens.parquet",
-        run="results/{pair}/latents/{name}-seed{seed}.run.json",
+        **{ending.partition(".")[0]: f"results/{{pair}}/latents/{{name}}-seed{{seed}}.{ending}" for ending in LATENTS},
     log:
         "logs/{pair}/attribution/{name}-seed{seed}.log",
     benchmark:
@@ -27,5 +24,5 @@ rule attribution:
     shell:
         "python -m crossdiff.attribution --settings {params.settings:q} --pair {input.pair:q} --rows {input.rows:q}"
         " --activations {input.activations:q}"
-        " --dictionary results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed} --out {output.latents:q}"
+        " --dictionary results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed} --out {output.parquet:q}"
         " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"

@@ -10,6 +10,7 @@ from crossdiff.workflow import (
     CALLS,
     DICTIONARY,
     IMPORTED,
+    LATENTS,
     REPORT,
     SHARED,
     SYNTHETIC,

@@ -4,6 +4,7 @@ python -m crossdiff.attribution --settings ATTRIBUTION --pair P/pair/pair.json -
     --activations P/activations/manifest.json --rows P/corpus/rows.parquet --out P/latents/NAME-seedN.parquet
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from crossdiff.activations.store import SPLITS, Activations
 from crossdiff.attribution.examples import choose
 from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
+from crossdiff.attribution.tables import comparisons, template, twins
+from crossdiff.attribution.template import Slots, slots
 from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
 from crossdiff.config import Attribution, settings
@@ -73,6 +76,25 @@ def counts(latents: pl.DataFrame) -> dict[str, Any]:
     return out
 
 
+def template_slots(rows: pl.DataFrame) -> Slots:
+    """Places in the template of all tokens of rows.parquet, sorted by row."""
+    ids, roles = (torch.from_numpy(rows[name].explode().to_numpy().astype("int32")) for name in ("ids", "roles"))
+    return slots(ids, roles, rows["ids"].list.len().to_torch().long())
+
+
+def text_of(pair: Pair) -> Callable[[list[int]], str]:
+    """Tokens as the chat model's tokenizer writes them."""
+    tokenizer = pair.tokenizer()
+    return lambda ids: str(tokenizer.decode(ids))
+
+
+def twin_counts(table_: pl.DataFrame) -> dict[str, int | float | None]:
+    """Pairs, and the mean divergence of twins and of false ones, for the record."""
+    twin, false = (table_.filter(kind=kind) for kind in ("twin", "false"))
+    means = {f"divergence_{name}": part["divergence"].mean() for name, part in (("twin", twin), ("false", false))}
+    return {"pairs": len(twin), **means}  # type: ignore[dict-item]
+
+
 def main(
     settings_: Annotated[str, typer.Option("--settings", help="The attribution part of the config: JSON, or a file.")],
     pair: Annotated[Path, typer.Option(help="pair.json; its tokenizer shows the examples' tokens.")],
@@ -90,7 +112,8 @@ def main(
     name = out.name.removesuffix(".parquet")
     params = chosen.model_dump(mode="json")
     with record(f"latents/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
-        table_rows = pl.read_parquet(rows, columns=["row", "source", "behaviour", "ids"]).sort("row")
+        table_rows = pl.read_parquet(rows, columns=["row", "source", "behaviour", "ids", "roles"]).sort("row")
+        places = template_slots(table_rows)
         model = load(dictionary).to(device)
         stored = Activations.open(activations)
         view = stored.view(chosen.split)
@@ -106,23 +129,28 @@ def main(
                 block_R,
                 chosen.examples,
                 bar.update,
+                places,
             )
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
-        latents = table(found, model.shape[2])
         frequency_F = found["frequency"]
         assert isinstance(frequency_F, torch.Tensor)
         shown = choose(chat_order(found, model.kind == "crosscoder"), frequency_F, chosen.example_latents)
         models = Pair.read(pair)
-        shown_table = example_table(model, measured, shown, table_rows, view, models, chosen.example_window)
-        tokens = token_table(model, shown, models)
+        beside = {
+            "examples": example_table(model, measured, shown, table_rows, view, models, chosen.example_window),
+            "tokens": token_table(model, shown, models),
+            "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
+            "template": template(measured, places, text_of(models)),
+            "comparisons": comparisons(model, found),
+        }
+        latents = table(found, model.shape[2])
         with whole(out) as temporary:
             latents.write_parquet(temporary)
-        with whole(out.with_name(f"{name}.examples.parquet")) as temporary:
-            shown_table.write_parquet(temporary, compression="zstd")
-        with whole(out.with_name(f"{name}.tokens.parquet")) as temporary:
-            tokens.write_parquet(temporary, compression="zstd")
-        run.result(tokens=view.tokens, split=chosen.split, **counts(latents))
+        for ending, frame in beside.items():
+            with whole(out.with_name(f"{name}.{ending}.parquet")) as temporary:
+                frame.write_parquet(temporary, compression="zstd")
+        run.result(tokens=view.tokens, split=chosen.split, **counts(latents), twins=twin_counts(beside["twins"]))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from crossdiff.attribution.jackknife import jackknife
 from crossdiff.attribution.norms import classes, cosine, delta_norm
 from crossdiff.attribution.scaling import Products, numerators, scaling_columns
 from crossdiff.attribution.separation import Spread, separation_columns
+from crossdiff.attribution.template import Slots, SlotUse
 from crossdiff.attribution.usage import Usage
 from crossdiff.dictionaries.architecture import Dictionary
 
@@ -34,6 +35,7 @@ class Measured:
     """What one pass gathers."""
 
     usage: Usage
+    slots: SlotUse
     products: Products
     spread: Spread | None
     """Only of a diff-SAE."""
@@ -71,8 +73,12 @@ def measure(
     block_R: Tensor,
     examples: int,
     update: Callable[[int], object],
+    slots: Slots | None = None,
 ) -> Measured:
-    """Measure all latents. ``source_R`` and ``block_R`` give each row's source and jackknife block (int64)."""
+    """Measure all latents. ``source_R`` and ``block_R`` give each row's source and jackknife block (int64).
+
+    ``slots`` gives the places in the template of all rows' tokens, if they are to be counted.
+    """
     device, latents = dictionary.encoder.device, dictionary.shape[2]
     names = ["activation_base", "activation_chat"] + [f"residual_{model}" for model in WRITES[dictionary.kind]]
     number = int(block_R.max()) + 1
@@ -81,6 +87,7 @@ def measure(
     weight_F = dictionary.score_weight()
     usage, top = Usage(weight_F, sources, number), Top(latents, examples, device)
     histogram = Histogram(latents, device)
+    slot_use = SlotUse(slots.count if slots else 0, latents, device)
     rows, positions, seen = [], [], 0
     for block in blocks:
         x_BLD = block.x_BLD.to(device).float()
@@ -93,6 +100,8 @@ def measure(
         if spread is not None:
             spread.add(x_BLD, block_B)
         usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device), block_B)
+        if slots:
+            slot_use.add(token_N, latent_N, slots.of(row_B, block.position_B.long()).to(device))
         top.add(latent_N, value_N * weight_F[latent_N], row_B.to(device)[token_N], token_N + seen)
         histogram.add(latent_N, value_N * weight_F[latent_N])
         rows.append(row_B)
@@ -100,7 +109,7 @@ def measure(
         seen += len(x_BLD)
         update(len(x_BLD))
     spread = None if spread is None else spread.finish()
-    return Measured(usage, products.finish(), spread, top, torch.cat(rows), torch.cat(positions), histogram)
+    return Measured(usage, slot_use, products.finish(), spread, top, torch.cat(rows), torch.cat(positions), histogram)
 
 
 def norm_columns(dictionary: Dictionary) -> dict[str, Column]:
