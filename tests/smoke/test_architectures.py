@@ -1,0 +1,45 @@
+"""The whole DAG, from two folders to a report, on each of the four architectures."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from tiny import padded
+
+from crossdiff.config import merged
+
+from .conftest import ROOT, copied
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+CHANGES = {
+    "pair": {"name": "tiny", "chat": {"path": "data/chat", "planted": None}},
+    "activations": {"skip_first": 2},
+    "dictionaries": {"crosscoder": {"latents": 48, "steps": 15, "threshold_start": 5}},
+    "seeds": [0],
+    "evidence": {"conversations": 3},
+}
+"""To the miniature study; of its dictionaries the crosscoder stays."""
+
+
+def test_from_two_folders_to_a_report(tiny_pair, tmp_path: Path, web_parquet: Path, chat_jsonl: Path) -> None:
+    tree = copied(tmp_path / "study")
+    study = merged(yaml.safe_load((ROOT / "tests/smoke/config.yaml").read_text()), CHANGES)
+    study["dictionaries"] = {"crosscoder": study["dictionaries"]["crosscoder"]}
+    (tree.root / "config.yaml").write_text(yaml.safe_dump(study))
+    for which in ("base", "chat"):
+        padded(getattr(tiny_pair, which), tree.root / "data" / which)
+    for file in (web_parquet, chat_jsonl):
+        shutil.copyfile(file, tree.root / "data" / file.name)
+    tree.run("snakemake")
+    done = tree.root / "results/tiny"
+    assert (done / "report/report.html").is_file()
+    numbers = json.loads((done / "metrics.json").read_text())
+    assert set(numbers["dictionaries"]) == {"crosscoder"}
+    assert json.loads((done / "activations/manifest.json").read_text())["skip_first"] == 2
+    kl = pl.read_parquet(done / "evidence/crosscoder-seed0/kl.parquet")
+    assert kl["kl"].is_finite().all()
+    assert pl.read_parquet(done / "latents/crosscoder-seed0.parquet").height == 48
+    assert pl.read_parquet(done / "latents/crosscoder-seed0.template.parquet").height
