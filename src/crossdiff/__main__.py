@@ -5,6 +5,7 @@ crossdiff check-pair configs/my-pair.yaml can this pair be studied here? models,
 crossdiff status                          which results are there, and are they current?
 crossdiff show results/…/run.json         one step: numbers, inputs, code, run
 crossdiff latents results/…/NAME-seed0.parquet --by nu_reconstruction
+crossdiff export --help                   dictionaries and latents for other tools
 """
 
 import json
@@ -15,12 +16,14 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from crossdiff import export
 from crossdiff.config import Config, merged, parse
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import sha256_file
 from crossdiff.workflow import check_files, results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+app.add_typer(export.app, name="export")
 DEFAULT = Path("config.yaml")
 SHOWN = ("latent", "class", "delta_norm", "nu_reconstruction", "nu_error", "frequency", "max", "template_share")
 Overlay = Annotated[Path | None, typer.Argument(help="Config laid over config.yaml.")]

@@ -1,0 +1,85 @@
+"""Giving away what was made: dictionaries in other packages' files, latents in Neuronpedia's layout or as CSV."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from crossdiff.errors import UserError
+from crossdiff.provenance.files import whole
+
+if TYPE_CHECKING:
+    import polars as pl
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+Table = Annotated[Path, typer.Argument(help="A results/<pair>/latents/NAME-seedN.parquet.")]
+Target = Annotated[Path, typer.Option(help="Folder to write to.")]
+
+
+@app.command()
+def dictionary(
+    folder: Annotated[Path, typer.Argument(help="A results/<pair>/dictionaries/NAME-seedN.")],
+    to: Annotated[
+        str, typer.Option(help="science-of-finetuning, ckkissane, dictionary_learning, saelens or sparsify.")
+    ],
+    out: Target,
+) -> None:
+    """Write a dictionary in the files of another package; what the package cannot hold is told."""
+    from crossdiff.dictionaries import load
+    from crossdiff.dictionaries.published.registry import weights, write
+
+    write(load(folder), out, to)
+    typer.echo(f"{weights(out, to)[1]} and its settings")
+
+
+@app.command()
+def csv(file: Table, out: Annotated[Path, typer.Option(help="CSV file to write.")]) -> None:
+    """Write the latent table as CSV; docs/dictionaries.md says what each column is. What is not defined is empty."""
+    latents = _table(file)
+    with whole(out) as temporary:
+        latents.write_csv(temporary)
+    typer.echo(f"{out}: {latents.height:,} latents, {latents.width} columns")
+
+
+@app.command()
+def neuronpedia(
+    file: Table,
+    out: Target,
+    model: Annotated[str, typer.Option(help="Id of the model on Neuronpedia, such as gemma-2-2b-it.")],
+    source_set: Annotated[str, typer.Option(help="Name of the set there, such as chat-diff-18k; no layer in it.")],
+    creator: Annotated[str, typer.Option(help="Who made it.")],
+    title: Annotated[str, typer.Option(help="What readers see; the dictionary's name by default.")] = "",
+) -> None:
+    """Write latents, their directions and their examples in the layout of Neuronpedia's exports."""
+    from crossdiff.attribution import neuronpedia as layout
+    from crossdiff.attribution.directions import contribution
+    from crossdiff.dictionaries import load
+
+    latents, examples = _table(file), _table(file.with_name(f"{file.stem}.examples.parquet"))
+    own = load(file.parents[1] / "dictionaries" / file.stem)
+    if own.shape[2] != latents.height:
+        raise UserError(f"{file} has {latents.height} latents, but its dictionary {own.shape[2]}; measure it again")
+    layer = own.about.get("layer")
+    if layer is None:
+        raise UserError(f"the dictionary of {file} does not say which layer it was trained on")
+    record = json.loads(file.with_name(f"{file.stem}.run.json").read_text())
+    place = layout.Place(model, source_set, layer, creator, record["started"])
+    title = title or f"{own.about.get('name', file.stem)}, what chat has beyond base"
+    latents = latents.sort("latent")
+    layout.write(out, place, title, latents.to_dicts(), contribution(own).tolist(), examples.to_dicts())
+    typer.echo(f"{out / 'v1' / model / place.source}: {latents.height:,} latents, {examples.height:,} examples")
+
+
+def _table(file: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    if not file.is_file():
+        raise UserError(f"no such file: {file}")
+    try:
+        table: Any = pl.read_parquet(file)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"{file} is no latent table: {error}") from None
+    if "latent" not in table.columns:
+        raise UserError(f"{file} is no latent table: it has no column latent")
+    return table
