@@ -38,8 +38,7 @@ class RoomyLayer(DynamicLayer):
             raise ValueError(f"the cache has room for {self.room} positions, and position {end} was to be written")
         for reserved, states in zip(self._reserved, (key_states, value_states), strict=True):
             reserved[:, :, start:end] = states
-        self._fill(end)
-        return self.keys, self.values
+        return self._fill(end)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep only these rows; nothing to do for a block that has not run."""
@@ -48,8 +47,10 @@ class RoomyLayer(DynamicLayer):
         self._reserved = [reserved[indices] for reserved in self._reserved]
         self._fill(self.get_seq_length())
 
-    def _fill(self, length: int) -> None:
-        self.keys, self.values = (reserved[:, :, :length] for reserved in self._reserved)
+    def _fill(self, length: int) -> tuple[Tensor, Tensor]:
+        keys, values = (reserved[:, :, :length] for reserved in self._reserved)
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 def roomy_cache(config: PreTrainedConfig, room: int) -> DynamicCache:
