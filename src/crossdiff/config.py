@@ -249,13 +249,22 @@ class Evidence(Part):
     """Seed of random sets and bootstrap."""
 
 
+class Synthetic(Part):
+    """The benchmark on a synthetic pair whose answers are known."""
+
+    preset: Literal["tiny", "small", "paper"] = "small"
+    """Its size: `tiny` for tests, `small` for two minutes on two cores, `paper` for a GPU (SynthSAEBench-16k)."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1]
+    """Seeds; each draws a pair of its own and trains every dictionary on it."""
+
+
 class Calibration(Part):
     """Which latents are called chat-specific, base-specific, rotated or rescaled, and how often that may be wrong."""
 
     q: Share = 0.1
     """False discovery rate of the calls."""
-    synthetic: bool = False
-    """Calibrate on the null of the synthetic benchmark."""
+    synthetic: bool = True
+    """Calibrate on the null of the synthetic benchmark, if the study has one."""
     nulls: list[Name] = []
     """Pairs that differ by nothing that is looked for, by name: finished studies under results/ with dictionaries of
     the same names (configs/null.yaml makes one)."""
@@ -301,6 +310,8 @@ class Config(Part):
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
     evidence: Evidence = Evidence()
+    synthetic: Synthetic | None = Synthetic()
+    """The synthetic benchmark; null leaves it out."""
     calibration: Calibration = Calibration()
     compute: Compute = Compute()
 
