@@ -33,7 +33,7 @@ def main(
     with record("report", out / "run.json", study.config.model_dump(mode="json"), study.files) as run:
         numbers = metrics(study)
         sources = origins(study, numbers)
-        drawn = page(study, numbers)
+        drawn = page(study, numbers, sources)
         with progress(len(drawn.figures), "figures", "figure") as bar:
             for figure in drawn.figures:
                 save(figure, out / "figures", png_scale if figure is drawn.figures[0] else None)

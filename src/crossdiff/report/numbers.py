@@ -65,16 +65,16 @@ class Numbers:
         if leaf is None:
             return MISSING
         key = address(*path)
-        text = Markup('<span class="n" data-src="{}" data-style="{}" title="{}"><b>{}</b>').format(
-            key, style, self.hint(key, leaf, path, style), written(mean(leaf), style)
+        text = Markup('<span class="n" tabindex="0" data-src="{}" data-style="{}" data-hint="{}"><b>{}</b>').format(
+            key, style, self.hint(leaf, path, style), written(mean(leaf), style)
         )
         if interval and isinstance(leaf, dict) and leaf["low"] < leaf["high"]:
             text += Markup(' <i class="ci">{}</i>').format(span(leaf, style))
         return text + Markup("</span>")
 
-    def hint(self, key: str, leaf: Leaf, path: tuple[str, ...], style: str) -> str:
+    def hint(self, leaf: Leaf, path: tuple[str, ...], style: str) -> str:
         """What a pointer held over the number is told."""
-        parts = [key]
+        parts: list[str] = []
         if isinstance(leaf, dict):
             parts.append(f"95 % interval {span(leaf, style)}, n = {leaf['n']}")
         if path[0] == "dictionaries" and isinstance(seeds := self.metrics["dictionaries"][path[1]].get("seeds"), dict):

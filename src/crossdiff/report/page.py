@@ -1,19 +1,22 @@
 """Numbers, figures and latents -> one self-contained HTML page: no network, one file."""
 
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib import resources
+from typing import Any
 
 from markupsafe import Markup
 
+from crossdiff.provenance.origins import Origins, record_of
 from crossdiff.report.answer import Answer
 from crossdiff.report.collect import Study
+from crossdiff.report.explorer.data import embedded
 from crossdiff.report.figures import kl, theme
 from crossdiff.report.section import Context
 from crossdiff.report.sections import SECTIONS
 from crossdiff.report.seeds import Tree
 
-SCRIPTS = ("latent.js", "explorer.js")
-SHEETS = ("page.css", "explorer.css")
+SCRIPTS = ("where.js", "latent.js", "explorer.js")
+SHEETS = ("page.css", "where.css", "explorer.css")
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Page:
     """The main figure first."""
 
 
-def page(study: Study, metrics: Tree) -> Page:
-    """The page of a study whose numbers are ``metrics``."""
+def page(study: Study, metrics: Tree, sources: Origins) -> Page:
+    """The page of a study whose numbers are ``metrics``, made of ``sources``."""
     context = Context(study, metrics)
     main = tuple(kl.recovered(study, metrics, stacked) for stacked in (False, True))
     sections = [section for build in SECTIONS if (section := build(context)) is not None]
@@ -36,9 +39,28 @@ def page(study: Study, metrics: Tree) -> Page:
         main=main,
         sections=sections,
         css=css(),
+        where=Markup(embedded(where(study, sources))),
         script=Markup("\n".join(map(template, SCRIPTS))),
     )
     return Page(html, main + tuple(figure for section in sections for figure in section.figures))
+
+
+def where(study: Study, sources: Origins) -> dict[str, Any]:
+    """What the page tells of a number or file when asked: sources of numbers, record of files, run of records."""
+    files = [str(file.relative_to(study.root)) for file in study.files]
+    return {
+        "root": f"results/{study.config.pair.name}",
+        "numbers": sources.document()["numbers"],
+        "records": {file: record_of(file) for file in files},
+        "steps": {
+            file: {
+                "name": record["name"],
+                "commit": (record["code"]["commit"] or "")[:10],
+                "run": record["mlflow"]["run_id"] if record["mlflow"] else None,
+            }
+            for file, record in study.records.items()
+        },
+    }
 
 
 def css() -> Markup:
@@ -70,4 +92,4 @@ def css() -> Markup:
 
 def template(name: str) -> str:
     """A file of `templates/` as text."""
-    return (files("crossdiff.report") / "templates" / name).read_text()
+    return (resources.files("crossdiff.report") / "templates" / name).read_text()

@@ -1,7 +1,7 @@
 // One latent: its numbers, texts, tokens and twins as elements. Text is only ever set as text.
 const INVISIBLE = { "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u200b": "∅", "\ufeff": "∅" };
 const ROLES = ["bos", "template", "user", "assistant", "text"];
-const SHADES = { levels: "the latent's activation", 0: "had both models the base's stream", 1: "had both the chat's" };
+const SHADES = { levels: "the latent's activation", base: "had both models the base's stream", chat: "had both the chat's" };
 const FACTS = [
   ["delta_norm", "Δ_norm", "number"], ["nu_reconstruction", "ν_r", "number"], ["nu_error", "ν_ε", "number"],
   ["nu_activation", "ν", "number"], ["q", "q-value", "number"], ["cosine", "cosine of decoder rows", "number"],
@@ -23,7 +23,7 @@ function written(value, style) {
   const size = Math.abs(scaled);
   const digits = style === "percent" ? 1 : 2;
   const decimals = size === 0 || size >= 100 ? 0 : Math.min(3, Math.max(0, digits - Math.floor(Math.log10(size))));
-  return scaled.toFixed(decimals).replace("-", "−") + (style === "percent" ? " %" : "");
+  return scaled.toFixed(decimals).replace(/^-(?=[0.]*$)/, "").replace("-", "−") + (style === "percent" ? " %" : "");
 }
 
 function visible(text) {
@@ -116,7 +116,7 @@ function examples(row) {
 }
 
 function text(example) {
-  const letters = example.others && shade !== "levels" ? example.others[shade] : example.levels;
+  const letters = example.others && shade !== "levels" ? example.others[shade === "base" ? 0 : 1] : example.levels;
   const tokens = example.tokens.map((token, place) => {
     const role = ROLES[example.roles[place]] || "";
     const level = data.letters.indexOf(letters[place]) / data.levels;
