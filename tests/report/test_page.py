@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 from study_files import Written, edit, make_config, report, write_study
 
+from crossdiff.report.collect import collect
 from crossdiff.report.numbers import Numbers, address, written
+from crossdiff.report.sections.made import stages
 from crossdiff.report.seeds import ends, mean
 
 SECTIONS = ["latents", "cause", "dictionaries", "seeds", "nulls", "change", "explorer", "pair", "training", "made"]
@@ -225,3 +227,11 @@ def test_numbers_that_were_not_measured_are_dashes() -> None:
 )  # fmt: skip
 def test_how_numbers_are_written(value: float, style: str, text: str) -> None:
     assert written(value, style) == text
+
+
+def test_every_job_is_in_one_stage(planted: Written) -> None:
+    study = collect(planted.config, planted.root)
+    found = stages(study)
+    assert found["dictionaries"]["jobs"] == found["latents"]["jobs"] == 8
+    assert sum(stage["jobs"] for stage in found.values()) == len(study.records)
+    assert sum(stage["seconds"] for stage in found.values()) == pytest.approx(planted.metrics["costs"]["total_seconds"])

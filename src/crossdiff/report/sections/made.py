@@ -34,6 +34,8 @@ def section(context: Context) -> Section:
         html=context.render(
             "made.html.j2",
             steps=list(steps(study)),
+            stages=stages(study),
+            tracked=tracked(study),
             versions=versions(study),
             config=json.dumps(study.config.model_dump(mode="json"), indent=1),
         ),
@@ -44,6 +46,23 @@ def steps(study: Study) -> Iterator[Step]:
     """Every recorded step in the study's order."""
     for file, record in study.records.items():
         yield Step(record["name"], file, record)
+
+
+def stages(study: Study) -> dict[str, dict[str, float]]:
+    """Jobs and seconds of each stage, in the order in which data flows through them."""
+    found: dict[str, dict[str, float]] = {}
+    for file, record in study.records.items():
+        stage = found.setdefault(file.split("/")[0], {"jobs": 0, "seconds": 0.0})
+        stage["jobs"] += 1
+        stage["seconds"] += record["seconds"]
+    return found
+
+
+def tracked(study: Study) -> list[tuple[str, str]]:
+    """(where MLflow keeps the runs, the study's run) of every study run that a step belongs to."""
+    runs = [record["mlflow"] for record in study.records.values() if record["mlflow"]]
+    # A server's address may hold a password before the @; the page may be passed on.
+    return sorted({(run["uri"].rpartition("@")[2], run["parent_run_id"] or run["run_id"]) for run in runs})
 
 
 def versions(study: Study) -> dict[str, list[str]]:
