@@ -6,6 +6,9 @@ crossdiff status                          which results are there, and are they 
 crossdiff show results/…/run.json         one step: numbers, inputs, code, run
 crossdiff latents results/…/NAME-seed0.parquet --by nu_reconstruction
 crossdiff export --help                   dictionaries and latents for other tools
+crossdiff audit results/…                 does every number still rest on what it says it rests on?
+crossdiff explain results/…/metrics.json#KEY   where a number came from, back to models and corpus
+crossdiff diff A B                        what changed between two studies, or two commits
 """
 
 import json
@@ -114,6 +117,60 @@ def latents(
     table = table.filter(~pl.col("dead")).sort(by, descending=not ascending, nulls_last=True).head(top)
     with pl.Config(tbl_rows=top, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
         typer.echo(str(table.select([name for name in dict.fromkeys((*SHOWN, by)) if name in table.columns])))
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path | None, typer.Argument(help="results/<pair>; the pair of config.yaml if left out.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Trust size and time of big shards.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Go on after the first kind of break.")] = False,
+) -> None:
+    """Hash the results again and check report, numbers, tables, records, code, DVC and MLflow against one another."""
+    from crossdiff.cli import progress
+    from crossdiff.provenance.audit.hashes import Hashes
+    from crossdiff.provenance.audit.run import audit as run
+    from crossdiff.provenance.audit.run import lines
+    from crossdiff.provenance.audit.study import Study
+
+    root = folder or Path("results", read(None).pair.name)
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    with progress(size, "hash", "B") as bar:
+        study = Study(root, Hashes(bar.update), fast)
+        broken = False
+        for told in run(study, everything):
+            bar.clear()
+            for line in lines(study, told):
+                typer.echo(line)
+            broken |= bool(told.finding.breaks)
+    if broken:
+        sys.exit(1)
+
+
+@app.command()
+def explain(
+    number: Annotated[str, typer.Argument(help="results/<pair>/metrics.json#KEY, as the report names it.")],
+) -> None:
+    """Print where a number came from: files, steps, settings, inputs, commit, and the command that makes it again."""
+    from crossdiff.provenance.audit.hashes import Hashes
+    from crossdiff.provenance.audit.study import Study
+    from crossdiff.provenance.explain import chain, lines, target
+
+    root, key = target(number)
+    study = Study(root, Hashes())
+    for line in lines(study, chain(study, key)):
+        typer.echo(line)
+
+
+@app.command()
+def diff(
+    one: Annotated[str, typer.Argument(help="results/<pair> of a study, or a commit.")],
+    other: Annotated[str, typer.Argument(help="Another one.")],
+) -> None:
+    """Print which inputs, settings, source files and numbers differ between two studies or commits."""
+    from crossdiff.provenance.compare import lines, side
+
+    for line in lines(side(one, Path()), side(other, Path()), Path()):
+        typer.echo(line)
 
 
 def read(overlay: Path | None) -> Config:

@@ -27,6 +27,7 @@ CALLS = ("parquet", "run.json")
 SHARED = "shared.safetensors"
 SYNTHETIC = "truth/synthetic/latents.parquet"
 REPORT = ("report/report.html", "report/origins.json", "report/run.json", "metrics.json")
+CRATE = "ro-crate-metadata.json"
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.jinja", "tokenizer*.txt", "merges.txt", "vocab.txt")
 
 

@@ -59,6 +59,7 @@ def test_leaves_keep_intervals_whole() -> None:
         ("latents/diff-sae-seed0.parquet", "latents/diff-sae-seed0.run.json"),
         ("dictionaries/x-seed1/training.parquet", "dictionaries/x-seed1/run.json"),
         ("models/chat/tokenizer.json", "models/chat/run.json"),
+        ("models/base.gguf", "models/base/run.json"),
         ("activations/shard-00001.safetensors", "activations/run.json"),
         ("metrics.json", "report/run.json"),
         ("report/figures/a.svg", "report/run.json"),

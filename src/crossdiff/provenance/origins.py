@@ -99,8 +99,9 @@ def record_of(file: str) -> str:
         return "report/run.json"
     if top == "latents":
         return str(path.with_name(re.sub(r"(-seed\d+)\..*", r"\1.run.json", path.name)))
-    depth = 2 if top in ("models", "dictionaries", "evidence") else 1
-    return str(PurePosixPath(*path.parts[:depth], "run.json"))
+    if top in ("models", "dictionaries", "evidence"):
+        return str(PurePosixPath(top, path.parts[1].removesuffix(".gguf"), "run.json"))
+    return str(PurePosixPath(top, "run.json"))
 
 
 def recompute(root: str, sources: Sequence[Source]) -> str:

@@ -1,0 +1,78 @@
+"""weights = manifest: activations are what their manifest lists, dictionaries what they say they are."""
+
+from pathlib import Path
+from typing import Any
+
+from crossdiff.provenance.audit.finding import Finding
+from crossdiff.provenance.audit.study import Study
+
+MANIFEST = "activations/manifest.json"
+
+
+def check(study: Study) -> Finding:
+    """Shards by size and hash, the corpus and pair behind them, the dictionaries' own descriptions, the models."""
+    found = Finding()
+    manifest = study.json(MANIFEST)
+    if not isinstance(manifest, dict):
+        found.equal(False, f"{study.name(MANIFEST)} is missing or no JSON", [MANIFEST])
+        return found
+    shards(study, manifest, found)
+    if "rows_sha256" in manifest:
+        rows = "corpus/rows.parquet"
+        same = study.hashes.sha256(study.root / rows) == manifest["rows_sha256"]
+        found.equal(same, f"{study.name(rows)} is not the corpus that {MANIFEST} was made of", [rows])
+    dictionaries(study, manifest, found)
+    models(study, found)
+    return found
+
+
+def shards(study: Study, manifest: dict[str, Any], found: Finding) -> None:
+    """Each file that the manifest lists; with ``fast`` a shard of its size and not newer than its record is trusted."""
+    trusted = 0
+    listed = [*manifest.get("shards", []), *([manifest["rows_file"]] if "rows_file" in manifest else [])]
+    for item in listed:
+        file = f"activations/{item['file']}"
+        if study.fast and unmoved(study, file, item.get("bytes")):
+            trusted += 1
+        else:
+            same = study.hashes.sha256(study.root / file) == item["sha256"]
+            found.equal(same, f"{study.name(file)} is not the file that manifest.json lists", [file])
+    if trusted:
+        found.unchecked.append(f"content of {trusted} shards, trusted by size and time (--fast)")
+    if not listed:
+        found.unchecked.append("shards: the study keeps no activations")
+
+
+def unmoved(study: Study, file: str, size: int | None) -> bool:
+    """Whether a shard has its size and was last written before its step's record."""
+    path, record = study.root / file, study.root / "activations/run.json"
+    if size is None or not (path.is_file() and record.is_file()):
+        return False
+    return path.stat().st_size == size and path.stat().st_mtime <= record.stat().st_mtime
+
+
+def dictionaries(study: Study, manifest: dict[str, Any], found: Finding) -> None:
+    """Each dictionary was trained on this manifest and this pair, and its weights are those that were measured."""
+    digest = study.hashes.sha256(study.root / MANIFEST)
+    for folder in (str(Path(name).parent) for name in study.expected if name.startswith("dictionaries/")):
+        file = f"{folder}/dictionary.json"
+        about = (study.json(file) or {}).get("about")
+        if not isinstance(about, dict):
+            found.equal(False, f"{study.name(file)} is missing or does not describe a dictionary", [file])
+            continue
+        source = about.get("activations", {})
+        if "manifest_sha256" in source:
+            same = source["manifest_sha256"] == digest
+            found.equal(same, f"{study.name(file)} names another {MANIFEST} than there is", [file])
+        if "pair" in about and "pair" in manifest:
+            found.equal(about["pair"] == manifest["pair"], f"{study.name(file)} names other models", [file])
+
+
+def models(study: Study, found: Finding) -> None:
+    """Models from a hub are known by their commit alone; folders are hashed by the record of the pair step."""
+    pair = study.json("pair/pair.json")
+    for side in ("base", "chat"):
+        origin = pair.get(side) if isinstance(pair, dict) else None
+        if isinstance(origin, dict) and not (study.base / str(origin.get("path"))).is_dir():
+            revision = origin.get("revision")
+            found.unchecked.append(f"weights of {origin.get('path')} at revision {revision}: no folder here holds them")

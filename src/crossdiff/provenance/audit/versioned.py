@@ -1,0 +1,110 @@
+"""files = DVC: the results are those that dvc.lock names, file by file through DVC's folder objects.
+
+dvc.lock gives each output its MD5; that of a folder ends in .dir and is the MD5 of a JSON list of its files, which DVC
+keeps as an object in its cache. Both are plain files and are read as such; nothing is fetched.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crossdiff.provenance.audit.finding import Break, Finding
+from crossdiff.provenance.audit.jobs import FOLDER
+from crossdiff.provenance.audit.manifests import unmoved
+from crossdiff.provenance.audit.study import Study
+
+CACHE = ".dvc/cache/files/md5"
+
+
+def check(study: Study) -> Finding:
+    """Every output of dvc.lock under results/<pair>, and Snakemake's metadata."""
+    found = Finding()
+    try:
+        lock = yaml.safe_load((study.base / "dvc.lock").read_text())
+        outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+    except FileNotFoundError:
+        found.unchecked.append("dvc.lock: there is none")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        found.breaks.append(Break(f"dvc.lock cannot be read: {type(error).__name__}"))
+        return found
+    mine = [out for out in outs if study.inside(out["path"]) or out["path"] == FOLDER]
+    if not any(study.inside(out["path"]) for out in mine):
+        found.unchecked.append(f"dvc.lock does not know results/{study.pair}")
+        return found
+    for out in mine:
+        one_out(study, out, found)
+    return found
+
+
+def one_out(study: Study, out: dict[str, Any], found: Finding) -> None:
+    """A file or a folder of dvc.lock."""
+    path, digest = out["path"], out["md5"]
+    if not digest.endswith(".dir"):
+        same = study.hashes.md5(study.base / path) == digest
+        found.equal(same, f"{path} is not the file that dvc.lock names", [study.inside(path) or path])
+        return
+    listed = folder_object(study.base, digest)
+    if listed is None:
+        whole_folder(study, path, digest, found)
+        return
+    there = files(study.base / path)
+    for name, md5 in listed.items():
+        file = f"{path}/{name}"
+        if study.fast and trusted(study, file):
+            continue
+        same = study.hashes.md5(study.base / file) == md5
+        found.equal(same, f"{file} is not the file that dvc.lock names", owned(study, file))
+    for name in sorted(there - listed.keys()):
+        found.equal(False, f"{path}/{name} is not in dvc.lock", owned(study, f"{path}/{name}"))
+
+
+def trusted(study: Study, file: str) -> bool:
+    """Whether --fast passes over a shard."""
+    inside = study.inside(file) or ""
+    shards = (study.json("activations/manifest.json") or {}).get("shards", [])
+    size = next((item.get("bytes") for item in shards if f"activations/{item['file']}" == inside), None)
+    return unmoved(study, inside, size)
+
+
+def whole_folder(study: Study, path: str, digest: str, found: Finding) -> None:
+    """A folder whose object is not in the cache here: its hash is made again from its files, in DVC's format."""
+    if study.fast and path.endswith("/activations"):
+        found.unchecked.append(f"{path} against dvc.lock: its object is not in the cache, and --fast reads no shards")
+        return
+    names = sorted(files(study.base / path))
+    listed = [{"md5": study.hashes.md5(study.base / path / name), "relpath": name} for name in names]
+    same = (
+        f"{hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest()}.dir" == digest
+    )
+    inside = study.inside(path)
+    every = [f"{inside}/{name}" for name in names] if inside else []
+    what = f"{path} is not the folder that dvc.lock names; which file it is, its object in DVC's cache would tell"
+    found.equal(same, what, every)
+
+
+def folder_object(base: Path, digest: str) -> dict[str, str] | None:
+    """MD5 of each file of a folder, from DVC's cache; None if the object is not there or is damaged itself."""
+    path = base / CACHE / digest[:2] / digest[2:]
+    try:
+        content = path.read_bytes()
+        if f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}.dir" != digest:
+            return None
+        return {item["relpath"]: item["md5"] for item in json.loads(content)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def files(folder: Path) -> set[str]:
+    """Files below a folder as DVC lists them; what .dvcignore leaves out (unfinished files) is left out."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in names if not name.endswith(".part") and "__pycache__" not in name}
+
+
+def owned(study: Study, path: str) -> list[str]:
+    """A file as a break names it; Snakemake's own records taint no number."""
+    inside = study.inside(path)
+    return [inside] if inside else []

@@ -1,0 +1,150 @@
+"""What changed between two studies, or two commits of one: inputs, settings, code, numbers with their intervals.
+
+A folder is results/<pair>. A commit is read from git alone: metrics.json and config.yaml, and the hashes in dvc.lock.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crossdiff.errors import UserError
+from crossdiff.provenance.audit.code import git, known
+from crossdiff.provenance.audit.configured import at, different
+from crossdiff.provenance.audit.hashes import Hashes
+from crossdiff.provenance.audit.recomputed import equal
+from crossdiff.provenance.audit.study import REPORT, Study
+from crossdiff.provenance.origins import METRICS, leaves
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two."""
+
+    name: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    """Hash of each input, by its path without the pair's name."""
+    commits: tuple[str, ...]
+    numbers: Mapping[str, Any]
+    """Leaves of metrics.json by pointer."""
+
+
+def side(text: str, base: Path, pair: str | None = None) -> Side:
+    """A folder results/<pair> or a commit; UserError if it is neither."""
+    if (Path(text) / METRICS).is_file():
+        return folder(Study(Path(text), Hashes()))
+    if known(base, text):
+        return committed(text, base, pair)
+    raise UserError(f"{text} is neither a folder with {METRICS} nor a commit of this checkout")
+
+
+def folder(study: Study) -> Side:
+    """A study on disk; the inputs are those that its steps recorded."""
+    inputs = {
+        path.replace(study.name(""), ""): digest
+        for record in study.records.values()
+        for path, digest in record.get("inputs", {}).items()
+    }
+    commits = {str(record.get("code", {}).get("commit")) for record in study.records.values()}
+    config = study.records.get(REPORT, {}).get("params", {})
+    numbers = dict(leaves(study.metrics or {}))
+    return Side(study.name("").rstrip("/"), config, inputs, tuple(sorted(commits)), numbers)
+
+
+def committed(commit: str, base: Path, pair: str | None) -> Side:
+    """A study as a commit holds it."""
+    config = yaml.safe_load(shown(base, commit, "config.yaml"))
+    pair = pair or config["pair"]["name"]
+    lock = yaml.safe_load(shown(base, commit, "dvc.lock"))
+    above = f"results/{pair}/"
+    entries = [
+        entry
+        for stage in lock["stages"].values()
+        for entry in (*stage.get("deps", []), *stage.get("outs", []))
+        if not entry["path"].startswith(("results/", ".snakemake")) or entry["path"].startswith(above)
+    ]
+    inputs = {
+        entry["path"].removeprefix(above): entry["md5"] for entry in entries if not entry["path"].endswith(METRICS)
+    }
+    numbers = dict(leaves(json.loads(shown(base, commit, above + METRICS))))
+    full = (git(base, "rev-parse", f"{commit}^{{commit}}") or b"").decode().strip()
+    return Side(commit, config, inputs, (full,), numbers)
+
+
+def shown(base: Path, commit: str, path: str) -> str:
+    """A file as a commit holds it; UserError if it does not."""
+    content = git(base, "show", f"{commit}:./{path}")
+    if content is None:
+        raise UserError(f"commit {commit} holds no {path}")
+    return content.decode()
+
+
+def lines(one: Side, other: Side, base: Path) -> Iterator[str]:
+    """What differs, in words."""
+    yield f"{one.name} -> {other.name}"
+    yield from section("inputs", inputs(one, other))
+    yield from section("params", params(one, other))
+    yield from section("code", code(one, other, base))
+    yield from section("numbers", numbers(one, other))
+
+
+def section(title: str, found: Iterator[str]) -> Iterator[str]:
+    """A part with its count; "the same" if there is nothing in it."""
+    told = list(found)
+    yield f"\n{title}: {len(told)} differ" if told else f"\n{title}: the same"
+    yield from (f"  {line}" for line in told)
+
+
+def inputs(one: Side, other: Side) -> Iterator[str]:
+    """Files with other content, and those that only one side has."""
+    for path in dict.fromkeys([*one.inputs, *other.inputs]):
+        before, after = one.inputs.get(path), other.inputs.get(path)
+        if before != after:
+            yield f"{path}  {(before or 'none')[:12]} -> {(after or 'none')[:12]}"
+
+
+def params(one: Side, other: Side) -> Iterator[str]:
+    """Settings with other values."""
+    for path in different(one.config, other.config):
+        yield f"{'.'.join(path)}  {at(one.config, path)!r} -> {at(other.config, path)!r}"
+
+
+def code(one: Side, other: Side, base: Path) -> Iterator[str]:
+    """Commits, and the source files that differ between them."""
+    if one.commits == other.commits:
+        return
+    yield f"commit {', '.join(c[:12] for c in one.commits)} -> {', '.join(c[:12] for c in other.commits)}"
+    if len(one.commits) == len(other.commits) == 1:
+        if not (known(base, one.commits[0]) and known(base, other.commits[0])):
+            yield "the checkout lacks one of them, so their files cannot be compared"
+            return
+        names = git(
+            base, "diff", "--name-status", one.commits[0], other.commits[0], "--", "src", "workflow", "Snakefile"
+        )
+        yield from (names or b"").decode().expandtabs(4).splitlines()
+
+
+def numbers(one: Side, other: Side) -> Iterator[str]:
+    """Numbers with other values; says where the 95 % intervals do not meet."""
+    for key in dict.fromkeys([*one.numbers, *other.numbers]):
+        before, after = one.numbers.get(key), other.numbers.get(key)
+        if not equal(before, after):
+            yield f"#{key}  {worded(before)} -> {worded(after)}{apart(before, after)}"
+
+
+def worded(value: Any) -> str:
+    """A number to six digits, with its interval if it has one."""
+    if isinstance(value, Mapping):
+        return f"{value['mean']:.6g} [{value['low']:.6g}, {value['high']:.6g}]"
+    return "none" if value is None else f"{value:.6g}"
+
+
+def apart(one: Any, other: Any) -> str:
+    """A remark if both have intervals and these do not meet."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return "  intervals apart" if one["high"] < other["low"] or other["high"] < one["low"] else ""
+    return ""
