@@ -74,6 +74,7 @@ def make_config(
             "dictionaries": {name: {**recipe, **KINDS[name]} for name in names},
             "seeds": list(seeds),
             "evidence": {"resamples": 200},
+            "synthetic": {"preset": "tiny"} if planted else None,
         },
     )
 
@@ -101,6 +102,8 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
         save(
             root / "evidence/baselines/behaviours.parquet", effects(rng, answers, {"none": 0.0, "mean-difference": 0.9})
         )
+    if config.synthetic:
+        save(root / "truth/synthetic/scores.parquet", synthetic_scores(rng, config))
     for name, recipe in config.dictionaries.items():
         for number in config.seeds:
             folder = f"{name}-seed{number}"
@@ -116,6 +119,25 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
         if file.endswith("run.json"):
             put(root / file, run_record(rng, file, config))
     return root
+
+
+def synthetic_scores(rng: np.random.Generator, config: Config) -> pl.DataFrame:
+    """scores.parquet of the synthetic benchmark, as far as the report reads it."""
+    rows = []
+    for world in ("pair", "null"):
+        for name, recipe in config.dictionaries.items():
+            criteria = ("delta_norm", "nu_pair", "nu") if recipe.models == 2 else ("nu",)
+            kinds = [(None, None, score, None, None) for score in ("fve", "l0", "dead", "mcc_joint", "recovered")]
+            for criterion in criteria:
+                kinds += [("chat", criterion, score, "exclusive", None) for score in ("precision", "recall", "auprc")]
+                kinds += [("chat", criterion, score, None, None) for score in ("called", "call_rate")]
+                kinds += [("chat", criterion, "call_rate", "regated", None)]
+                kinds += [("chat", criterion, "found", "chat-only", f"effect {effect}") for effect in ("0.5", "1", "2")]
+                kinds += [("chat", criterion, "found", None, f"decile {decile}") for decile in range(1, 11)]
+            for seed in config.seeds:
+                rows += [(world, name, seed, *kind, float(rng.uniform(0.2, 0.8))) for kind in kinds]
+    names = ["world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value"]
+    return pl.DataFrame(rows, schema=names, orient="row")
 
 
 def put(path: Path, data: Any) -> None:

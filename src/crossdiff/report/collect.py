@@ -93,6 +93,8 @@ class Study:
     """Dictionary-free interventions."""
     effects: pl.DataFrame | None
     """Dictionary-free edits on the planted behaviours."""
+    synthetic: pl.DataFrame | None
+    """Scores on the synthetic pair; None where the config leaves it out."""
     records: dict[str, dict[str, Any]]
     """run.json of each step, by its path under ``root``, in the order of the study."""
     files: tuple[Path, ...] = field(repr=False)
@@ -117,6 +119,7 @@ TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
 EXAMPLES = ("latent", "rank", "row", "position", "first", "source", "behaviour", "tokens", "activations")
 TOKENS = ("latent", "model", "side", "rank", "token", "logit")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
+SCORES = ("world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value")
 EFFECTS = ("behaviour", "subject", "edit", "prompt", "present", "logprob")
 
 
@@ -175,6 +178,7 @@ def collect(config: Config, root: Path) -> Study:
         dictionaries=dictionaries,
         kl=read.table("evidence/baselines/kl.parquet", KL),
         effects=read.table("evidence/baselines/behaviours.parquet", EFFECTS) if planted else None,
+        synthetic=read.table("truth/synthetic/scores.parquet", SCORES) if config.synthetic else None,
         records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
         files=tuple(dict.fromkeys(read.files)),
     )

@@ -4,6 +4,7 @@
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects,
                   behaviours_found, seconds; and the same per seed, as plain numbers, under seeds
     directions    the dictionary-free mean-difference direction: effects, behaviours_found
+    synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
     costs         seconds of each step
 
 Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds). KL and effects on behaviours: 95 %
@@ -25,6 +26,7 @@ from crossdiff.report.latents import (
     chat_specific,
 )
 from crossdiff.report.seeds import Tree, over_seeds
+from crossdiff.report.synthetic import synthetic
 
 
 def metrics(study: Study) -> Tree:
@@ -34,6 +36,8 @@ def metrics(study: Study) -> Tree:
         found["dictionaries"][item.name] = dictionary(study, item)
     if study.effects is not None:
         found["directions"] = {"mean-difference": behaviours.direction(study)}
+    if study.synthetic is not None:
+        found["synthetic"] = synthetic(study.synthetic)
     return found | {"costs": costs(study)}
 
 

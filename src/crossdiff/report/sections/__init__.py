@@ -1,7 +1,19 @@
 """The sections of the page in their order: one line each."""
 
 from crossdiff.report.section import Builder
-from crossdiff.report.sections import cause, change, explorer, made, methods, nulls, pair, seeds, specific, training
+from crossdiff.report.sections import (
+    cause,
+    change,
+    explorer,
+    made,
+    methods,
+    nulls,
+    pair,
+    seeds,
+    specific,
+    synthetic,
+    training,
+)
 
 SECTIONS: tuple[Builder, ...] = (
     specific.section,
@@ -9,6 +21,7 @@ SECTIONS: tuple[Builder, ...] = (
     methods.section,
     seeds.section,
     nulls.section,
+    synthetic.section,
     change.section,
     explorer.section,
     pair.section,
