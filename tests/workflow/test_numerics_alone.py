@@ -43,6 +43,10 @@ NUMERICS = [
     "evidence.stability",
     "evidence.criteria",
     "pair.blocks",
+    "truth.synthetic.learn",
+    "truth.synthetic.match",
+    "truth.synthetic.scores",
+    "truth.synthetic.world",
 ]
 PROGRAM = """
 import importlib, sys
