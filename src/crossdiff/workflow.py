@@ -25,7 +25,7 @@ LATENT_TABLES = ("examples.parquet", "tokens.parquet", "twins.parquet", "templat
 LATENTS = ("parquet", *LATENT_TABLES, "run.json")
 CALLS = ("parquet", "run.json")
 SHARED = "shared.safetensors"
-SYNTHETIC = "truth/synthetic/latents.parquet"
+SYNTHETIC = ("latents.parquet", "scores.parquet", "factors.parquet", "run.json")
 REPORT = ("report/report.html", "report/origins.json", "report/run.json", "metrics.json")
 CRATE = "ro-crate-metadata.json"
 MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.jinja", "tokenizer*.txt", "merges.txt", "vocab.txt")
@@ -145,6 +145,7 @@ def results(study: Config) -> list[str]:
         *(f"models/{side}/{file}" for side in ("base", "chat") if made(study, side) for file in MADE_MODEL),
         *("pair/pair.json", "pair/run.json"),
         *(("truth/answers.parquet", "truth/behaviours.json", "truth/run.json") if study.pair.behaves else ()),
+        *(f"truth/synthetic/{file}" for file in (SYNTHETIC if study.synthetic else ())),
         *("corpus/rows.parquet", "corpus/run.json"),
         *("activations/manifest.json", "activations/run.json"),
         *(f"dictionaries/{run}/{file}" for run in runs for file in made_by.get(run, DICTIONARY)),

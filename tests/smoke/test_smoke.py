@@ -64,12 +64,14 @@ def test_every_result_has_a_record_of_its_origin(done: Tree) -> None:
     found = records(done)
     commit = done.run("git", "rev-parse", "HEAD").strip()
     expected = {f"{where}/run.json" for where in ("models/chat", "pair", "truth", "corpus", "activations", "report")}
+    drawn = "truth/synthetic/run.json"
+    expected.add(drawn)
     expected |= {f"evidence/{name}/run.json" for name in ("baselines", *TRAINED)}
     expected |= {f"dictionaries/{name}/run.json" for name in TRAINED} | {f"latents/{name}.run.json" for name in TRAINED}
     assert set(found) == expected
     for name, record in found.items():
         assert record["params"], name
-        assert record["inputs"], name
+        assert record["inputs"] or name == drawn, name
         for path, digest in record["inputs"].items():
             assert sha256_file(done.root / path) == digest, f"{name}: {path}"
         assert record["code"] == {"commit": commit, "dirty": False}, name
@@ -122,7 +124,7 @@ def test_only_what_depends_on_a_dictionary_reruns_with_it(done: Tree, tmp_path: 
     overlay = tmp_path / "k.yaml"
     overlay.write_text("dictionaries: {diff-sae: {k: 4}}")
     plan = done.run("snakemake", "--dry-run", "--configfile", "config.yaml", str(overlay))
-    assert jobs(plan) == {"dictionary": 2, "attribution": 2, "evidence": 2, "report": 1, "all": 1}
+    assert jobs(plan) == {"synthetic": 1, "dictionary": 2, "attribution": 2, "evidence": 2, "report": 1, "all": 1}
     messages = re.findall(r"^Job \d+: (.*)", plan, re.MULTILINE)
     assert not [message for message in messages if "crosscoder" in message]
 

@@ -1,3 +1,6 @@
+synthetic_null = study.synthetic is not None and study.calibration.synthetic
+
+
 def of_all_seeds(path):
     """A file of a dictionary, for each of its seeds."""
     return lambda wildcards: [path.format(seed=seed, **wildcards) for seed in study.seeds_of(wildcards.name)]
@@ -9,7 +12,7 @@ rule calls:
         weights=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors"),
         meta=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json"),
         nulls=lambda wildcards: null_latents(study, wildcards.name),
-        synthetic=f"results/{{pair}}/{SYNTHETIC}" if study.calibration.synthetic else [],
+        synthetic="results/{pair}/truth/synthetic/latents.parquet" if synthetic_null else [],
         code=sources("crossdiff.evidence.calls"),
     output:
         expand("results/{{pair}}/calls/{{name}}.{ending}", ending=CALLS),
@@ -22,7 +25,7 @@ rule calls:
         settings=dump(study.calibration),
         seeds=lambda wildcards: [f"--seeds {seed}" for seed in study.seeds_of(wildcards.name)],
         nulls=lambda wildcards, input: [f"--null {file}" for file in input.nulls],
-        synthetic=lambda wildcards, input: f"--synthetic {input.synthetic}" if study.calibration.synthetic else "",
+        synthetic=lambda wildcards, input: f"--synthetic {input.synthetic}" if synthetic_null else "",
     message:
         "call the latents of {wildcards.name} over its seeds"
     shell:
