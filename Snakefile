@@ -27,7 +27,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        expand("results/{pair}/{file}", pair=study.pair.name, file=[*results(study), *REPORT]),
+        expand("results/{pair}/{file}", pair=study.pair.name, file=[*results(study), *REPORT, CRATE]),
     message:
         "the study is complete: results/{study.pair.name}/report/report.html"
 

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from crossdiff.config import dump
 from crossdiff.workflow import (
     CALLS,
+    CRATE,
     DICTIONARY,
     IMPORTED,
     LATENTS,
