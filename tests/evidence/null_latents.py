@@ -20,9 +20,9 @@ def make_latents(
     unmatched: float = 0.0,
     centre: float = 1.0,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """(columns of a latent table, class of each latent); what ``shares`` leave over is shared, "" is no class."""
+    """(columns of a latent table, class of each latent); what ``shares`` leave over is identical, "" is no class."""
     rng = np.random.default_rng(seed)
-    names = [*shares, "shared"]
+    names = [*shares, "identical"]
     classes = rng.choice(names, latents, p=[*shares.values(), 1 - sum(shares.values())]).astype(object)
     frequency = np.exp(rng.uniform(np.log(3e-4), np.log(0.1), latents))
     active = rng.binomial(TOKENS, frequency)
@@ -62,7 +62,7 @@ def make_latents(
     columns["delta_fitted"] = 0.5 * (1 + (size - 1) / np.maximum(size, 1))
     columns["delta_norm"] = columns["delta_fitted"]
     if kind == "diff-sae":
-        apart = among(chat_only=6, base_only=-6, rotated=0, rescaled=0, shared=0)
+        apart = among(chat_only=6, base_only=-6, rotated=0, rescaled=0, identical=0)
         columns["separation_difference"] = 0.1 * apart + noise()
         columns["separation_chat_margin"] = np.where(classes == "chat-only", 0.2, -0.2) + noise()
         columns["separation_base_margin"] = np.where(classes == "base-only", 0.2, -0.2) + noise()

@@ -17,7 +17,7 @@ def test_each_class_gets_its_call():
     for what, members in TRUE.items():
         called = found.call[np.isin(classes, members)]
         assert (called == what).mean() > 0.5, what
-    assert (found.call[classes == "shared"] == "none").mean() > 0.95
+    assert (found.call[classes == "identical"] == "none").mean() > 0.95
     assert found.nulls["chat-specific"] > 5000
     assert all(np.nanmin(p) >= 1 / (1 + found.nulls[name]) for name, p in found.p.items())
 

@@ -39,7 +39,7 @@ def study(tmp_path: Path) -> Path:
         put(tmp_path / f"none/latents/cc-seed{seed}.parquet", make_null(seed + 50, latents=F))
         pair, classes = make_latents(seed + 60, latents=F, unmatched=0.2)
         for world, columns, truth in (("pair", pair, classes), ("null", make_null(seed + 70, latents=F), None)):
-            names = [None] * F if truth is None else [name or None for name in truth]
+            names = [None] * F if truth is None else [name or "none" for name in truth]
             table = put(tmp_path / "x.parquet", columns, world=world, dictionary="cc", seed=seed)
             parts.append(table.with_columns(pl.Series(TRUTH, names, dtype=pl.String)))
     pl.concat(parts).write_parquet(tmp_path / "synthetic.parquet")

@@ -343,6 +343,28 @@ def training(rng: np.random.Generator, steps: int) -> pl.DataFrame:
     })  # fmt: skip
 
 
+def calls_results(rng: np.random.Generator, seeds: int) -> dict[str, Any]:
+    """``results`` of the calls of one dictionary, whose rate at 0.05 is not held."""
+    counts = {call: rng.integers(0, 20, seeds).tolist() for call in ("chat-specific", "base-specific", "undetermined")}
+    check = {"source": "synthetic pair", "criterion": "calibrated", "call": "chat-specific", "seed": [0, 1, 2]}
+    seen = {"called": [10, 12, 9], "unmatched": [0, 1, 0], "recall": [0.5, None, 0.7]}
+    index = {"mean": 0.2, "n": 2} if seeds == 2 else {"mean": 0.2, "low": -0.1, "high": 0.5, "n": seeds}
+    stability: dict[str, Any] = {
+        "calibrated": {"jaccard": index, "jaccard_chance": {"mean": 0.01, "n": 2}, "overlap": None}
+    }
+    return {
+        "kind": "crosscoder", "q": 0.1,
+        "counts": {"calibrated": counts, "|ν| < 0.3": {"chat-specific": rng.integers(0, 9, seeds).tolist()}},
+        "power": {"chat-specific": {"nulls": 999, "smallest_p": 0.001, "least_calls": [3] * seeds}},
+        "honesty": [
+            check | seen | {"nominal": 0.05, "observed": [0.3, 0.2, 0.4]},
+            check | seen | {"nominal": 0.1, "observed": [0.1, 0.0, 0.05]},
+            check | seen | {"nominal": None, "criterion": "|ν| < 0.3", "observed": [0.6, 0.5, 0.7]},
+        ],
+        "stability": {"refused": "one seed"} if seeds == 1 else stability,
+    }  # fmt: skip
+
+
 def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str, Any]:
     """run.json of a step."""
     numbers: dict[str, Any] = {}
@@ -353,6 +375,8 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
             numbers |= {"fve_base": fve + 0.01, "fve_chat": fve - 0.01}
     if file.startswith("evidence/") and "baselines" not in file and config.pair.chat.planted is not None:
         numbers = {"chosen": {name: {"best": {"latents": rng.integers(0, 300, 3).tolist()}} for name in BEHAVIOURS}}
+    if file.startswith("calls/"):
+        numbers = calls_results(rng, len(config.seeds))
     return {
         "name": file.removesuffix("run.json").rstrip("/."), "params": {}, "results": numbers, "inputs": {},
         "code": {"commit": "c0ffee" * 6 + "cafe", "dirty": False}, "versions": {"python": "3.11.7", "torch": "2.13.0"},

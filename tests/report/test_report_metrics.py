@@ -164,7 +164,9 @@ def test_every_leaf_is_a_number_or_an_interval(planted: Written, plain: Written)
             assert not isinstance(node, bool)
 
     for study in (planted, plain):
-        check(study.metrics)
+        check({name: part for name, part in study.metrics.items() if name != "calibration"})
+        for entry in study.metrics["calibration"]:
+            check({key: entry[key] for key in ("observed", "seeds", "called", "unmatched")})
 
 
 def test_costs_add_up(plain: Written) -> None:

@@ -16,7 +16,7 @@ from crossdiff.evidence.criteria import CRITERIA, Latents, fixed
 LEVELS = (0.05, 0.1, 0.2)
 CALLS = ("chat-specific", "base-specific", "rotated", "rescaled")
 TRUE: dict[str, tuple[str, ...]] = {
-    "chat-specific": ("chat-only", "child-only"),
+    "chat-specific": ("chat-only", "child-new"),
     "base-specific": ("base-only",),
     "rotated": ("rotated",),
     "rescaled": ("rescaled",),
@@ -27,7 +27,7 @@ OPEN: dict[str, tuple[str, ...]] = {"chat-sae": ("rotated",), "base-sae": ("rota
 is new, not which other one it took the place of. They count neither way."""
 ANY = "any change"
 """The union of all calls: right for every factor that is not the same in both models."""
-SAME = "shared"
+SAME = "identical"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from crossdiff.evidence.honesty import Check, held_out
 
 SYNTHETIC = "synthetic"
 TRUTH = "true_class"
-"""Column with the class of the factor that a latent of the synthetic pair follows; null where it follows none."""
+"""Column with the class of the factor that a latent of the synthetic pair follows; "none" where it follows none."""
 NEEDED = ("dead", "frequency", "active_blocks", "nu_valid")
 
 
@@ -79,7 +79,10 @@ def of_synthetic(path: Path, dictionary: str) -> Known:
         SYNTHETIC,
         {seed: columns(rows, path) for seed, rows in by_seed(null)},
         {seed: columns(rows, path) for seed, rows in by_seed(pair)},
-        {seed: rows[TRUTH].fill_null("").to_numpy().astype(object) for seed, rows in by_seed(pair)},
+        {
+            seed: rows[TRUTH].fill_null("none").replace("none", "").to_numpy().astype(object)
+            for seed, rows in by_seed(pair)
+        },
     )
 
 

@@ -2,9 +2,11 @@
 
     pair          facts of the pair: difference_share, kl, high_norm_share, tokens, behaviours, layers, width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects,
-                  behaviours_found, seconds; and the same per seed, as plain numbers, under seeds
+                  behaviours_found, seconds, calls (counts, power, stability); and the same but calls per seed, as
+                  plain numbers, under seeds
     directions    the dictionary-free mean-difference direction: effects, behaviours_found
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
+    calibration   list of {dictionary, source, criterion, nominal, observed, recall, seeds, …}: see `calls.calibration`
     costs         seconds of each step
 
 Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds). KL and effects on behaviours: 95 %
@@ -15,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from crossdiff.report import behaviours, kl
+from crossdiff.report import behaviours, calls, kl
 from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.latents import (
     CLASSES,
@@ -38,7 +40,12 @@ def metrics(study: Study) -> Tree:
         found["directions"] = {"mean-difference": behaviours.direction(study)}
     if study.synthetic is not None:
         found["synthetic"] = synthetic(study.synthetic)
-    return found | {"costs": costs(study)}
+    return found | {"calibration": calls.calibration(called(study)), "costs": costs(study)}
+
+
+def called(study: Study) -> calls.Records:
+    """Results of the calls of each dictionary."""
+    return {item.name: study.records[f"calls/{item.name}.run.json"]["results"] for item in study.dictionaries}
 
 
 def pair(study: Study) -> Tree:
@@ -91,6 +98,7 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
     tree = over_seeds(seeds) | kl.of_dictionary(study, item)
     if study.effects is not None:
         tree["effects"] = behaviours.effects(study, item)
+    tree["calls"] = calls.calls(called(study)[item.name])
     return tree | {"seeds": {str(run.seed): tree for run, tree in zip(item.runs, seeds, strict=True)}}
 
 

@@ -26,6 +26,9 @@ def origins(study: Study, numbers: Tree) -> Origins:
     notes = below(("pair",), pair(study)) | below(("costs",), costs(study))
     for item in study.dictionaries:
         notes |= below(("dictionaries", item.name), dictionary(study, item))
+        called = f"calls/{item.name}.run.json"
+        notes["dictionaries", item.name, "calls"] = [Source(called, "results")]
+        notes["calibration",] = [*notes.get(("calibration",), []), Source(called, "results.honesty")]
     if study.effects is not None:
         notes |= below(("directions", "mean-difference"), direction(study))
     if study.synthetic is not None:

@@ -17,6 +17,7 @@ from crossdiff.report.sections import (
 
 SECTIONS: tuple[Builder, ...] = (
     specific.section,
+    calls.section,
     cause.section,
     methods.section,
     seeds.section,

@@ -1,0 +1,96 @@
+"""Calibrated calls for the report: numbers for metrics.json, and the tables of one section. Pure; reads records only.
+
+What `crossdiff.evidence.calls` wrote into calls/<dictionary>.run.json is merged over seeds here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from crossdiff.report.seeds import Leaf, Tree, leaf, mean
+
+Records = Mapping[str, dict[str, Any]]
+"""Dictionary -> ``results`` of its record."""
+SHARE = (0.0, 1.0)
+
+
+def calibration(records: Records) -> list[dict[str, Any]]:
+    """Observed beside nominal false discovery rate: {dictionary, source, criterion, nominal, observed, recall, seeds}.
+
+    The criterion names the call as well; ``nominal`` is None for a fixed threshold, which states no rate; ``observed``
+    and ``recall`` are means with intervals over held-out seeds, ``recall`` None where there was nothing to find.
+    """
+    return [
+        {
+            "dictionary": name,
+            "source": entry["source"],
+            "criterion": f"{entry['call']}, {entry['criterion']}",
+            "nominal": entry["nominal"],
+            "observed": over(entry["observed"]),
+            "recall": over(entry["recall"]),
+            "called": over(entry["called"], None),
+            "unmatched": over(entry["unmatched"], None),
+            "seeds": len(entry["seed"]),
+        }
+        for name, results in records.items()
+        for entry in results["honesty"]
+    ]
+
+
+def over(values: list[float | None], bounds: tuple[float, float] | None = SHARE) -> Leaf | None:
+    """Mean with its interval over the seeds that have a value; None if none has."""
+    known = [value for value in values if value is not None]
+    return leaf(known, bounds) if known else None
+
+
+def calls(results: Mapping[str, Any]) -> Tree:
+    """Numbers of one dictionary: {counts: criterion -> call -> n, stability, power}; counts are means over seeds.
+
+    What was not measured has no name.
+    """
+    stability = {
+        name: {key: value for key, value in numbers.items() if value is not None}
+        for name, numbers in results["stability"].items()
+        if isinstance(numbers, dict)
+    }
+    return {
+        "q": results["q"],
+        "counts": {
+            criterion: {call: leaf(values) for call, values in by_call.items()}
+            for criterion, by_call in results["counts"].items()
+        },
+        "power": {
+            call: {"nulls": power["nulls"], "smallest_p": power["smallest_p"], "least_calls": max(power["least_calls"])}
+            for call, power in results["power"].items()
+            if power["nulls"]
+        },
+        "stability": {
+            name: {key: whole_interval(value) for key, value in numbers.items()}
+            for name, numbers in stability.items()
+            if numbers
+        },
+    }
+
+
+def whole_interval(number: Mapping[str, float]) -> Leaf:
+    """A leaf with an interval, or the bare mean where there is none (fewer than three seeds); both within [0, …]."""
+    if "low" not in number:
+        return number["mean"]
+    return {"mean": number["mean"], "low": max(0.0, number["low"]), "high": number["high"], "n": int(number["n"])}
+
+
+def held(entry: Mapping[str, Any]) -> bool | None:
+    """Whether the observed rate is at most 1.5 × the nominal one; None where no rate is stated or nothing was seen."""
+    if entry["nominal"] is None or entry["observed"] is None:
+        return None
+    return bool(mean(entry["observed"]) <= 1.5 * entry["nominal"])
+
+
+def broken(entries: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each stated rate that is not held, for the section's text and the limits."""
+    return [
+        f"{entry['dictionary']}, {entry['source']}: {entry['criterion']} at a stated rate of {entry['nominal']:g}"
+        f" is wrong at a rate of {mean(entry['observed']):.2f}"
+        f" over {entry['seeds']} held-out {'seed' if entry['seeds'] == 1 else 'seeds'}"
+        for entry in entries
+        if held(entry) is False
+    ]

@@ -1,0 +1,12 @@
+"""Calls at a stated rate of false discoveries: how many, how often they are wrong, and whether seeds share them."""
+
+from crossdiff.report.calls import broken
+from crossdiff.report.section import Context, Section
+
+
+def section(context: Context) -> Section:
+    """Counts beside fixed thresholds, observed beside stated rates."""
+    html = context.render("calls.html.j2", broken=broken(context.metrics["calibration"]))
+    return Section(
+        id="calls", title="Calls", question="Which latents can be called, and how often is that wrong?", html=html
+    )

@@ -1,0 +1,49 @@
+"""Calls in metrics.json and on the page: means over seeds, and a stated rate that is not held is said."""
+
+import numpy as np
+import pytest
+from study_files import calls_results, make_config, report, write_study
+
+from crossdiff.report.calls import broken, calibration, calls, held
+
+
+@pytest.fixture
+def records():
+    return {"cc": calls_results(np.random.default_rng(0), 2)}
+
+
+def test_calibration_is_means_over_held_out_seeds(records):
+    entries = calibration(records)
+    assert {"source", "criterion", "nominal", "observed", "recall", "seeds"} <= entries[0].keys()
+    first = entries[0]
+    assert first["criterion"] == "chat-specific, calibrated"
+    assert (first["seeds"], first["observed"]["n"], first["observed"]["mean"]) == (3, 3, pytest.approx(0.3))
+    assert (first["recall"]["mean"], first["recall"]["n"]) == (pytest.approx(0.6), 2)
+    assert 0 <= first["observed"]["low"] < first["observed"]["high"] <= 1
+
+
+def test_a_rate_that_is_not_held_is_said(records):
+    entries = calibration(records)
+    assert [held(entry) for entry in entries] == [False, True, None]
+    (sentence,) = broken(entries)
+    assert "0.05" in sentence
+    assert "0.30" in sentence
+
+
+def test_counts_are_means_and_undefined_numbers_have_no_name(records):
+    tree = calls(records["cc"])
+    values = records["cc"]["counts"]["calibrated"]["chat-specific"]
+    assert tree["counts"]["calibrated"]["chat-specific"]["mean"] == np.mean(values)
+    assert tree["stability"]["calibrated"] == {"jaccard": 0.2, "jaccard_chance": 0.01}
+    assert calls(calls_results(np.random.default_rng(0), 1))["stability"] == {}
+    three = calls(calls_results(np.random.default_rng(0), 3))["stability"]["calibrated"]["jaccard"]
+    assert three == {"mean": 0.2, "low": 0.0, "high": 0.5, "n": 3}
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_page_and_metrics(tmp_path, seeds):
+    config = make_config(seeds=seeds, names=("crosscoder-batchtopk", "diff-sae"))
+    written = report(write_study(tmp_path, config), config)
+    assert len(written.metrics["calibration"]) == 6
+    assert "metrics.json#/dictionaries/diff-sae/calls/counts/calibrated/chat-specific" in written.page
+    assert "is wrong at a rate of 0.30" in written.page
