@@ -40,7 +40,7 @@ def make_latents(
             out[here] = np.broadcast_to(value, latents)[here]
         return out
 
-    gone, part = rng.uniform(-0.1, 0.2, latents), rng.choice([0.7, 1.4], latents)
+    gone, part = rng.uniform(-0.1, 0.1, latents), rng.choice([0.7, 1.4], latents)
     angle = rng.uniform(0.3, 0.7, latents)
     columns: dict[str, np.ndarray] = {
         "frequency": frequency.astype(np.float32),

@@ -28,6 +28,7 @@ def test_a_rotated_latent_is_not_one_models():
     turned = slice(0, 40)
     for name in ("nu_centred", "nu_centred_base"):
         latents[name][turned] = 0.02
+        latents[name.replace("centred", "centred_se")][turned] = 0.01
     found = call(latents, [make_null(seed) for seed in range(1, 4)], "crosscoder", 0.1)
     assert set(found.call[turned]) == {"rotated"}
 
@@ -52,7 +53,7 @@ def test_a_small_but_certain_effect_is_no_exclusivity():
     latents["nu_centred_se"][:60] = 1e-4
     found = call(latents, [make_null(seed) for seed in range(1, 4)], "crosscoder", 0.1)
     assert not (found.call[:60] == "chat-specific").any()
-    latents["nu_centred"][:60] = 0.3
+    latents["nu_centred"][:60] = 0.1
     again = call(latents, [make_null(seed) for seed in range(1, 4)], "crosscoder", 0.1)
     assert (again.call[:60] == "chat-specific").all()
 

@@ -5,10 +5,10 @@ Berger 1982):
 
     unlike nothing    the statistic is further out than null latents are (`calibration`)
     like the claim    the effect is of the kind that is claimed, by the latent's own interval: a chat-specific latent's
-                      direction is used by the base at less than half of the chat model's strength, not a little less
+                      direction is used by the base at less than a fifth of the chat model's strength, not a little less
 
-    chat-specific     ν (centred) along d^c low            and ν < ½
-    base-specific     ν (centred) along d^b low            and ν < ½
+    chat-specific     ν (centred) along d^c low            and ν < 0.2
+    base-specific     ν (centred) along d^b low            and ν < 0.2
     rotated           cos(d^b, d^c) low                    and neither row more than twice as strong as the other;
                       also whatever is called chat- and base-specific at once: one code, two directions
     rescaled          log strength of d^c over d^b far off and the same
@@ -29,8 +29,8 @@ from scipy.stats import t as student
 from crossdiff.evidence.calibration import Array, Bulk, Tail, p_values, standardise
 
 Latents = Mapping[str, np.ndarray]
-HALF = 0.5
-"""ν below which a direction counts as one model's."""
+EXCLUSIVE = 0.2
+"""ν below which a direction counts as one model's: the study's bound on ν_ε (study_spec §1.7)."""
 BALANCED = (0.25, 0.75)
 """Δ between which neither row is more than twice as strong as the other."""
 MIN_BLOCKS = 5
@@ -68,7 +68,7 @@ _BALANCED = (
 
 
 def _specific(call: str, side: str) -> Criterion:
-    bound = Bound(f"nu_centred{side}", f"nu_centred_se{side}", HALF, below=True)
+    bound = Bound(f"nu_centred{side}", f"nu_centred_se{side}", EXCLUSIVE, below=True)
     return Criterion(call, bound.column, "lower", (bound,), f"nu_centred_valid{side}")
 
 
@@ -165,7 +165,7 @@ def fixed(latents: Latents, kind: str) -> dict[tuple[str, str], np.ndarray]:
             return out
         for side, call, own in (("", "chat-specific", 0.9), ("_base", "base-specific", 0.1)):
             delta = column(latents, "delta_norm")
-            out[("Δ_norm", call)] = live & (delta > own if own > HALF else delta < own)
+            out[("Δ_norm", call)] = live & (delta > own if own > 0.5 else delta < own)
             reconstruction, error = (column(latents, f"nu_{target}{side}") for target in ("reconstruction", "error"))
             out[("ν_r, ν_ε", call)] = live & (reconstruction < 0.5) & (error < 0.2)
         return out
