@@ -2,6 +2,7 @@
 
 from crossdiff.report.section import Builder
 from crossdiff.report.sections import (
+    calls,
     cause,
     change,
     explorer,
