@@ -1,0 +1,161 @@
+"""A small finished study in a git checkout: results, records, report, DVC's and Snakemake's files, MLflow, RO-Crate."""
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from crossdiff.config import Config
+from crossdiff.provenance import record as records
+from crossdiff.provenance.crate import crate
+from crossdiff.provenance.files import sha256_file
+from crossdiff.provenance.origins import record_of
+from crossdiff.workflow import CRATE, REPORT, results
+from tests.report.study_files import make_config, put, report, write_study
+
+PAIR = "results/made-up"
+TRACKED = "dictionaries/chat-sae-seed0/run.json"
+SOURCE = "src/crossdiff/report/metrics.py"
+ROOT = Path(__file__).parents[3]
+
+
+def build(base: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make the study in ``base``."""
+    config = make_config(latents=60, names=("crosscoder-l1", "chat-sae"))
+    patch.chdir(base)
+    (base / SOURCE).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / SOURCE, base / SOURCE)
+    (base / "Snakefile").write_text("rule all:\n")
+    (base / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
+    commit = committed(base)
+    patch.setattr(records, "code", lambda: {"commit": commit, "dirty": False})
+    root = write_study(base / PAIR, config)
+    weights(root, config)
+    for name in (name for name in results(config) if name.endswith("run.json")):
+        recorded(base, name, config, patch)
+    report(root, config)
+    metadata(base, config)
+    put(root / CRATE, crate(config, root, base / "Snakefile"))
+    lock(base)
+
+
+def committed(base: Path) -> str:
+    """Commit the sources; the commit's id."""
+    git = ["git", "-C", str(base), "-c", "user.name=made", "-c", "user.email=made@localhost"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "the sources"]):
+        subprocess.run([*git, *command], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def weights(root: Path, config: Config) -> None:
+    """A shard, what the manifest says of it, and the dictionaries' weights and descriptions."""
+    manifest = json.loads((root / "activations/manifest.json").read_text())
+    shard = root / "activations/shard-00000.safetensors"
+    shard.write_bytes(bytes(range(256)) * 40)
+    listed = {"file": shard.name, "bytes": shard.stat().st_size, "sha256": sha256_file(shard)}
+    rows = sha256_file(root / "corpus/rows.parquet")
+    put(root / "activations/manifest.json", manifest | {"shards": [listed], "rows_sha256": rows})
+    for name in config.dictionaries:
+        for seed in config.seeds:
+            folder = root / f"dictionaries/{name}-seed{seed}"
+            (folder / "dictionary.safetensors").write_bytes(f"weights of {folder.name}".encode() * 50)
+            source = {"manifest_sha256": sha256_file(root / "activations/manifest.json")}
+            put(folder / "dictionary.json", {"about": {"activations": source}})
+
+
+def inputs(name: str) -> list[str]:
+    """What a step reads, under results/<pair>."""
+    step, _, rest = name.partition("/")
+    early: dict[str, list[str]] = {
+        "models": [],
+        "pair": [],
+        "truth": ["pair/pair.json"],
+        "corpus": ["pair/pair.json", "truth/answers.parquet"],
+    }
+    early["activations"] = ["pair/pair.json", "corpus/rows.parquet"]
+    early["dictionaries"] = ["activations/manifest.json"]
+    if step in early:
+        return early[step]
+    folder = rest.split("/")[0].removesuffix(".run.json")
+    own = [] if folder == "baselines" else [f"dictionaries/{folder}/dictionary.safetensors"]
+    return ["activations/manifest.json", "corpus/rows.parquet", *own]
+
+
+def recorded(base: Path, name: str, config: Config, patch: pytest.MonkeyPatch) -> None:
+    """Write a step's run.json by a real record, with the made-up numbers; one of them into MLflow too."""
+    path = base / PAIR / name
+    numbers = json.loads(path.read_text())["results"]
+    params: dict[str, Any] = {}
+    step = name.split("/")[0]
+    if step == "dictionaries":
+        dictionary, _, seed = name.split("/")[1].rpartition("-seed")
+        params = {"recipe": config.dictionaries[dictionary], "seed": int(seed)}
+    elif step in ("activations", "evidence"):
+        params = getattr(config, step).model_dump(mode="json")
+    if name == TRACKED:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{base}/mlflow.db")
+    given = [Path(PAIR, file) for file in inputs(name)]
+    with records.record(name.removesuffix("run.json").rstrip("/."), Path(PAIR, name), params, given) as run:
+        if name == TRACKED:
+            run.log({"fve": 0.5}, step=20)
+        run.result(**numbers)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def metadata(base: Path, config: Config) -> None:
+    """Snakemake's record of each output: the inputs it hashed, the report's source among them."""
+    folder = base / ".snakemake/metadata"
+    folder.mkdir(parents=True)
+    for output in (*results(config), *REPORT):
+        step = record_of(output)
+        read = [f"{PAIR}/{file}" for file in (results(config) if step == "report/run.json" else inputs(step))]
+        read = [path for path in read if (base / path).is_file()] + ([SOURCE] if step == "report/run.json" else [])
+        told = {"rule": "made", "shellcmd": f"make {output}", "input": read}
+        told["input_checksums"] = {path: f"sha256:{sha256_file(base / path)}" for path in read}
+        name = base64.urlsafe_b64encode(f"{PAIR}/{output}".encode()).decode()
+        parts = [name[i : i + 200] for i in range(0, len(name), 200)]
+        place = folder.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(told))
+
+
+def lock(base: Path) -> None:
+    """dvc.lock and the folder objects in DVC's cache."""
+    outs = []
+    for path in sorted((base / PAIR).iterdir()):
+        name = f"{PAIR}/{path.name}"
+        if path.is_file():
+            outs.append({"path": name, "md5": hashlib.md5(path.read_bytes()).hexdigest()})
+            continue
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = [
+            {"md5": hashlib.md5(file.read_bytes()).hexdigest(), "relpath": file.relative_to(path).as_posix()}
+            for file in files
+        ]
+        content = json.dumps(listed, sort_keys=True).encode()
+        digest = hashlib.md5(content).hexdigest() + ".dir"
+        place = base / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+        outs.append({"path": name, "md5": digest})
+    (base / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"study": {"outs": outs}}}))
+
+
+def flip(path: Path, after: bytes = b"", digit: bool = False) -> None:
+    """Flip the lowest bit of one byte: the middle one, or the first digit (not a leading zero) behind ``after``."""
+    content = bytearray(path.read_bytes())
+    at = len(content) // 2
+    if after or digit:
+        at = content.index(after) + len(after)
+        while not chr(content[at]).isdigit():
+            at += 1
+    content[at] ^= 1
+    times = path.stat()
+    path.write_bytes(bytes(content))
+    assert path.stat().st_size == times.st_size

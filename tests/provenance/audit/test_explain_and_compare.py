@@ -1,0 +1,71 @@
+"""A number's chain reaches back to the pair; a comparison names what differs and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crossdiff.errors import UserError
+from crossdiff.provenance.audit.hashes import Hashes
+from crossdiff.provenance.audit.study import Study
+from crossdiff.provenance.compare import lines as compared
+from crossdiff.provenance.compare import side
+from crossdiff.provenance.explain import chain, lines, target
+from crossdiff.provenance.files import sha256_file
+
+from .finished import PAIR, put
+
+
+def test_a_chain_reaches_the_pair_and_names_hashes_and_commands(base: Path) -> None:
+    root, key = target(f"{PAIR}/metrics.json#dictionaries.chat-sae.fve.pooled")
+    study = Study(root, Hashes())
+    told = chain(study, key)
+    assert told.steps == (
+        "dictionaries/chat-sae-seed0/run.json",
+        "dictionaries/chat-sae-seed1/run.json",
+        "activations/run.json",
+        "corpus/run.json",
+        "truth/run.json",
+        "pair/run.json",
+    )
+    said = "\n".join(lines(study, told))
+    assert str(study.metrics["dictionaries"]["chat-sae"]["fve"]["pooled"]["mean"]) in said
+    assert sha256_file(base / PAIR / "dictionaries/chat-sae-seed0/run.json") in said
+    assert f"input      {PAIR}/activations/manifest.json  sha256 " in said
+    assert "command    make dictionaries/chat-sae-seed0/run.json" in said
+    assert f"snakemake {PAIR}/metrics.json --forcerun {PAIR}/dictionaries/chat-sae-seed0/run.json" in said
+
+
+def test_a_subtree_or_an_unknown_number_is_refused(base: Path) -> None:
+    study = Study(Path(PAIR), Hashes())
+    with pytest.raises(UserError, match="name one of them, such as #/pair/kl/kl/all/none"):
+        chain(study, "pair.kl")
+    with pytest.raises(UserError, match=r"no number pair\.nothing"):
+        chain(study, "pair.nothing")
+    with pytest.raises(UserError, match="give results/<pair>/metrics"):
+        target("metrics.json")
+
+
+def test_equal_studies_do_not_differ_and_changed_ones_say_where(base: Path, whole: Path) -> None:
+    same = list(compared(side(str(whole / PAIR), base), side(PAIR, base), base))
+    assert [line for line in same if line.endswith(": the same")] == [
+        "\ninputs: the same", "\nparams: the same", "\ncode: the same", "\nnumbers: the same",
+    ]  # fmt: skip
+    metrics = json.loads((base / PAIR / "metrics.json").read_text())
+    leaf = metrics["dictionaries"]["chat-sae"]["fve"]["pooled"]
+    metrics["dictionaries"]["chat-sae"]["fve"]["pooled"] = leaf | {"mean": 9.0, "low": 8.0, "high": 10.0}
+    put(base / PAIR / "metrics.json", metrics)
+    record = json.loads((base / PAIR / "report/run.json").read_text())
+    record["params"]["evidence"]["resamples"] = 7
+    record["inputs"][f"{PAIR}/pair/pair.json"] = "0" * 64
+    put(base / PAIR / "report/run.json", record)
+    said = "\n".join(compared(side(str(whole / PAIR), base), side(PAIR, base), base))
+    assert "numbers: 1 differ" in said
+    assert "9 [8, 10]  intervals apart" in said
+    assert "evidence.resamples  200 -> 7" in said
+    assert "inputs: 1 differ\n  pair/pair.json" in said
+
+
+def test_neither_a_folder_nor_a_commit_is_refused(base: Path) -> None:
+    with pytest.raises(UserError, match="nowhere is neither a folder with metrics"):
+        side("nowhere", base)
