@@ -170,3 +170,21 @@ def test_what_people_do_by_hand(done: Tree) -> None:
     assert "result" in done.run("crossdiff", "show", "results/smoke/report/run.json")
     table = done.run("crossdiff", "latents", "results/smoke/latents/crosscoder-seed0.parquet", "--top", "3")
     assert "delta_norm" in table
+
+
+def test_the_audit_holds_and_finds_a_flipped_byte(done: Tree) -> None:
+    said = done.run("crossdiff", "audit", "results/smoke")
+    assert said.count("holds ") == 10, said
+    assert "BROKEN" not in said
+    table = done.root / "results/smoke/latents/diff-sae-seed1.parquet"
+    kept = table.read_bytes()
+    table.write_bytes(kept[:-20] + bytes([kept[-20] ^ 1]) + kept[-19:])
+    try:
+        said = done.run("crossdiff", "audit", "results/smoke", check=False)
+    finally:
+        table.write_bytes(kept)
+    assert "BROKEN   files = run.json" in said
+    assert "latents/diff-sae-seed1.parquet has the hash" in said
+    assert "#/dictionaries/diff-sae/seeds/1/dead" in said
+    chain = done.run("crossdiff", "explain", "results/smoke/metrics.json#dictionaries.diff-sae.fve.pooled")
+    assert "snakemake results/smoke/metrics.json --forcerun results/smoke/dictionaries/diff-sae-seed0/run.json" in chain
