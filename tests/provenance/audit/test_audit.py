@@ -82,6 +82,14 @@ def test_only_numbers_of_a_broken_table_are_tainted(base: Path) -> None:
     assert "/dictionaries/chat-sae/fve/pooled" not in tainted
 
 
+def test_without_the_sidecar_the_tables_tell_the_sources(base: Path) -> None:
+    (base / PAIR / "report/origins.json").unlink()
+    flip(base / PAIR / "activations/shard-00000.safetensors")
+    _, _, tainted = broken(base)
+    assert "/dictionaries/chat-sae/fve/pooled" in tainted
+    assert not {"/pair/layers", "/costs/seconds/pair"} & tainted
+
+
 def test_weights_taint_what_was_measured_on_them_and_not_their_training(base: Path) -> None:
     flip(base / PAIR / "dictionaries/chat-sae-seed0/dictionary.safetensors")
     _, _, tainted = broken(base)

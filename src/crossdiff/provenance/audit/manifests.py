@@ -63,7 +63,8 @@ def dictionaries(study: Study, manifest: dict[str, Any], found: Finding) -> None
         source = about.get("activations", {})
         if "manifest_sha256" in source:
             same = source["manifest_sha256"] == digest
-            found.equal(same, f"{study.name(file)} names another {MANIFEST} than there is", [file])
+            what = f"{study.name(file)} was trained on another {study.name(MANIFEST)} than there is"
+            found.equal(same, what, [file, MANIFEST])
         if "pair" in about and "pair" in manifest:
             found.equal(about["pair"] == manifest["pair"], f"{study.name(file)} names other models", [file])
 

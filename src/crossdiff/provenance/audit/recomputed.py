@@ -7,7 +7,7 @@ from typing import Any
 from crossdiff.errors import UserError
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.study import Study
-from crossdiff.provenance.origins import METRICS, NAME, Origins, leaves
+from crossdiff.provenance.origins import METRICS, NAME, Origins, leaves, read
 
 RELATIVE = 1e-9
 """Other versions of NumPy may sum in another order."""
@@ -26,12 +26,19 @@ def check(study: Study) -> Finding:
         return found
     compare(study, again, found)
     if (study.root / NAME).is_file():
-        same = study.origins.numbers == sources.numbers
+        same = kept(study) == sources.numbers
         found.equal(same, f"{study.name(NAME)} does not name the sources that the numbers are made of")
     else:
         found.unchecked.append(f"{study.name(NAME)}: there is none, the report is of an earlier version")
-        study.origins = sources
     return found
+
+
+def kept(study: Study) -> Mapping[str, Any] | None:
+    """The sources in report/origins.json; None if they cannot be read."""
+    try:
+        return read(study.root / NAME).numbers
+    except UserError:
+        return None
 
 
 def computed(study: Study) -> tuple[dict[str, Any], Origins]:
@@ -49,12 +56,12 @@ def computed(study: Study) -> tuple[dict[str, Any], Origins]:
 
 def compare(study: Study, again: Mapping[str, Any], found: Finding) -> None:
     """Every leaf of both trees."""
-    kept, made = dict(leaves(study.metrics or {})), dict(leaves(again))
-    for key in dict.fromkeys([*kept, *made]):
-        if key in kept and key in made and equal(kept[key], made[key]):
+    here, made = dict(leaves(study.metrics or {})), dict(leaves(again))
+    for key in dict.fromkeys([*here, *made]):
+        if key in here and key in made and equal(here[key], made[key]):
             found.held += 1
         else:
-            what = f"{study.name(METRICS)}#{key} is {kept.get(key)}; the tables give {made.get(key)}"
+            what = f"{study.name(METRICS)}#{key} is {here.get(key)}; the tables give {made.get(key)}"
             found.breaks.append(Break(what, numbers=frozenset([key])))
 
 

@@ -92,10 +92,21 @@ class Study:
 
     @cached_property
     def origins(self) -> Origins:
-        """Where the numbers come from; without any if report/origins.json cannot be read."""
+        """Where the numbers come from; told from the tables if report/origins.json cannot be read, else unknown."""
         try:
             return origins.read(self.root / origins.NAME)
         except UserError:
+            return self._told_by_tables()
+
+    def _told_by_tables(self) -> Origins:
+        from crossdiff.report.collect import collect
+        from crossdiff.report.origins import origins as made_of
+
+        try:
+            return (
+                made_of(collect(self.config, self.root), self.metrics) if self.config and self.metrics else Origins({})
+            )
+        except Exception:  # damaged tables may fail anywhere; then every number counts as tainted
             return Origins({})
 
     @cached_property
