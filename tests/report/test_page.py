@@ -15,8 +15,8 @@ from crossdiff.report.sections.made import stages
 from crossdiff.report.seeds import ends, mean
 
 SECTIONS = [
-    "latents", "calls", "cause", "dictionaries", "seeds", "nulls", "synthetic", "change", "explorer", "pair", "training",
-    "made",
+    "latents", "calls", "cause", "dictionaries", "seeds", "nulls", "synthetic", "change", "explorer", "pair",
+    "training", "made",
 ]  # fmt: skip
 ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51}
 """How far a printed number of a style may be from the exact one."""
