@@ -46,6 +46,9 @@ def test_page_and_numbers_are_there(done: Tree) -> None:
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert all(name in page for name in ("crosscoder", "diff-sae"))
     assert not re.search(r"""(src|href)=["']https?://""", page), "the page must need no network"
+    calibration = numbers.pop("calibration")  # a list, whose rows have labels
+    assert {row["dictionary"] for row in calibration} == {"crosscoder", "diff-sae"}
+    assert all(row["observed"] is None or leaves(row["observed"]) for row in calibration)
     assert len(leaves(numbers)) > 20
     assert all(leaf is None or isinstance(leaf, int | float | dict) for leaf in leaves(numbers))
 
