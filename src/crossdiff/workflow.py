@@ -137,6 +137,11 @@ def check_files(study: Config) -> None:
         )
 
 
+def benchmarked(study: Config) -> list[str]:
+    """Dictionaries that the synthetic benchmark trains: all that are trained here, if the study has one."""
+    return list(study.trained) if study.synthetic else []
+
+
 def results(study: Config) -> list[str]:
     """Every result a report is drawn from, by its path under results/<pair>."""
     runs = [f"{name}-seed{seed}" for name in study.dictionaries for seed in study.seeds_of(name)]
@@ -145,7 +150,7 @@ def results(study: Config) -> list[str]:
         *(f"models/{side}/{file}" for side in ("base", "chat") if made(study, side) for file in MADE_MODEL),
         *("pair/pair.json", "pair/run.json"),
         *(("truth/answers.parquet", "truth/behaviours.json", "truth/run.json") if study.pair.behaves else ()),
-        *(f"truth/synthetic/{file}" for file in (SYNTHETIC if study.synthetic else ())),
+        *(f"truth/synthetic/{name}/{file}" for name in benchmarked(study) for file in SYNTHETIC),
         *("corpus/rows.parquet", "corpus/run.json"),
         *("activations/manifest.json", "activations/run.json"),
         *(f"dictionaries/{run}/{file}" for run in runs for file in made_by.get(run, DICTIONARY)),

@@ -139,8 +139,8 @@ def test_fixed_thresholds_are_the_literatures():
         "dead": np.zeros(4, bool),
     }
     found = {key: mask.tolist() for key, mask in fixed(latents, "crosscoder").items()}
-    assert found["Δ_norm", "chat-specific"] == [True, False, False, False]
-    assert found["Δ_norm", "base-specific"] == [False, True, False, False]
-    assert found["ν_r, ν_ε", "chat-specific"] == [True, False, False, False]
-    assert found["|ν| < 0.3", "chat-specific"] == [True, True, False, False]
-    assert set(fixed(latents, "diff-sae")) == {("|ν| < 0.3", "chat-specific")}
+    assert found["delta_norm", "chat-specific"] == [True, False, False, False]
+    assert found["delta_norm", "base-specific"] == [False, True, False, False]
+    assert found["nu_pair", "chat-specific"] == [True, False, False, False]
+    assert found["nu_0.3", "chat-specific"] == [True, True, False, False]
+    assert set(fixed(latents, "diff-sae")) == {("nu_0.3", "chat-specific")}

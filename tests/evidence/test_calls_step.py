@@ -113,7 +113,7 @@ def test_without_nulls_nothing_is_called(study):
     assert table["call"].null_count() == 2 * F
     assert "calibrated" not in results["counts"]
     assert results["honesty"] == []
-    assert results["counts"]["ν_r, ν_ε"]["chat-specific"][0] > 0
+    assert results["counts"]["nu_pair"]["chat-specific"][0] > 0
 
 
 def test_wrong_files_are_named(study):

@@ -103,7 +103,9 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
             root / "evidence/baselines/behaviours.parquet", effects(rng, answers, {"none": 0.0, "mean-difference": 0.9})
         )
     if config.synthetic:
-        save(root / "truth/synthetic/scores.parquet", synthetic_scores(rng, config))
+        scores = synthetic_scores(rng, config)
+        for (name,), part in scores.partition_by("dictionary", as_dict=True).items():
+            save(root / f"truth/synthetic/{name}/scores.parquet", part)
     for name, recipe in config.dictionaries.items():
         for number in config.seeds:
             folder = f"{name}-seed{number}"
@@ -354,12 +356,12 @@ def calls_results(rng: np.random.Generator, seeds: int) -> dict[str, Any]:
     }
     return {
         "kind": "crosscoder", "q": 0.1,
-        "counts": {"calibrated": counts, "|ν| < 0.3": {"chat-specific": rng.integers(0, 9, seeds).tolist()}},
+        "counts": {"calibrated": counts, "nu_0.3": {"chat-specific": rng.integers(0, 9, seeds).tolist()}},
         "power": {"chat-specific": {"nulls": 999, "smallest_p": 0.001, "least_calls": [3] * seeds}},
         "honesty": [
             check | seen | {"nominal": 0.05, "observed": [0.3, 0.2, 0.4]},
             check | seen | {"nominal": 0.1, "observed": [0.1, 0.0, 0.05]},
-            check | seen | {"nominal": None, "criterion": "|ν| < 0.3", "observed": [0.6, 0.5, 0.7]},
+            check | seen | {"nominal": None, "criterion": "nu_0.3", "observed": [0.6, 0.5, 0.7]},
         ],
         "stability": {"refused": "one seed"} if seeds == 1 else stability,
     }  # fmt: skip

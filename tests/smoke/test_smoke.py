@@ -67,14 +67,15 @@ def test_every_result_has_a_record_of_its_origin(done: Tree) -> None:
     found = records(done)
     commit = done.run("git", "rev-parse", "HEAD").strip()
     expected = {f"{where}/run.json" for where in ("models/chat", "pair", "truth", "corpus", "activations", "report")}
-    drawn = "truth/synthetic/run.json"
-    expected.add(drawn)
+    drawn = {f"truth/synthetic/{name}/run.json" for name in ("crosscoder", "diff-sae")}
+    expected |= drawn
+    expected |= {f"calls/{name}.run.json" for name in ("crosscoder", "diff-sae")}
     expected |= {f"evidence/{name}/run.json" for name in ("baselines", *TRAINED)}
     expected |= {f"dictionaries/{name}/run.json" for name in TRAINED} | {f"latents/{name}.run.json" for name in TRAINED}
     assert set(found) == expected
     for name, record in found.items():
         assert record["params"], name
-        assert record["inputs"] or name == drawn, name
+        assert record["inputs"] or name in drawn, name
         for path, digest in record["inputs"].items():
             assert sha256_file(done.root / path) == digest, f"{name}: {path}"
         assert record["code"] == {"commit": commit, "dirty": False}, name
@@ -127,7 +128,17 @@ def test_only_what_depends_on_a_dictionary_reruns_with_it(done: Tree, tmp_path: 
     overlay = tmp_path / "k.yaml"
     overlay.write_text("dictionaries: {diff-sae: {k: 4}}")
     plan = done.run("snakemake", "--dry-run", "--configfile", "config.yaml", str(overlay))
-    assert jobs(plan) == {"synthetic": 1, "dictionary": 2, "attribution": 2, "evidence": 2, "report": 1, "all": 1}
+    again = {
+        "synthetic": 1,
+        "dictionary": 2,
+        "attribution": 2,
+        "evidence": 2,
+        "calls": 1,
+        "report": 1,
+        "crate": 1,
+        "all": 1,
+    }
+    assert jobs(plan) == again
     messages = re.findall(r"^Job \d+: (.*)", plan, re.MULTILINE)
     assert not [message for message in messages if "crosscoder" in message]
 
@@ -137,7 +148,7 @@ def test_only_what_uses_a_source_file_reruns_with_it(done: Tree) -> None:
     text = page.read_text()
     page.write_text(text + "\n# touched\n")
     try:
-        assert jobs(done.run("snakemake", "--dry-run")) == {"report": 1, "all": 1}
+        assert jobs(done.run("snakemake", "--dry-run")) == {"report": 1, "crate": 1, "all": 1}
     finally:
         page.write_text(text)
     assert NOTHING in done.run("snakemake", "--dry-run")

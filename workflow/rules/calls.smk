@@ -1,4 +1,4 @@
-synthetic_null = study.synthetic is not None and study.calibration.synthetic
+synthetic_nulls = benchmarked(study) if study.calibration.synthetic else []
 
 
 def of_all_seeds(path):
@@ -12,7 +12,9 @@ rule calls:
         weights=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors"),
         meta=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json"),
         nulls=lambda wildcards: null_latents(study, wildcards.name),
-        synthetic="results/{pair}/truth/synthetic/latents.parquet" if synthetic_null else [],
+        synthetic=lambda wildcards: (
+            "results/{pair}/truth/synthetic/{name}/latents.parquet" if wildcards.name in synthetic_nulls else []
+        ),
         code=sources("crossdiff.evidence.calls"),
     output:
         expand("results/{{pair}}/calls/{{name}}.{ending}", ending=CALLS),
@@ -25,7 +27,7 @@ rule calls:
         settings=dump(study.calibration),
         seeds=lambda wildcards: [f"--seeds {seed}" for seed in study.seeds_of(wildcards.name)],
         nulls=lambda wildcards, input: [f"--null {file}" for file in input.nulls],
-        synthetic=lambda wildcards, input: f"--synthetic {input.synthetic}" if synthetic_null else "",
+        synthetic=lambda wildcards, input: f"--synthetic {input.synthetic}" if input.synthetic else "",
     message:
         "call the latents of {wildcards.name} over its seeds"
     shell:

@@ -15,6 +15,7 @@ from crossdiff.workflow import (
     REPORT,
     SHARED,
     SYNTHETIC,
+    benchmarked,
     checked,
     corpus_files,
     environment,

@@ -1,7 +1,7 @@
 """Call the latents of one dictionary over its seeds, calibrated on null latents, and see which come back.
 
 python -m crossdiff.evidence.calls --settings CALIBRATION --name NAME --seeds 0 --seeds 1 --results results/P \\
-    [--null results/NULL/latents/NAME-seedN.parquet …] [--synthetic results/P/truth/synthetic/latents.parquet] \\
+    [--null results/NULL/latents/NAME-seedN.parquet …] [--synthetic results/P/truth/synthetic/NAME/latents.parquet] \\
     --out results/P/calls/NAME.parquet
 
 Without any null the calibrated calls are left empty; thresholds of the literature and stability are still reported.

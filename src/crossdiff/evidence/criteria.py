@@ -160,12 +160,12 @@ def fixed(latents: Latents, kind: str) -> dict[tuple[str, str], np.ndarray]:
     live = ~latents["dead"].astype(bool)
     valid = live & latents["nu_valid"].astype(bool)
     with np.errstate(invalid="ignore"):
-        out = {("|ν| < 0.3", "chat-specific"): valid & (np.abs(column(latents, "nu_activation")) < 0.3)}
+        out = {("nu_0.3", "chat-specific"): valid & (np.abs(column(latents, "nu_activation")) < 0.3)}
         if kind != "crosscoder":
             return out
         for side, call, own in (("", "chat-specific", 0.9), ("_base", "base-specific", 0.1)):
             delta = column(latents, "delta_norm")
-            out[("Δ_norm", call)] = live & (delta > own if own > 0.5 else delta < own)
+            out[("delta_norm", call)] = live & (delta > own if own > 0.5 else delta < own)
             reconstruction, error = (column(latents, f"nu_{target}{side}") for target in ("reconstruction", "error"))
-            out[("ν_r, ν_ε", call)] = live & (reconstruction < 0.5) & (error < 0.2)
+            out[("nu_pair", call)] = live & (reconstruction < 0.5) & (error < 0.2)
         return out

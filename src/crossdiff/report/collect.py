@@ -16,7 +16,7 @@ from crossdiff.config import Config
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
-from crossdiff.workflow import results
+from crossdiff.workflow import benchmarked, results
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,17 @@ def collect(config: Config, root: Path) -> Study:
         dictionaries=dictionaries,
         kl=read.table("evidence/baselines/kl.parquet", KL),
         effects=read.table("evidence/baselines/behaviours.parquet", EFFECTS) if planted else None,
-        synthetic=read.table("truth/synthetic/scores.parquet", SCORES) if config.synthetic else None,
+        synthetic=synthetic(read, config),
         records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
         files=tuple(dict.fromkeys(read.files)),
+    )
+
+
+def synthetic(read: Reader, config: Config) -> pl.DataFrame | None:
+    """Scores of all dictionaries on the synthetic pair; None if the study has none."""
+    names = benchmarked(config)
+    return (
+        pl.concat([read.table(f"truth/synthetic/{name}/scores.parquet", SCORES) for name in names]) if names else None
     )
 
 

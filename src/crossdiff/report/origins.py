@@ -32,7 +32,8 @@ def origins(study: Study, numbers: Tree) -> Origins:
     if study.effects is not None:
         notes |= below(("directions", "mean-difference"), direction(study))
     if study.synthetic is not None:
-        notes["synthetic",] = [Source("truth/synthetic/scores.parquet", "value")]
+        for name in numbers["synthetic"]:
+            notes["synthetic", name] = [Source(f"truth/synthetic/{name}/scores.parquet", "value")]
     found = Origins({pointer(*path): tuple(dict.fromkeys(sources)) for path, sources in notes.items()})
     if missing := found.without(numbers):
         raise UserError(f"metrics.json#{missing[0]} has no source; name its file in crossdiff.report.origins")

@@ -6,7 +6,6 @@ import polars as pl
 from crossdiff.report.figures.theme import CHAT, INK, SHARED, TOP, Figure, data
 from crossdiff.report.synthetic import CRITERIA, buckets
 
-FILE = "truth/synthetic/scores.parquet"
 COLOURS = dict(zip(CRITERIA.values(), (SHARED, CHAT, INK), strict=True))
 EXCLUSIVE = ("chat-only", "child-new")
 
@@ -46,5 +45,7 @@ def found(rows: pl.DataFrame, by: str, axis: str) -> Figure:
         title=f"Found, by {'effect size' if by == 'effect' else by}",
         chart=chart,
         text=f"Share of the chat model's own factors that each criterion finds, by {axis}; mean over seeds.",
-        files=(FILE,),
+        files=tuple(
+            f"truth/synthetic/{name}/scores.parquet" for name in rows["dictionary"].unique(maintain_order=True)
+        ),
     )

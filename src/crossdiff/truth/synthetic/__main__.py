@@ -1,6 +1,7 @@
 """Train and measure the study's dictionaries on a pair of models whose factors are known, and on its null.
 
-python -m crossdiff.truth.synthetic --settings SYNTHETIC --dictionaries '{"NAME": RECIPE, …}' --out P/truth/synthetic
+python -m crossdiff.truth.synthetic --settings SYNTHETIC --dictionaries '{"NAME": RECIPE, …}' \\
+    --out P/truth/synthetic/NAME
 
 latents.parquet holds one row a latent: world (pair, null), dictionary, kind, seed, the columns of attribution's table
 (role shares left out, the sources being contexts), and what the latent stands for: factor, match_cosine, true_class,
@@ -58,7 +59,7 @@ def main(
     recipes = {name: preset.shrink(recipe) for name, recipe in settings(dict[str, Recipe], dictionaries).items()}
     params = {**chosen.model_dump(), "sizes": asdict(preset), "device": device}
     params["dictionaries"] = {name: asdict(recipe) for name, recipe in recipes.items()}
-    with record("truth/synthetic", out / "run.json", params, []) as run:
+    with record(f"truth/synthetic/{out.name}", out / "run.json", params, []) as run:
         latents, scored, factors = [], [], []
         with progress(2 * len(chosen.seeds) * len(recipes) * preset.steps, "synthetic", "step") as bar:
             for name, seed, world in worlds(preset, chosen.seeds, device):
