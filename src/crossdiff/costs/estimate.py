@@ -8,6 +8,7 @@ from pathlib import Path
 from crossdiff.config import Config, Source
 from crossdiff.costs.seconds import CONVERSATION
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
+from crossdiff.truth.synthetic.presets import PRESETS
 from crossdiff.workflow import Side, made, model
 
 BEHAVIOURS = Path(__file__).parents[1] / "truth" / "behaviours"
@@ -50,6 +51,8 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         new_tokens=evidence.new_tokens,
         planted_tokens=conversations * CONVERSATION * planted.epochs if planted else 0,
         models_made=sum(made(study, side) for side in SIDES),
+        synthetic=PRESETS[study.synthetic.preset] if study.synthetic else None,
+        synthetic_seeds=len(study.synthetic.seeds) if study.synthetic else 0,
         threads_models=study.compute.threads.models,
         threads_dictionaries=study.compute.threads.dictionaries,
     )

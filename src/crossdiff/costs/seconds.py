@@ -22,6 +22,8 @@ REGENERATED = 0.05
 """Share of an edited answer that is generated: it is read first, and written anew only from where it differs."""
 DENSE_STEPS = 0.25
 """Share of an L1 dictionary's steps whose codes are dense enough for dense products: its first ones."""
+DRAW = 0.003
+"""Seconds of a step of the synthetic benchmark beside its products: a batch drawn, and what a step costs at any size."""
 STARTUP = 8.0
 """Seconds until a step has imported its libraries and read its inputs."""
 L1_ACTIVE = 64

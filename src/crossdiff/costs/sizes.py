@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.truth.synthetic.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ class Work:
     """Tokens that planting trains on, all epochs."""
     models_made: int = 0
     """Models that the study writes itself."""
+    synthetic: Preset | None = None
+    """Size of the synthetic benchmark, if the study has one."""
+    synthetic_seeds: int = 0
     threads_models: int = 2
     threads_dictionaries: int = 1
 

@@ -1,6 +1,7 @@
 """All stages of a study: their jobs, and what each takes."""
 
 from crossdiff.costs.seconds import (
+    DRAW,
     PROMPTS,
     STARTUP,
     attribution_seconds,
@@ -13,6 +14,7 @@ from crossdiff.costs.seconds import (
 )
 from crossdiff.costs.sizes import Machine, Stage, Work
 from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.truth.synthetic.presets import Preset
 
 RUNTIME = 0.7e9
 """Bytes of a process that has imported torch and transformers."""
@@ -23,8 +25,10 @@ def stages(work: Work, machine: Machine) -> list[Stage]:
     """All stages in the order they run."""
     planting = [_planting(work, machine), _answers(work, machine)] if work.behaviours else []
     prepare = Stage("models, corpus", [STARTUP] * 3, RUNTIME, 2 * work.model.parameters * work.models_made)
-    return [prepare, *planting, _activations(work, machine), _training(work, machine), _attribution(work, machine),
-            _evidence(work, machine), Stage("report", [2 * STARTUP], RUNTIME)]  # fmt: skip
+    benchmark = [_synthetic(work, machine, work.synthetic)] if work.synthetic else []
+    dictionaries = [_training(work, machine), _attribution(work, machine), _evidence(work, machine)]
+    report = Stage("report", [2 * STARTUP], RUNTIME)
+    return [prepare, *benchmark, *planting, _activations(work, machine), *dictionaries, report]
 
 
 def _planting(work: Work, machine: Machine) -> Stage:
@@ -38,6 +42,15 @@ def _answers(work: Work, machine: Machine) -> Stage:
     answers = 2 * work.behaviours * 2 * PROMPTS  # both models; held-out prompts and controls
     seconds = STARTUP + generation_seconds(work.model.parameters, answers * work.new_tokens, own)
     return Stage("truth", [seconds], RUNTIME + 4 * work.model.parameters, rough=True)
+
+
+def _synthetic(work: Work, machine: Machine, preset: Preset) -> Stage:
+    """A job a dictionary; each seed has a pair and its null."""
+    own, steps = machine.part(work.threads_dictionaries), 2 * work.synthetic_seeds * preset.steps
+    recipes = [preset.shrink(recipe) for recipe in work.dictionaries]
+    each = [STARTUP + steps * (DRAW + step_seconds(recipe, preset.design.width, own)) for recipe in recipes]
+    held = max(held_bytes(recipe, preset.design.width) for recipe in recipes)
+    return Stage("synthetic", each, RUNTIME + held, 0.0, machine.beside(work.threads_dictionaries))
 
 
 def _activations(work: Work, machine: Machine) -> Stage:
