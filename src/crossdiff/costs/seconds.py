@@ -23,7 +23,7 @@ REGENERATED = 0.05
 DENSE_STEPS = 0.25
 """Share of an L1 dictionary's steps whose codes are dense enough for dense products: its first ones."""
 DRAW = 0.003
-"""Seconds of a step of the synthetic benchmark beside its products: a batch drawn, and what a step costs at any size."""
+"""Seconds of a synthetic step beside its products: drawing a batch, and what a step costs at any size."""
 STARTUP = 8.0
 """Seconds until a step has imported its libraries and read its inputs."""
 L1_ACTIVE = 64
