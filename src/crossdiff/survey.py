@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from crossdiff.config import Config, CorpusSource, Source
+from crossdiff.config import Config
 from crossdiff.corpus.read import checked as proper
 from crossdiff.corpus.read import records
 from crossdiff.corpus.render import RowError, compose, plain, tokenise
@@ -24,6 +24,7 @@ from crossdiff.pair import check
 from crossdiff.pair.blocks import decoder_layers
 from crossdiff.pair.check import Candidate
 from crossdiff.pair.load import Which
+from crossdiff.parts import CorpusSource, Source
 from crossdiff.workflow import Side, corpus_files, made, model, model_files
 
 SIDES: tuple[Which, Which] = ("base", "chat")

@@ -10,9 +10,10 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
-from crossdiff.config import Config, CorpusSource, Source, parse
+from crossdiff.config import Config, parse
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
+from crossdiff.parts import CorpusSource, Source
 
 SRC = Path(__file__).resolve().parents[1]
 Side = Literal["base", "chat"]

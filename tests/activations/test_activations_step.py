@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from crossdiff.activations import __main__ as step
 from crossdiff.activations.extract import bytes_a_token
 from crossdiff.activations.store import Activations
-from crossdiff.config import Activations as Settings
-from crossdiff.config import Corpus
 from crossdiff.corpus.__main__ import main as make_corpus
 from crossdiff.errors import UserError
+from crossdiff.parts import Activations as Settings
+from crossdiff.parts import Corpus
 from crossdiff.provenance.files import sha256_file
 
 

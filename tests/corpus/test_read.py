@@ -6,10 +6,10 @@ import json
 import polars as pl
 import pytest
 
-from crossdiff.config import CorpusSource
 from crossdiff.corpus.read import checked, records
 from crossdiff.corpus.render import RowError
 from crossdiff.errors import UserError
+from crossdiff.parts import CorpusSource
 
 USER, ANSWER = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}
 

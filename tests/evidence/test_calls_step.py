@@ -9,11 +9,12 @@ import pytest
 from made import make_dictionary
 from null_latents import make_latents, make_null
 
-from crossdiff.config import Calibration, dump
+from crossdiff.config import dump
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.calls import main
 from crossdiff.evidence.nulls import TRUTH
+from crossdiff.parts import Calibration
 
 F = 800
 

@@ -9,11 +9,12 @@ from made import make_dictionary
 
 from crossdiff.activations.__main__ import main as extract
 from crossdiff.attribution.__main__ import main as attribute
-from crossdiff.config import Activations, Attribution, Corpus, CorpusSource, Evidence, dump
+from crossdiff.config import dump
 from crossdiff.corpus.__main__ import main as make_rows
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
+from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource, Evidence
 from crossdiff.truth.__main__ import SCHEMA
 from crossdiff.truth.behaviours import load
 

@@ -10,12 +10,13 @@ import torch
 from tiny import padded
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from crossdiff.config import Pair as Settings
-from crossdiff.config import Source, dump
+from crossdiff.config import dump
 from crossdiff.errors import UserError
 from crossdiff.pair import __main__ as step
 from crossdiff.pair.check import checked
 from crossdiff.pair.load import Pair
+from crossdiff.parts import Pair as Settings
+from crossdiff.parts import Source
 
 
 @pytest.fixture

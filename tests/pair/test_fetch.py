@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crossdiff.config import Package, dump
+from crossdiff.config import dump
 from crossdiff.errors import UserError
 from crossdiff.pair import fetch
+from crossdiff.parts import Package
 
 CONTENT = b"weights" * 1000
 

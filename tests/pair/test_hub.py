@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from crossdiff.config import Source, dump
+from crossdiff.config import dump
+from crossdiff.parts import Source
 
 COMMIT = "0" * 40
 CONTENT = b"GGUF" + bytes(1000)

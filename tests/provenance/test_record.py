@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from crossdiff.config import Evidence
 from crossdiff.errors import UserError
+from crossdiff.parts import Evidence
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import code, record
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossdiff.config import Planting
 from crossdiff.errors import UserError
+from crossdiff.parts import Planting
 from crossdiff.truth.behaviours import Behaviour, Rule, as_messages, general, load, names
 
 BEHAVIOURS = load()

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from crossdiff.config import Config, Corpus, Evidence, dump, merged, parse, schema, settings
+from crossdiff.config import Config, dump, merged, parse, schema, settings
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
+from crossdiff.parts import Corpus, Evidence
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(ROOT.glob("configs/*.yaml"))

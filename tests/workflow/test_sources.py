@@ -81,7 +81,7 @@ def test_names_what_is_missing() -> None:
 
 def test_the_config_needs_no_numerics() -> None:
     names = {Path(path).name for path in sources("crossdiff.config")}
-    assert names == {"__init__.py", "cli.py", "config.py", "errors.py", "recipe.py", "settings.py"}
+    assert names == {"__init__.py", "cli.py", "config.py", "errors.py", "parts.py", "recipe.py", "settings.py"}
 
 
 @pytest.mark.parametrize("step", ["corpus", "activations", "dictionaries", "attribution", "evidence", "report", "pair"])

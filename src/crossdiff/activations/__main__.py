@@ -36,11 +36,11 @@ from crossdiff.activations.shards import Shard, drop_others, finished, write_sha
 from crossdiff.activations.stats import Moments, commonest, norm_thresholds, summary
 from crossdiff.activations.store import ROWS_FILE, SPLITS, Activations
 from crossdiff.cli import progress, stage
-from crossdiff.config import Activations as Settings
 from crossdiff.config import settings
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
+from crossdiff.parts import Activations as Settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import record

@@ -20,10 +20,11 @@ from crossdiff.attribution.tables import comparisons, template, twins
 from crossdiff.attribution.template import Slots, slots
 from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
-from crossdiff.config import Attribution, settings
+from crossdiff.config import settings
 from crossdiff.dictionaries import load
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
+from crossdiff.parts import Attribution
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

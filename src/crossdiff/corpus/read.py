@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import datasets
 from datasets import IterableDataset
 
-from crossdiff.config import CorpusSource
 from crossdiff.corpus.render import Message, RowError
 from crossdiff.corpus.roles import SPEAKER
 from crossdiff.errors import UserError
+from crossdiff.parts import CorpusSource
 
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json"}
 """Reader of a local file, by how its name ends."""

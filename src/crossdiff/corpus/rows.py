@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from transformers import PreTrainedTokenizerBase
 
-from crossdiff.config import Corpus, CorpusSource
 from crossdiff.corpus.read import Record, checked
 from crossdiff.corpus.render import Composed, Rendered, RowError, compose, plain, tokenise
 from crossdiff.errors import UserError
+from crossdiff.parts import Corpus, CorpusSource
 
 PLANTED = "planted"
 USES = {"select": "train", "score": "validation"}

@@ -5,9 +5,10 @@ import math
 import re
 from pathlib import Path
 
-from crossdiff.config import Config, Source
+from crossdiff.config import Config
 from crossdiff.costs.seconds import CONVERSATION
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
+from crossdiff.parts import Source
 from crossdiff.truth.synthetic.presets import PRESETS
 from crossdiff.workflow import Side, made, model
 

@@ -19,7 +19,7 @@ import typer
 
 from crossdiff.activations.store import read_manifest
 from crossdiff.cli import progress, stage
-from crossdiff.config import Evidence, settings
+from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence import shared
@@ -33,6 +33,7 @@ from crossdiff.evidence.selection import Case, Material, attribute, best, matche
 from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
+from crossdiff.parts import Evidence
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

@@ -17,13 +17,14 @@ import polars as pl
 import typer
 
 from crossdiff.cli import stage
-from crossdiff.config import Calibration, settings
+from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence import nulls, stable
 from crossdiff.evidence.calling import Called, call
 from crossdiff.evidence.criteria import CRITERIA, Latents, fixed
 from crossdiff.evidence.intervals import t_interval
+from crossdiff.parts import Calibration
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 

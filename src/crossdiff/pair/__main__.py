@@ -9,9 +9,10 @@ from typing import Annotated, get_args
 import typer
 
 from crossdiff.cli import stage
-from crossdiff.config import Pair, settings
+from crossdiff.config import settings
 from crossdiff.pair.check import checked
 from crossdiff.pair.load import Which
+from crossdiff.parts import Pair
 from crossdiff.provenance.record import record
 
 

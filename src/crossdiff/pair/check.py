@@ -19,10 +19,10 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
-from crossdiff.config import Pair as Settings
-from crossdiff.config import Source
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Origin, Pair, Which, fingerprint, load_tokenizer
+from crossdiff.parts import Pair as Settings
+from crossdiff.parts import Source
 from crossdiff.provenance.files import sha256_file
 
 SMALL_FILES = ["*.json", "*.jinja", "*.model", "*.txt"]

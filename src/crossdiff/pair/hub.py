@@ -12,8 +12,9 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from crossdiff.cli import stage
-from crossdiff.config import Source, settings
+from crossdiff.config import settings
 from crossdiff.errors import UserError
+from crossdiff.parts import Source
 from crossdiff.provenance.files import whole
 
 

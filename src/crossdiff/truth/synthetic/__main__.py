@@ -20,9 +20,10 @@ import typer
 
 from crossdiff.attribution.__main__ import table
 from crossdiff.cli import progress, stage
-from crossdiff.config import Synthetic, settings
+from crossdiff.config import settings
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.parts import Synthetic
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.truth.synthetic.factors import CLASSES
