@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from study_calls import called, calls_results, synthetic_scores
 
 from crossdiff.config import Config, dump, parse
 from crossdiff.report.__main__ import main
@@ -107,6 +108,7 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
         for (name,), part in scores.partition_by("dictionary", as_dict=True).items():
             save(root / f"truth/synthetic/{name}/scores.parquet", part)
     for name, recipe in config.dictionaries.items():
+        save(root / f"calls/{name}.parquet", called(rng, config, recipe.latents))
         for number in config.seeds:
             folder = f"{name}-seed{number}"
             table = latents(rng, recipe.kind, recipe.latents)
@@ -121,25 +123,6 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
         if file.endswith("run.json"):
             put(root / file, run_record(rng, file, config))
     return root
-
-
-def synthetic_scores(rng: np.random.Generator, config: Config) -> pl.DataFrame:
-    """scores.parquet of the synthetic benchmark, as far as the report reads it."""
-    rows = []
-    for world in ("pair", "null"):
-        for name, recipe in config.dictionaries.items():
-            criteria = ("delta_norm", "nu_pair", "nu") if recipe.models == 2 else ("nu",)
-            kinds = [(None, None, score, None, None) for score in ("fve", "l0", "dead", "mcc_joint", "recovered")]
-            for criterion in criteria:
-                kinds += [("chat", criterion, score, "exclusive", None) for score in ("precision", "recall", "auprc")]
-                kinds += [("chat", criterion, score, None, None) for score in ("called", "call_rate")]
-                kinds += [("chat", criterion, "call_rate", "regated", None)]
-                kinds += [("chat", criterion, "found", "chat-only", f"effect {effect}") for effect in ("0.5", "1", "2")]
-                kinds += [("chat", criterion, "found", None, f"decile {decile}") for decile in range(1, 11)]
-            for seed in config.seeds:
-                rows += [(world, name, seed, *kind, float(rng.uniform(0.2, 0.8))) for kind in kinds]
-    names = ["world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value"]
-    return pl.DataFrame(rows, schema=names, orient="row")
 
 
 def put(path: Path, data: Any) -> None:
@@ -343,28 +326,6 @@ def training(rng: np.random.Generator, steps: int) -> pl.DataFrame:
         "step": step, "loss": 2 - rise, "fve": 0.78 * rise + rng.normal(0, 0.005, steps), "l0": 30 - 20 * rise,
         "dead": 0.1 * rise, "lr": np.full(steps, 1e-3), "tokens_per_second": np.full(steps, 9e3),
     })  # fmt: skip
-
-
-def calls_results(rng: np.random.Generator, seeds: int) -> dict[str, Any]:
-    """``results`` of the calls of one dictionary, whose rate at 0.05 is not held."""
-    counts = {call: rng.integers(0, 20, seeds).tolist() for call in ("chat-specific", "base-specific", "undetermined")}
-    check = {"source": "synthetic pair", "criterion": "calibrated", "call": "chat-specific", "seed": [0, 1, 2]}
-    seen = {"called": [10, 12, 9], "unmatched": [0, 1, 0], "recall": [0.5, None, 0.7]}
-    index = {"mean": 0.2, "n": 2} if seeds == 2 else {"mean": 0.2, "low": -0.1, "high": 0.5, "n": seeds}
-    stability: dict[str, Any] = {
-        "calibrated": {"jaccard": index, "jaccard_chance": {"mean": 0.01, "n": 2}, "overlap": None}
-    }
-    return {
-        "kind": "crosscoder", "q": 0.1,
-        "counts": {"calibrated": counts, "nu_0.3": {"chat-specific": rng.integers(0, 9, seeds).tolist()}},
-        "power": {"chat-specific": {"nulls": 999, "smallest_p": 0.001, "least_calls": [3] * seeds}},
-        "honesty": [
-            check | seen | {"nominal": 0.05, "observed": [0.3, 0.2, 0.4]},
-            check | seen | {"nominal": 0.1, "observed": [0.1, 0.0, 0.05]},
-            check | seen | {"nominal": None, "criterion": "nu_0.3", "observed": [0.6, 0.5, 0.7]},
-        ],
-        "stability": {"refused": "one seed"} if seeds == 1 else stability,
-    }  # fmt: skip
 
 
 def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str, Any]:

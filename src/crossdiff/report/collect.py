@@ -118,6 +118,7 @@ LATENTS = ("latent", "dead", "class", "frequency", "template_share", "nu_activat
 TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
 EXAMPLES = ("latent", "rank", "row", "position", "first", "source", "behaviour", "tokens", "activations")
 TOKENS = ("latent", "model", "side", "rank", "token", "logit")
+CALLS = ("latent", "seed", "call")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
 SCORES = ("world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value")
 EFFECTS = ("behaviour", "subject", "edit", "prompt", "present", "logprob")
@@ -203,10 +204,20 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, planted:
         training=read.table(f"dictionaries/{folder}/training.parquet", TRAINING)
         if isinstance(recipe, Recipe)
         else None,
-        latents=read.table(f"latents/{folder}.parquet", LATENTS + (TWO_SIDED if recipe.models == 2 else ())),
+        latents=with_calls(
+            read.table(f"latents/{folder}.parquet", LATENTS + (TWO_SIDED if recipe.models == 2 else ())),
+            read.table(f"calls/{name}.parquet", CALLS).filter(pl.col("seed") == seed),
+        ),
         examples=read.table(f"latents/{folder}.examples.parquet", EXAMPLES),
         weights=read.found(f"dictionaries/{folder}/dictionary.safetensors"),
         tokens=read.optional(f"latents/{folder}.tokens.parquet", TOKENS),
         kl=read.table(f"evidence/{folder}/kl.parquet", KL),
         behaviours=read.table(effects, EFFECTS) if planted else None,
     )
+
+
+def with_calls(latents: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+    """The latent table with each call, q of the chat-specific one, and the share of other seeds that have it."""
+    named = {"call": "call", "q": "q_chat_specific", "reappears": "reappears"}
+    kept = [pl.col(column).alias(name) for name, column in named.items() if column in calls.columns]
+    return latents.join(calls.select(pl.col("latent").cast(latents["latent"].dtype), *kept), on="latent", how="left")

@@ -14,7 +14,7 @@ MOST = 1500
 """Latents of one dictionary and seed, at most; those with examples come first, then the most chat-specific."""
 NUMBERS = (
     "frequency", "delta_norm", "nu_reconstruction", "nu_error", "nu_activation", "nu_activation_se", "cosine",
-    "norm_base", "norm_chat", "max", "mean", "q",
+    "norm_base", "norm_chat", "max", "mean", "q", "reappears",
 )  # fmt: skip
 """Columns that are shown where the tables have them."""
 SHARES = ("bos", "template", "user", "assistant", "text")
@@ -29,7 +29,12 @@ def shown(item: Dictionary, run: Run, chosen: Sequence[int]) -> pl.DataFrame:
     illustrated = set(run.examples["latent"].unique().to_list()) | set(chosen)
     return (
         ranked.with_columns(kept=pl.col("latent").is_in(list(illustrated)))
-        .filter(pl.col("kept") | pl.col("specific") | (pl.col("place") < TOP))
+        .filter(
+            pl.col("kept")
+            | pl.col("specific")
+            | (pl.col("place") < TOP)
+            | (pl.col("call") == "chat-specific").fill_null(False)
+        )
         .sort(pl.col("kept").not_(), "place")
         .head(MOST)
         .sort("place")
@@ -44,6 +49,7 @@ def columns(tables: Sequence[pl.DataFrame]) -> dict[str, list[Any]]:
         "latent": whole["latent"].to_list(),
         "place": whole["place"].to_list(),
         "kind": whole["class"].to_list(),
+        "call": whole["call"].to_list(),
         "specific": whole["specific"].cast(pl.Int8).to_list(),
         "valid": whole["nu_valid"].fill_null(False).cast(pl.Int8).to_list(),
     }

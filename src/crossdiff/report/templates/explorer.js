@@ -37,7 +37,8 @@ function matches(row, wanted) {
   const nu = table.nu_activation[row];
   return (!wanted.name || run.name === wanted.name)
     && (!wanted.seed || String(run.seed) === wanted.seed)
-    && (!wanted.kind || (wanted.kind === "specific" ? table.specific[row] : table.kind[row] === wanted.kind))
+    && (!wanted.kind || (wanted.kind === "specific" ? table.specific[row]
+      : wanted.kind === "called" ? table.call[row] === "chat-specific" : table.kind[row] === wanted.kind))
     && (!wanted.behaviour || usedFor(row).includes(wanted.behaviour))
     && (!wanted.nu || (table.valid[row] && nu !== null && Math.abs(nu) <= Number(wanted.nu)))
     && table.frequency[row] >= Number(wanted.frequency)

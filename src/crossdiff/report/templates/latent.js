@@ -4,10 +4,12 @@ const ROLES = ["bos", "template", "user", "assistant", "text"];
 const SHADES = { levels: "the latent's activation", base: "had both models the base's stream", chat: "had both the chat's" };
 const FACTS = [
   ["delta_norm", "Δ_norm", "number"], ["nu_reconstruction", "ν_r", "number"], ["nu_error", "ν_ε", "number"],
-  ["nu_activation", "ν", "number"], ["q", "q-value", "number"], ["cosine", "cosine of decoder rows", "number"],
+  ["nu_activation", "ν", "number"], ["q", "q of the call", "number"],
+  ["reappears", "comes back in other seeds", "percent"], ["cosine", "cosine of decoder rows", "number"],
   ["norm_base", "norm, base row", "number"], ["norm_chat", "norm, chat row", "number"],
   ["frequency", "active on", "percent"], ["max", "largest activation", "number"], ["mean", "mean where active", "number"],
 ];
+const CALLED = { q: "q_chat_specific", reappears: "reappears" };
 let shade = "levels";
 
 function make(tag, attributes, ...children) {
@@ -37,7 +39,8 @@ function symbol(name) {
 
 function latentView(row) {
   const run = data.runs[table.run[row]];
-  const tags = [table.kind[row], table.specific[row] ? "chat-specific by ν" : "not chat-specific by ν"].filter(Boolean);
+  const call = table.call[row] && !["none", "dead"].includes(table.call[row]) ? `called ${table.call[row]}` : null;
+  const tags = [table.kind[row], call, table.specific[row] ? "chat-specific by ν" : "not chat-specific by ν"].filter(Boolean);
   const uses = usedFor(row);
   return [
     make("h3", {}, make("span", { class: "mono" }, `#${table.latent[row]}`), ` of ${run.name}, seed ${run.seed}`),
@@ -53,14 +56,16 @@ function facts(row, run) {
   const sources = Object.keys(table).filter((column) => column.startsWith("frequency_") && table[column][row] !== null)
     .map((column) => [column, `on ${column.slice("frequency_".length)} tokens`, "percent"]);
   return make("dl", { class: "numbers" }, ...[...found, ...sources].map(([column, name, style]) => {
-    const file = `latents/${run.folder}.parquet#latent=${table.latent[row]}&column=${column}`;
+    const where = CALLED[column]
+      ? `calls/${run.name}.parquet#seed=${run.seed}&latent=${table.latent[row]}&column=${CALLED[column]}`
+      : `latents/${run.folder}.parquet#latent=${table.latent[row]}&column=${column}`;
     let text = written(table[column][row], style);
     if (column === "nu_activation") {
       text += table.valid[row] ? "" : " (ill-posed)";
       const error = table.nu_activation_se && table.nu_activation_se[row];
       if (error && table.valid[row]) text += ` ± ${written(error, style)}`;
     }
-    return make("div", {}, make("dt", {}, ...symbol(name)), make("dd", {}, make("span", { "data-src": file, tabindex: "0" }, text)));
+    return make("div", {}, make("dt", {}, ...symbol(name)), make("dd", {}, make("span", { "data-src": where, tabindex: "0" }, text)));
   }));
 }
 
