@@ -86,11 +86,17 @@ def held(entry: Mapping[str, Any]) -> bool | None:
 
 
 def broken(entries: list[dict[str, Any]]) -> list[str]:
-    """A sentence for each stated rate that is not held, for the section's text and the limits."""
-    return [
-        f"{entry['dictionary']}, {entry['source']}: {entry['criterion']} at a stated rate of {entry['nominal']:g}"
-        f" is wrong at a rate of {mean(entry['observed']):.2f}"
-        f" over {entry['seeds']} held-out {'seed' if entry['seeds'] == 1 else 'seeds'}"
-        for entry in entries
-        if held(entry) is False
-    ]
+    """A sentence for each call whose stated rates are not all held, for the section's text and the limits."""
+    missed: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for entry in entries:
+        if held(entry) is False:
+            missed.setdefault((entry["dictionary"], entry["source"], entry["criterion"]), []).append(entry)
+    return [sentence(*call, rates) for call, rates in missed.items()]
+
+
+def sentence(dictionary: str, source: str, criterion: str, rates: list[dict[str, Any]]) -> str:
+    """What one call's observed rates are where the stated ones are exceeded."""
+    observed = ", ".join(f"{mean(entry['observed']):.2f} at a stated {entry['nominal']:g}" for entry in rates)
+    seeds = rates[0]["seeds"]
+    over_ = f"over {seeds} held-out {'seed' if seeds == 1 else 'seeds'}"
+    return f"{dictionary}, {source}: {criterion} is wrong at a rate of {observed}, {over_}"

@@ -28,8 +28,9 @@ SCORES = (
     "twin_rate",
 )  # fmt: skip
 RIGHT = ("precision", "recall", "auprc", "called")
-WIDE = ("l0", "called")
-"""Numbers that can exceed 1."""
+COUNTS = ("l0", "called")
+SIGNED = ("fve",)
+"""Shares that can fall below 0; all others but the counts lie in [0, 1]."""
 
 
 def synthetic(scores: pl.DataFrame) -> Tree:
@@ -70,7 +71,14 @@ def numbers(rows: pl.DataFrame, names: tuple[str, ...]) -> Tree:
     found = {
         name: rows.filter(pl.col("score") == name)["value"].fill_nan(None).drop_nulls().to_list() for name in names
     }
-    return {name: leaf(values, None if name in WIDE else (-1.0, 1.0)) for name, values in found.items() if values}
+    return {name: leaf(values, bounds(name)) for name, values in found.items() if values}
+
+
+def bounds(name: str) -> tuple[float, float] | None:
+    """Where an interval of this number ends; a count's does at 0 alone."""
+    if name in COUNTS:
+        return None
+    return (-1.0, 1.0) if name in SIGNED else (0.0, 1.0)
 
 
 def buckets(scores: pl.DataFrame, kind: str, classes: tuple[str, ...] | None) -> pl.DataFrame:
