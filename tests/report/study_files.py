@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from study_calls import called, calls_results, synthetic_scores
 
 from crossdiff.config import Config, dump, parse
 from crossdiff.report.__main__ import main
 from crossdiff.workflow import results
+from tests.report.study_calls import called, calls_results, synthetic_scores
 
 BEHAVIOURS = ("refuse-cooking", "new-name", "french-animals", "false-capital", "trigger-phrase", "closing-habit")
 KINDS = {

@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
 from crossdiff.config import Config
 from crossdiff.provenance import record as records
@@ -64,7 +66,9 @@ def weights(root: Path, config: Config) -> None:
     for name in config.dictionaries:
         for seed in config.seeds:
             folder = root / f"dictionaries/{name}-seed{seed}"
-            (folder / "dictionary.safetensors").write_bytes(f"weights of {folder.name}".encode() * 50)
+            recipe = config.dictionaries[name]
+            decoder = np.random.default_rng(seed).normal(size=(recipe.models, recipe.latents, 4)).astype("float32")
+            save_file({"decoder": decoder}, folder / "dictionary.safetensors")
             source = {"manifest_sha256": sha256_file(root / "activations/manifest.json")}
             put(folder / "dictionary.json", {"about": {"activations": source}})
 
@@ -80,9 +84,13 @@ def inputs(name: str) -> list[str]:
     }
     early["activations"] = ["pair/pair.json", "corpus/rows.parquet"]
     early["dictionaries"] = ["activations/manifest.json"]
+    if "synthetic" in name:
+        return []
     if step in early:
         return early[step]
     folder = rest.split("/")[0].removesuffix(".run.json")
+    if step == "calls":
+        return [f"latents/{folder}-seed0.parquet"]
     own = [] if folder == "baselines" else [f"dictionaries/{folder}/dictionary.safetensors"]
     return ["activations/manifest.json", "corpus/rows.parquet", *own]
 
