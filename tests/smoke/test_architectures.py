@@ -19,6 +19,7 @@ CHANGES = {
     "activations": {"skip_first": 2},
     "dictionaries": {"crosscoder": {"latents": 48, "steps": 15, "threshold_start": 5}},
     "seeds": [0],
+    "synthetic": None,  # knows nothing of the architecture
     "evidence": {"conversations": 3},
 }
 """To the miniature study; of its dictionaries the crosscoder stays."""

@@ -20,6 +20,7 @@ dictionaries:
   diff-sae: *small
   chat-sae: *small
 seeds: [0]
+synthetic: {preset: tiny, seeds: [0]}
 attribution: {blocks: 4, examples: 3, example_latents: 8}
 evidence: {conversations: 4, random_sets: 1, resamples: 100}
 compute: {threads: {models: 1, dictionaries: 1}}
