@@ -70,3 +70,20 @@ def test_a_model_reads_what_it_reads_with_the_fused_kernel(llama_pair, dtype, mo
 
 def test_the_pair_uses_it(llama_pair):
     assert Pair.read(llama_pair.json).model("base").config._attn_implementation == attention.NAME
+
+
+def test_a_sliding_window_is_kept(tiny_pairs):
+    """Rows longer than the window need its mask; layers without a window are still attended in blocks."""
+    models = {
+        name: AutoModelForCausalLM.from_pretrained(
+            tiny_pairs("gemma3_text").chat, dtype=torch.bfloat16, attn_implementation=name
+        )
+        for name in ("sdpa", attention.NAME)
+    }
+    config = models["sdpa"].config
+    assert config.sliding_window < 90
+    assert {"sliding_attention", "full_attention"} <= set(config.layer_types)
+    ids_BT = torch.randint(5, 300, (3, 90), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = (read_site(model, len(config.layer_types) - 1, ids_BT).float() for model in models.values())
+    assert float((found - expected).norm() / expected.norm()) < 0.02
