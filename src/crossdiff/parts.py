@@ -202,6 +202,9 @@ class Attribution(Part):
     """Tokens a pass."""
     twin_cosine: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """A chat-only and a base-only latent of a crosscoder are twins if their decoder rows' cosine is above this."""
+    highest_delta: Share = 0.04308
+    """Share of a crosscoder's latents, highest Δ_norm first, whose ν is set beside that of shared ones (the study:
+    3,176 of BatchTopK's 73,728, as many as are chat-only in its L1 crosscoder)."""
     examples: Count = 8
     """Top examples kept for each latent."""
     example_latents: Count = 200

@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
-from crossdiff.attribution.comparisons import QUANTILES, below, overlap, random_cosines, spread
+from crossdiff.attribution.comparisons import QUANTILES, below, correlations, overlap, random_cosines, ranks, spread
 
 
 def test_random_pairs_are_of_two_latents_and_point_nowhere():
@@ -33,10 +36,10 @@ def test_spread_has_mean_and_quantiles_of_what_is_a_number():
 def test_overlap_with_the_shared_interval():
     shared = torch.arange(-100, 101) / 100
     chat = torch.tensor([0.0, 0.97, -0.97, 1.1, 1.2, math.nan])
-    found = {value.quantity: (value.value, value.n) for value in overlap("nu", chat, shared)}
+    found = {value.quantity: (value.value, value.n) for value in overlap("nu", "chat-only", chat, shared)}
     # Uniform on −1 … 1: 1.96 standard deviations reach beyond 1.13, the quantiles 2.5 to 97.5 % to 0.95.
     assert found == {"overlap_nu_normal": (pytest.approx(4 / 5), 5), "overlap_nu_quantiles": (pytest.approx(1 / 5), 5)}
-    assert overlap("nu", chat[-1:], shared) == overlap("nu", chat, shared[:1]) == []
+    assert overlap("nu", "a", chat[-1:], shared) == overlap("nu", "a", chat, shared[:1]) == []
 
 
 def test_counts_below_each_threshold_need_every_column():
@@ -45,3 +48,28 @@ def test_counts_below_each_threshold_need_every_column():
     assert len(found) == 100
     assert (found[0.2], found[0.3], found[0.41], found[0.51]) == ((0, 3), (1, 3), (2, 3), (3, 3))
     assert {value.at: value.value for value in below("one", a)}[0.15] == 1
+
+
+def test_weights_are_summed_over_what_is_below():
+    nu = torch.tensor([0.1, -0.2, 0.5, math.nan])
+    found = {(v.quantity, v.at): v.value for v in below("b", nu, often=torch.tensor([0.5, 0.25, 0.125, 9.0]))}
+    assert [found["b_often", at] for at in (0.1, 0.15, 0.3, 1.0)] == [0, 0.5, 0.75, 0.875]
+
+
+@given(st.lists(st.integers(-3, 3), max_size=20))
+def test_ranks_are_scipys(values: list[int]) -> None:
+    assert ranks(torch.tensor(values, dtype=torch.float64)).tolist() == stats.rankdata(values).tolist()
+
+
+def test_correlations_are_scipys_over_latents_with_both():
+    generator = torch.Generator().manual_seed(2)
+    one = torch.randint(0, 9, (50,), generator=generator).float()
+    other = one + torch.randn(50, generator=generator)
+    one[3], other[7] = math.nan, math.nan
+    keep = ~(one.isnan() | other.isnan())
+    found = {value.quantity: (value.value, value.n) for value in correlations("a", "b", "alive", one, other)}
+    wanted = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}
+    for name, function in wanted.items():
+        assert found[f"{name}_a_b"] == (pytest.approx(function(one[keep], other[keep])[0], abs=1e-6), 48)
+    assert correlations("a", "b", "alive", torch.ones(5), torch.arange(5.0)) == []
+    assert correlations("a", "b", "alive", torch.arange(2.0), torch.arange(2.0)) == []

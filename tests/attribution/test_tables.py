@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import torch
 from made import make_dictionary, make_pairs
@@ -10,6 +11,7 @@ from made import make_dictionary, make_pairs
 from crossdiff.activations.store import Block
 from crossdiff.attribution import tables
 from crossdiff.attribution.measure import columns, measure
+from crossdiff.attribution.overall import COMPARISONS, comparisons
 from crossdiff.attribution.template import slots
 
 
@@ -60,13 +62,28 @@ def test_tables_of_a_crosscoder_with_twins():
     assert (one["active"], one["token"], one["before"]) == (int(at.sum()), "<5>", "user")
     assert abs(one["rate"] - one["active"] / 30) < 1e-6
 
-    values = tables.comparisons(dictionary, found)
+    found["nu_activation"] = torch.linspace(-0.4, 1.7, 8)
+    values = comparisons(dictionary, found, 0.25)
     shared = values.filter(pl.col("at").is_null(), quantity="cosine", group="shared")
     assert shared["value"].item() > 0.999
     assert values.filter(pl.col("at").is_null(), quantity="cosine", group="random pairs")["n"].item() == 10_000
     below = values.filter(quantity="nu_activation_below", at=1.0)["value"].item()
     assert below == int((found["nu_activation"].abs() < 1).sum())
     assert {"overlap_nu_error_normal", "overlap_nu_reconstruction_quantiles"} <= set(values["quantity"])
+    top = values.filter(quantity="overlap_nu_error_quantiles", group="highest delta_norm in shared")
+    assert top["n"].item() == 2  # a quarter of eight: the two chat-only ones
+    assert values.filter(quantity="delta_norm_highest")["value"].item() == float(found["delta_norm"].max())
+    often = values.filter(quantity="nu_activation_below_frequency", at=1.0)["value"].item()
+    mass = values.filter(quantity="nu_activation_below_activation", at=1.0)["value"].item()
+    mine = found["nu_activation"].abs() < 1
+    assert abs(often - float(found["frequency"][mine].sum())) < 1e-6
+    assert 0 < mine.sum() < 8
+    assert abs(mass - float((found["frequency"] * found["mean"])[mine].sum())) < 1e-6 * mass
+    posed = found["nu_error_valid"]
+    wanted = np.corrcoef(found["delta_norm"][posed].numpy(), found["nu_error"][posed].numpy())[0, 1]
+    row = values.filter(quantity="pearson_delta_norm_nu_error")
+    assert (row["n"].item(), row["group"].item()) == (int(posed.sum()), "well-posed")
+    assert abs(row["value"].item() - wanted) < 1e-6
 
 
 def test_tables_of_an_sae_have_the_same_columns():
@@ -75,12 +92,25 @@ def test_tables_of_an_sae_have_the_same_columns():
         result, _, view = measured(dictionary, x, torch.full((100,), 4))
         found = columns(dictionary, result)
         assert tables.twins(dictionary, found, view, 0.9, 64).schema == pl.DataFrame(schema=tables.TWINS).schema
-        values = tables.comparisons(dictionary, found)
-        assert set(values["quantity"]) == {"nu_activation_below"}
-        assert values.columns == list(tables.COMPARISONS)
+        values = comparisons(dictionary, found, 0.25)
+        below = {f"nu_activation_below{of}" for of in ("", "_frequency", "_activation")}
+        assert (
+            below
+            <= set(values["quantity"])
+            <= below | {f"{k}_nu_activation_frequency" for k in ("pearson", "spearman")}
+        )
+        assert values.columns == list(COMPARISONS)
 
 
 def test_a_dictionary_without_twins_reads_nothing_again():
     dictionary, x = make_dictionary(), make_pairs(100)
     result, _, _ = measured(dictionary, x, torch.full((100,), 4))
     assert tables.twins(dictionary, columns(dictionary, result), SimpleNamespace(), 0.999, 64).height == 0
+
+
+def test_dead_latents_have_no_numbers():
+    dictionary, x = make_dictionary(), make_pairs(100)
+    result, _, _ = measured(dictionary, x, torch.full((100,), 4))
+    found = columns(dictionary, result)
+    found["dead"] = torch.ones_like(found["dead"])
+    assert comparisons(dictionary, found, 0.5).height == 0

@@ -16,7 +16,8 @@ from crossdiff.activations.store import SPLITS, Activations
 from crossdiff.attribution.examples import choose
 from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
-from crossdiff.attribution.tables import comparisons, template, twins
+from crossdiff.attribution.overall import comparisons
+from crossdiff.attribution.tables import template, twins
 from crossdiff.attribution.template import Slots, slots
 from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
@@ -143,7 +144,7 @@ def main(
             "tokens": token_table(model, shown, models),
             "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
             "template": template(measured, places, text_of(models)),
-            "comparisons": comparisons(model, found),
+            "comparisons": comparisons(model, found, chosen.highest_delta),
         }
         latents = table(found, model.shape[2])
         with whole(out) as temporary:

@@ -1,7 +1,8 @@
 """Numbers over all latents of a dictionary that the study sets side by side (study_spec §1.6, §3.2).
 
-Cosines of base and chat rows by class with those of random pairs, how far chat-only latents overlap with shared ones in
-ν, and how many latents lie below each threshold of ν. Shapes: F latents, N some of them, D width.
+Cosines of base and chat rows by class with those of random pairs, how far chat-only latents and those of highest Δ_norm
+overlap with shared ones in ν, how many latents lie below each threshold of ν and how often they are active, and how
+Δ_norm, ν and frequency go together. Shapes: F latents, N some of them, D width.
 """
 
 from typing import NamedTuple
@@ -59,32 +60,65 @@ def spread(quantity: str, group: str, values_N: Tensor) -> list[Value]:
     ]
 
 
-def overlap(name: str, chat_N: Tensor, shared_N: Tensor) -> list[Value]:
-    """Share of the chat-only latents' ν that lies where the central 95 % of the shared ones' lies.
+def overlap(name: str, group: str, own_N: Tensor, shared_N: Tensor) -> list[Value]:
+    """Share of some latents' ν that lies where the central 95 % of the shared ones' lies.
 
     By the study's rule: within 1.96 standard deviations of the shared mean, as of a normal distribution; and by the
     quantiles themselves, for ν is not normal. Nothing if one of the groups has no value or the shared one has only one.
     """
-    chat_N, shared_N = (values[~values.isnan()].double().cpu() for values in (chat_N, shared_N))
-    if not len(chat_N) or len(shared_N) < 2:
+    own_N, shared_N = (values[~values.isnan()].double().cpu() for values in (own_N, shared_N))
+    if not len(own_N) or len(shared_N) < 2:
         return []
     tail = (1 - CENTRAL) / 2
     sorted_N, last = shared_N.sort().values, len(shared_N) - 1
     within = {
-        "normal": ((chat_N - shared_N.mean()) / shared_N.std()).abs() <= NORMAL,
-        "quantiles": (chat_N >= sorted_N[round(tail * last)]) & (chat_N <= sorted_N[round((1 - tail) * last)]),
+        "normal": ((own_N - shared_N.mean()) / shared_N.std()).abs() <= NORMAL,
+        "quantiles": (own_N >= sorted_N[round(tail * last)]) & (own_N <= sorted_N[round((1 - tail) * last)]),
     }
     return [
-        Value(f"overlap_{name}_{rule}", "chat-only in shared", None, float(inside.double().mean()), len(chat_N))
+        Value(f"overlap_{name}_{rule}", f"{group} in shared", None, float(inside.double().mean()), len(own_N))
         for rule, inside in within.items()
     ]
 
 
-def below(quantity: str, *nu_N: Tensor) -> list[Value]:
-    """Latents whose |ν| is below a threshold in every one of the given columns, for each threshold π."""
+def below(quantity: str, *nu_N: Tensor, **weights_N: Tensor) -> list[Value]:
+    """Latents whose |ν| is below a threshold in every one of the given columns, for each threshold π.
+
+    And Σ of each weight over them, as ``<quantity>_<weight>``: of the frequency, how many are active on a token.
+    """
     largest_N = torch.stack([nu.abs().double().cpu() for nu in nu_N]).max(0).values  # NaN stays NaN, and counts nowhere
     n = int((~largest_N.isnan()).sum())
+    order_N = largest_N.argsort(stable=True)
+    at_T = torch.arange(1, THRESHOLDS + 1, dtype=torch.float64) / THRESHOLDS
+    count_T = torch.searchsorted(largest_N[order_N][:n], at_T)  # NaN sorts last
+    values = [Value(quantity, "alive", float(at), float(count), n) for at, count in zip(at_T, count_T, strict=True)]
+    for name, weight_N in weights_N.items():
+        sums_N = torch.nn.functional.pad(weight_N.double().cpu()[order_N][:n].cumsum(0), (1, 0))
+        values += [
+            Value(f"{quantity}_{name}", "alive", float(at), float(sums_N[count]), n)
+            for at, count in zip(at_T, count_T, strict=True)
+        ]
+    return values
+
+
+def ranks(values_N: Tensor) -> Tensor:
+    """Rank of each value from 1, float64; equal values share the mean of their ranks."""
+    _, place_N, count_U = torch.unique(values_N, return_inverse=True, return_counts=True)
+    return (count_U.cumsum(0) - (count_U - 1) / 2.0).double()[place_N]
+
+
+def correlations(one: str, other: str, group: str, one_N: Tensor, other_N: Tensor) -> list[Value]:
+    """Pearson's correlation of two columns, and Spearman's: that of their ranks, which no single latent can decide.
+
+    Over the latents that have both; nothing of fewer than three, or where one column never varies.
+    """
+    both_N = ~(one_N.isnan() | other_N.isnan())
+    pair_2N = torch.stack([one_N[both_N], other_N[both_N]]).double().cpu()
+    n = pair_2N.shape[1]
+    if n < 3 or bool((pair_2N.amax(1) == pair_2N.amin(1)).any()):
+        return []
+    ranked_2N = torch.stack([ranks(values_N) for values_N in pair_2N])
     return [
-        Value(quantity, "alive", step / THRESHOLDS, float((largest_N < step / THRESHOLDS).sum()), n)
-        for step in range(1, THRESHOLDS + 1)
+        Value(f"{kind}_{one}_{other}", group, None, float(torch.corrcoef(values_2N)[0, 1]), n)
+        for kind, values_2N in (("pearson", pair_2N), ("spearman", ranked_2N))
     ]

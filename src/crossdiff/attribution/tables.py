@@ -1,4 +1,4 @@
-"""The tables beside the latent table: twins, template slots, and comparisons over all latents, as polars frames."""
+"""Tables beside the latent table, as polars frames: twins and template slots."""
 
 from collections.abc import Callable
 
@@ -7,31 +7,20 @@ import torch
 from torch import Tensor
 
 from crossdiff.activations.store import View
-from crossdiff.attribution.comparisons import Value, below, overlap, random_cosines, spread
 from crossdiff.attribution.directions import subset
 from crossdiff.attribution.measure import Column, Measured
-from crossdiff.attribution.norms import CLASSES
+from crossdiff.attribution.overall import of_class
 from crossdiff.attribution.template import Slots
 from crossdiff.attribution.twins import Pairs, Together, alike, count, false_twins, one_to_one
 from crossdiff.dictionaries import Dictionary
 
 SEED = 0
-"""Of false twins and random pairs."""
+"""Of false twins."""
 TWINS = {
     "kind": pl.String, "chat": pl.UInt32, "base": pl.UInt32, "cosine": pl.Float32, "divergence": pl.Float64,
     "chat_given_base": pl.Float64, "base_given_chat": pl.Float64,
     **{f"tokens_{name}": pl.Int64 for name in ("chat", "base", "both", "high", "apart")},
 }  # fmt: skip
-COMPARISONS = {"quantity": pl.String, "group": pl.String, "at": pl.Float64, "value": pl.Float64, "n": pl.Int64}
-
-
-def of_class(columns: dict[str, Column], name: str) -> Tensor:
-    """Numbers of the live latents of a class, int64."""
-    classes, dead_F = columns["class"], columns["dead"]
-    assert isinstance(classes, list)
-    assert isinstance(dead_F, Tensor)
-    member_F = torch.tensor([each == name for each in classes]) & ~dead_F.cpu()
-    return member_F.nonzero().flatten()
 
 
 def twins(dictionary: Dictionary, columns: dict[str, Column], view: View, least: float, batch: int) -> pl.DataFrame:
@@ -96,30 +85,3 @@ def template(measured: Measured, slots: Slots, decode: Callable[[list[int]], str
     )
     joined = found.join(labels, on="slot", how="left", maintain_order="left").drop("slot")
     return joined.sort("latent", "active", descending=[False, True], maintain_order=True)
-
-
-def comparisons(dictionary: Dictionary, columns: dict[str, Column]) -> pl.DataFrame:
-    """What `crossdiff.attribution.comparisons` says of a dictionary's live latents, one number a row."""
-    dead_F = columns["dead"]
-    assert isinstance(dead_F, Tensor)
-    alive_N = (~dead_F.cpu()).nonzero().flatten()
-
-    def some(name: str, latents_N: Tensor) -> Tensor:
-        column = columns[name]
-        assert isinstance(column, Tensor)
-        return column.cpu()[latents_N]
-
-    values: list[Value] = below("nu_activation_below", some("nu_activation", alive_N)) if len(alive_N) else []
-    if dictionary.kind == "crosscoder" and len(alive_N):
-        nus = [some(name, alive_N) for name in ("nu_reconstruction", "nu_error")]
-        values += below("nu_reconstruction_and_error_below", *nus)
-        groups = {name: of_class(columns, name) for name in CLASSES}
-        sides = {"cosine": dictionary.decoder, "enc_cosine": dictionary.encoder.transpose(1, 2)}
-        for side, rows_LFD in sides.items():
-            for name, latents_N in groups.items():
-                values += spread(side, name, some(side, latents_N))
-            if len(alive_N) > 1:
-                values += spread(side, "random pairs", random_cosines(rows_LFD, alive_N, SEED))
-        for nu in ("nu_reconstruction", "nu_error"):
-            values += overlap(nu, some(nu, groups["chat-only"]), some(nu, groups["shared"]))
-    return pl.DataFrame(values, schema=COMPARISONS, orient="row")
