@@ -241,8 +241,9 @@ class Evidence(Part):
 class Synthetic(Part):
     """The benchmark on a synthetic pair whose answers are known."""
 
-    preset: Literal["tiny", "small", "paper"] = "small"
-    """Its size: `tiny` for tests, `small` for two minutes on two cores, `paper` for a GPU (SynthSAEBench-16k)."""
+    preset: Literal["tiny", "small", "large", "paper"] = "small"
+    """Its size: `tiny` for tests, `small` for two minutes on two cores, `large` for an hour, `paper` for a GPU
+    (SynthSAEBench-16k)."""
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1]
     """Seeds; each draws a pair of its own and trains every dictionary on it."""
 

@@ -136,6 +136,32 @@ PRESETS = {
         sample=16_384,
         measured=32_768,
     ),
+    "large": Preset(
+        design=Design(
+            factors=1536,
+            width=192,
+            overlap=0.2,
+            frequency=(0.2, 2e-3),
+            zipf=0.5,
+            roots=24,
+            branching=4,
+            depth=2,
+            copula_rank=16,
+            rescaled=0.06,
+            rotated=0.06,
+            regated=0.04,
+            base_only=0.06,
+            chat_only=0.09,
+            child_new=0.03,
+        ),
+        latents=1536,
+        k=16,
+        steps=3000,
+        batch=1024,
+        lr=2e-3,
+        sample=65_536,
+        measured=131_072,
+    ),
     "paper": Preset(
         design=Design(
             factors=16_384,
@@ -163,5 +189,6 @@ PRESETS = {
         measured=2_000_000,
     ),
 }
-"""tiny: tests. small: the default study, two minutes on two cores. paper: for a GPU, of the size of SynthSAEBench-16k
-(arXiv 2602.14687: N = 16,384, D = 768, 128 roots with four children over three generations, 200 M tokens)."""
+"""tiny: tests. small: the default study, two minutes on two cores. large: two seeds take two cores about an hour.
+paper: for a GPU, of the size of SynthSAEBench-16k (arXiv 2602.14687: N = 16,384, D = 768, 128 roots with four children over three
+generations, 200 M tokens)."""
