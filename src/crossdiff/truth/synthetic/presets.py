@@ -190,5 +190,5 @@ PRESETS = {
     ),
 }
 """tiny: tests. small: the default study, two minutes on two cores. large: two seeds take two cores about an hour.
-paper: for a GPU, of the size of SynthSAEBench-16k (arXiv 2602.14687: N = 16,384, D = 768, 128 roots with four children over three
-generations, 200 M tokens)."""
+paper: for a GPU, of the size of SynthSAEBench-16k (arXiv 2602.14687: N = 16,384, D = 768, 128 roots with four
+children over three generations, 200 M tokens)."""
