@@ -39,18 +39,22 @@ def test_dictionaries_of_a_stream_are_one_job(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
     assert "dictionary" not in counts
-    assert (counts["dictionaries"], counts["attribution"], counts["report"]) == ("1", "8", "1")
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    trainings = len(study["dictionaries"]) * len(study["seeds"])
+    assert (counts["dictionaries"], counts["attribution"], counts["report"]) == ("1", str(trainings), "1")
 
 
 @pytest.mark.parametrize("store", ["disk", "stream"])
 def test_published_dictionaries_are_taken_instead_of_trained(tmp_path: Path, store: str) -> None:
+    trained = 2 * len(yaml.safe_load((ROOT / "config.yaml").read_text())["seeds"])
     entries = "crosscoder-l1: null, chat-sae: null, theirs: {from: org/theirs, kind: crosscoder}"
     (tmp_path / "theirs.yaml").write_text(f"activations: {{store: {store}}}\ndictionaries: {{{entries}}}")
     done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "theirs.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
-    assert (counts["published"], counts["attribution"], counts["evidence"]) == ("1", "5", "5")
-    assert (counts.get("dictionary"), counts.get("dictionaries")) == (("4", None) if store == "disk" else (None, "1"))
+    assert (counts["published"], counts["attribution"], counts["evidence"]) == ("1", *[str(trained + 1)] * 2)
+    jobs = (str(trained), None) if store == "disk" else (None, "1")
+    assert (counts.get("dictionary"), counts.get("dictionaries")) == jobs
 
 
 def test_a_study_may_train_nothing(tmp_path: Path) -> None:
