@@ -47,7 +47,7 @@ class Config(Part):
     dictionaries: Entries
     """Dictionaries by name: to train, each for every seed; or published ones, `from` a hub id or path, taken once.
     null in an overlay leaves one of the config below out."""
-    seeds: list[Seed] = Field([0, 1], min_length=1)
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1)
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
     evidence: Evidence = Evidence()

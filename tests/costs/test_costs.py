@@ -108,7 +108,7 @@ def test_sizes_come_from_the_config_of_a_local_model(tmp_path: Path) -> None:
     assert sizes is not None
     assert sizes.model.parameters == pytest.approx(134.5e6, rel=0.01)
     assert sizes.model.blocks(15) == pytest.approx((134.5e6 - 49_152 * 576) / 2, rel=0.01)
-    assert (sizes.layer, sizes.tokens, sizes.seeds, sizes.behaviours) == (14, 480_000, 2, 0)
+    assert (sizes.layer, sizes.tokens, sizes.seeds, sizes.behaviours) == (14, 480_000, 3, 0)
     assert estimate.known(chosen)
 
 
