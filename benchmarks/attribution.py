@@ -78,7 +78,7 @@ def measure(chosen: argparse.Namespace) -> list[Row]:
     block_R = torch.arange(rows) * chosen.blocks // rows
 
     def ours() -> None:
-        measure_latents(crosscoder, stored, ["web", "chat"], source_R, block_R, 8, lambda tokens: None)
+        measure_latents(crosscoder, stored, ["web", "chat"], source_R, block_R, lambda tokens: None)
 
     work: dict[str, Callable[[], object]] = {
         "crossdiff": ours,

@@ -117,7 +117,7 @@ def measured(dictionary: Dictionary, store: Activations) -> tuple[dict[str, floa
     place_R = (torch.cumsum(held_out_R.long(), 0) - 1).clamp(min=0)
     block_R = place_R * JACKKNIFE // max(1, int(held_out_R.sum()))
     found = measure(
-        dictionary, view.blocks(BLOCK), store.sources, store.source_R.long(), block_R.clamp(max=JACKKNIFE - 1), 1,
+        dictionary, view.blocks(BLOCK), store.sources, store.source_R.long(), block_R.clamp(max=JACKKNIFE - 1),
         lambda tokens: None,
     )  # fmt: skip
     return metrics, columns(dictionary, found)

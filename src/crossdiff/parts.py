@@ -206,7 +206,10 @@ class Attribution(Part):
     """Share of a crosscoder's latents, highest Δ_norm first, whose ν is set beside that of shared ones (the study:
     3,176 of BatchTopK's 73,728, as many as are chat-only in its L1 crosscoder)."""
     examples: Count = 8
-    """Top examples kept for each latent."""
+    """Rows kept of each latent as examples: those in which it is most active."""
+    bin_examples: Count = 3
+    """Rows kept of each bin of its activity (to .25, .5, .75, .95 and 1 of its maximum), drawn at random where the most
+    active ones are fewer."""
     example_latents: Count = 200
     """Latents that get examples: the most chat-specific and the most frequent."""
     example_window: Count = 16

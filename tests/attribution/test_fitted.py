@@ -30,7 +30,7 @@ def fitted(trained_base, true_base, trained_chat=1.0, noise=0.0):
     row_B = torch.arange(400, dtype=torch.int32) // 10
     zeros = torch.zeros(400, dtype=torch.int32)
     block = Block(x_BLD, row_B, zeros, zeros, zeros.to(torch.uint8))
-    measured = measure(dictionary, [block], ["web"], torch.zeros(40).long(), torch.arange(40) // 4, 1, lambda n: None)
+    measured = measure(dictionary, [block], ["web"], torch.zeros(40).long(), torch.arange(40) // 4, lambda n: None)
     return {name: column for name, column in columns(dictionary, measured).items() if isinstance(column, torch.Tensor)}
 
 

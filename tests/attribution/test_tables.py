@@ -34,7 +34,7 @@ def measured(dictionary, x, roles):
     parts = [Block(*(field[piece] for field in block)) for piece in pieces]
     rows = tokens // 10
     result = measure(
-        dictionary, parts, ["web"], torch.zeros(rows).long(), torch.arange(rows) % 4, 2, lambda n: None, found
+        dictionary, parts, ["web"], torch.zeros(rows).long(), torch.arange(rows) % 4, lambda n: None, found
     )
     return result, found, SimpleNamespace(blocks=lambda batch: iter(parts))
 

@@ -1,12 +1,11 @@
-"""Promoted tokens and other readings of a latent, on the heads of tiny models."""
+"""Promoted tokens of a latent, on the heads of tiny models."""
 
 import torch
-from made import make_dictionary, make_pairs
+from made import make_dictionary
 from tiny import WIDTH, TinyPair
 
-from crossdiff.attribution.examples import Top, examples
 from crossdiff.attribution.logits import extremes, unembedding
-from crossdiff.attribution.texts import TOKENS, readings, token_table
+from crossdiff.attribution.texts import TOKENS, token_table
 from crossdiff.pair.blocks import decoder
 from crossdiff.pair.load import Pair
 
@@ -49,29 +48,3 @@ def test_a_latent_that_writes_a_token_promotes_it(llama_pair: TinyPair) -> None:
         rows = table.filter(latent=2, model=which, side="promoted").sort("rank")
         assert rows["logit"].is_sorted(descending=True)
         assert tokenizer.decode([token]) in rows["token"].to_list()[:3]
-
-
-def test_readings_put_one_models_stream_in_both_places() -> None:
-    x = make_pairs(20)
-    for kind in ("crosscoder", "chat-sae"):
-        dictionary = make_dictionary(kind)
-        weight = dictionary.score_weight()
-        own, base, chat = readings(dictionary, x)
-        torch.testing.assert_close(own, dictionary.encode(dictionary.read(x)) * weight)
-        for model, found in ((0, base), (1, chat)):
-            twice = torch.stack([x[:, model], x[:, model]], 1)
-            torch.testing.assert_close(found, dictionary.encode(dictionary.read(twice)) * weight)
-    sae = make_dictionary("chat-sae")
-    torch.testing.assert_close(readings(sae, x)[0], readings(sae, x)[2])
-    assert len(readings(make_dictionary("diff-sae"), x)) == 1
-
-
-def test_examples_carry_every_reading() -> None:
-    row, position = torch.zeros(4, dtype=torch.int64), torch.tensor([0, 1, 3, 4])
-    top = Top(1, 1)
-    top.add(torch.tensor([0]), torch.tensor([2.0]), torch.tensor([0]), torch.tensor([2]))
-    table = torch.arange(12.0).reshape(4, 3)
-    (found,) = examples(top, [0], row, position, torch.tensor([5]), 2, lambda places, _: table[places])
-    assert found.activations[0] == 3
-    assert [str(value) for value in found.readings[0]] == ["4.0", "nan", "7.0", "10.0"]
-    assert [reading[2] for reading in found.readings] == [7, 8]

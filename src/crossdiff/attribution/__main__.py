@@ -12,7 +12,7 @@ import polars as pl
 import torch
 import typer
 
-from crossdiff.activations.store import SPLITS, Activations
+from crossdiff.activations.store import SPLITS, Activations, read_manifest
 from crossdiff.attribution.examples import choose
 from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
@@ -129,7 +129,6 @@ def main(
                 stored.sources,
                 stored.source_R.long(),
                 block_R,
-                chosen.examples,
                 bar.update,
                 places,
             )
@@ -138,9 +137,9 @@ def main(
         frequency_F = found["frequency"]
         assert isinstance(frequency_F, torch.Tensor)
         shown = choose(chat_order(found, model.kind == "crosscoder"), frequency_F, chosen.example_latents)
-        models = Pair.read(pair)
+        models, mean_D = Pair.read(pair), torch.tensor(read_manifest(activations)["mean"][0])
         beside = {
-            "examples": example_table(model, measured, shown, table_rows, view, models, chosen.example_window),
+            "examples": example_table(model, measured, shown, table_rows, view, models, mean_D, chosen),
             "tokens": token_table(model, shown, models),
             "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
             "template": template(measured, places, text_of(models)),

@@ -1,73 +1,107 @@
-"""The tokens on which a latent is most active, each with the tokens around it.
+"""The texts on which a latent is active: its strongest rows, and rows from every bin of its activity (study_spec §3.9).
 
-A latent's top tokens are kept while the codes stream past, at most one a row, so that examples differ. The windows
-around them are encoded again afterwards, for the chosen latents only. Shapes: N active entries, F latents, S chosen
-latents, W tokens of a window.
+A row counts once, by its peak: the token of it on which the latent is most active. Peaks are read in a second pass, for
+the chosen latents alone, and the windows around those that are kept are encoded again. Shapes: B tokens of a batch,
+N tokens of a split, R rows, S chosen latents, K kept rows, W tokens of a window.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from crossdiff.activations.store import Block
+from crossdiff.attribution.directions import subset
+from crossdiff.dictionaries.architecture import Dictionary
+
+QUANTILES = (0.25, 0.5, 0.75, 0.95, 1.0)
+"""Upper edges of the bins, as shares of the latent's largest activity; an edge belongs to the bin below it."""
 Encode = Callable[[Tensor, int], Tensor]
-"""(places of W tokens, latent) -> activity of that latent on them: [W], or [W, R] with R - 1 other readings of it."""
+"""(places of W tokens, latent) -> activity of that latent on them: [W], or [W, E] with E - 1 other readings of it."""
 
 
-class Top:
-    """Running top tokens of every latent. A token is named by its place: its number among the tokens streamed."""
+class Peaks:
+    """Running peak of every chosen latent in every row. A token is named by its place: its number in the split."""
 
-    def __init__(self, latents: int, each: int, device: torch.device | str = "cpu"):
-        self.each, self._latents = each, latents
-        self._floor_F = torch.zeros(latents, device=device)
-        integers = torch.zeros(0, dtype=torch.int64, device=device)
-        self._kept = (integers, torch.zeros(0, device=device), integers, integers)
+    def __init__(self, rows: int, latents: int, device: torch.device | str = "cpu"):
+        self.active_RS = torch.zeros(rows, latents, device=device)
+        self.place_RS = torch.zeros(rows, latents, dtype=torch.int64, device=device)
 
-    def add(self, latent_N: Tensor, active_N: Tensor, row_N: Tensor, place_N: Tensor) -> None:
-        """Add a batch of active entries: latent, activity (float32), row and place of the token (int64)."""
-        better_N = active_N > self._floor_F[latent_N]
-        batch = (latent_N[better_N], active_N[better_N], row_N[better_N], place_N[better_N])
-        latent, active, row, place = (torch.cat(pair) for pair in zip(self._kept, batch, strict=True))
-        order = torch.argsort(active, descending=True, stable=True)
-        order = order[torch.argsort(row[order], stable=True)]
-        order = order[torch.argsort(latent[order], stable=True)]
-        latent, row = latent[order], row[order]
-        first = torch.ones_like(latent, dtype=torch.bool)
-        first[1:] = (latent[1:] != latent[:-1]) | (row[1:] != row[:-1])
-        latent, active, row, place = latent[first], active[order][first], row[first], place[order][first]
-        order = torch.argsort(active, descending=True, stable=True)
-        order = order[torch.argsort(latent[order], stable=True)]
-        latent, active = latent[order], active[order]
-        rank = ranks(latent)
-        keep = rank < self.each
-        self._kept = (latent[keep], active[keep], row[order][keep], place[order][keep])
-        full = rank == self.each - 1
-        self._floor_F[latent[full]] = active[full]
+    def add(self, active_BS: Tensor, row_B: Tensor, first: int) -> None:
+        """Add tokens in stored order: their activity (float32), row (int64), and the place of the first of them.
 
-    def places(self, latent: int) -> list[int]:
-        """Places of a latent's top tokens, most active first."""
-        return self._kept[3][self._kept[0] == latent].tolist()
+        Of equal peaks in a row the earliest is kept.
+        """
+        tokens, latents = active_BS.shape
+        row_P, at_B = torch.unique(row_B, return_inverse=True)
+        at_BS = at_B[:, None].expand_as(active_BS)
+        peak_PS = active_BS.new_zeros(len(row_P), latents).scatter_reduce(0, at_BS, active_BS, "amax")
+        number_B1 = torch.arange(tokens, device=active_BS.device)[:, None]
+        number_BS = torch.where(active_BS == peak_PS[at_B], number_B1, tokens)
+        number_PS = torch.full_like(peak_PS, tokens, dtype=torch.int64).scatter_reduce(0, at_BS, number_BS, "amin")
+        better_PS = peak_PS > self.active_RS[row_P]
+        self.active_RS[row_P] = torch.where(better_PS, peak_PS, self.active_RS[row_P])
+        self.place_RS[row_P] = torch.where(better_PS, number_PS + first, self.place_RS[row_P])
 
 
-def ranks(sorted_N: Tensor) -> Tensor:
-    """Position of each entry inside its run of equal values, for sorted values: [3, 3, 7] -> [0, 1, 0]."""
-    if not len(sorted_N):
-        return sorted_N
-    _, counts = torch.unique_consecutive(sorted_N, return_counts=True)
-    starts = torch.cumsum(counts, 0) - counts
-    return torch.arange(len(sorted_N), device=sorted_N.device) - torch.repeat_interleave(starts, counts)
+def find_peaks(dictionary: Dictionary, latents: list[int], row_N: Tensor, blocks: Iterable[Block]) -> Peaks:
+    """Peaks of the chosen ``latents`` over all blocks, which hold the tokens of ``row_N`` in its order."""
+    device = dictionary.encoder.device
+    part = subset(dictionary, torch.tensor(latents, dtype=torch.int64, device=device))
+    row_R, number_N = torch.unique(row_N, return_inverse=True)
+    peaks, seen = Peaks(len(row_R), len(latents), device), 0
+    for block in blocks:
+        active_BS = part.encode(part.read(block.x_BLD.to(device))) * part.score_weight()
+        peaks.add(active_BS, number_N[seen : seen + len(active_BS)].to(device), seen)
+        seen += len(active_BS)
+    return peaks
+
+
+class Picked(NamedTuple):
+    """Rows kept of one latent, most active first."""
+
+    row_K: Tensor
+    bin_K: Tensor
+    """Number into `QUANTILES`."""
+    among_K: Tensor
+    """Rows whose peak is in the same bin, kept or not."""
+
+
+def pick(active_R: Tensor, strongest: int, each: int, seed: int) -> Picked:
+    """The ``strongest`` rows by their peaks, and rows drawn at random until every bin has ``each``, if it has so many.
+
+    Rows without activity are in no bin.
+    """
+    order_K = torch.argsort(active_R, descending=True, stable=True)
+    order_K = order_K[active_R[order_K] > 0]
+    key_K = torch.rand(len(active_R), generator=torch.Generator().manual_seed(seed))[order_K]
+    edges = torch.tensor(QUANTILES[:-1], dtype=torch.float64)
+    bin_K = torch.bucketize(active_R[order_K].double() / active_R[order_K[:1]].double(), edges)
+    count = torch.bincount(bin_K, minlength=len(QUANTILES))
+    kept_K = torch.arange(len(order_K)) < strongest
+    for number in range(len(QUANTILES)):
+        here = bin_K == number
+        left = (here & ~kept_K).nonzero().flatten()
+        drawn = left[torch.argsort(key_K[left], stable=True)]
+        kept_K[drawn[: max(0, each - int((here & kept_K).sum()))]] = True
+    return Picked(order_K[kept_K], bin_K[kept_K], count[bin_K[kept_K]])
 
 
 @dataclass(frozen=True)
 class Example:
-    """One top token of a latent and the tokens around it."""
+    """One kept row of a latent: its peak and the tokens around it."""
 
     latent: int
     rank: int
+    """Among the kept rows, the most active first."""
+    bin: int
+    among: int
+    """Rows whose peak is in the same bin, kept or not."""
     row: int
     position: int
-    """Of the top token, in its row."""
+    """Of the peak, in its row."""
     first: int
     """Position of the window's first token in its row."""
     activations: list[float]
@@ -76,25 +110,48 @@ class Example:
     """Other readings of the same latent on the same tokens."""
 
 
-def examples(
-    top: Top, latents: list[int], row_N: Tensor, position_N: Tensor, lengths: Tensor, window: int, encode: Encode
-) -> Iterator[Example]:
-    """Examples of the chosen ``latents``, a latent at a time.
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a split in stored order, to find those around a place."""
 
-    ``row_N`` and ``position_N`` name the token at each place, in stored order; ``lengths`` is the length of each row;
-    the window reaches ``window`` tokens to either side inside the row.
+    row_N: Tensor
+    position_N: Tensor
+    lengths: Tensor
+    """Length of each row, by its number."""
+
+    def around(self, place: int, reach: int) -> tuple[int, int, Tensor]:
+        """First and last (exclusive) position ``reach`` tokens to either side in the row; places of the kept ones."""
+        row, position = int(self.row_N[place]), int(self.position_N[place])
+        first, last = max(0, position - reach), min(int(self.lengths[row]), position + reach + 1)
+        near = torch.arange(max(0, place - reach), min(len(self.row_N), place + reach + 1))
+        at = self.position_N[near]
+        return first, last, near[(self.row_N[near] == row) & (at >= first) & (at < last)]
+
+
+def examples(
+    peaks: Peaks, latents: list[int], tokens: Tokens, strongest: int, each: int, reach: int, encode: Encode
+) -> Iterator[Example]:
+    """Examples of the chosen ``latents``, the columns of ``peaks``, a latent at a time, most active first.
+
+    ``strongest`` and ``each`` as in `pick`, whose draw depends on the latent's number alone; ``reach`` tokens are shown
+    to either side of a peak.
     """
-    for latent in latents:
-        for rank, place in enumerate(top.places(latent)):
-            row, position = int(row_N[place]), int(position_N[place])
-            first, last = max(0, position - window), min(int(lengths[row]), position + window + 1)
-            near = torch.arange(max(0, place - window), min(len(row_N), place + window + 1))
-            near = near[(row_N[near] == row) & (position_N[near] >= first) & (position_N[near] < last)]
-            read_WR = encode(near, latent).float().reshape(len(near), -1)
-            window_WR = torch.full((last - first, read_WR.shape[1]), torch.nan)
-            window_WR[position_N[near].long() - first] = read_WR
-            activations, *readings = window_WR.T.tolist()
-            yield Example(latent, rank, row, position, first, activations, tuple(readings))
+    for column, latent in enumerate(latents):
+        picked = pick(peaks.active_RS[:, column].cpu(), strongest, each, latent)
+        places = peaks.place_RS[:, column].cpu()[picked.row_K].tolist()
+        windows = [tokens.around(place, reach) for place in places]
+        if not windows:
+            continue
+        near_M = torch.cat([near for _, _, near in windows])
+        read_ME = encode(near_M, latent).float().reshape(len(near_M), -1)
+        parts = read_ME.split([len(near) for _, _, near in windows])
+        marks = zip(places, windows, parts, picked.bin_K.tolist(), picked.among_K.tolist(), strict=True)
+        for rank, (place, (first, last, near), read_WE, bin_, among) in enumerate(marks):
+            window_WE = torch.full((last - first, read_WE.shape[1]), torch.nan)
+            window_WE[tokens.position_N[near].long() - first] = read_WE
+            activations, *readings = window_WE.T.tolist()
+            row, position = int(tokens.row_N[place]), int(tokens.position_N[place])
+            yield Example(latent, rank, bin_, among, row, position, first, activations, tuple(readings))
 
 
 def choose(order_F: Tensor, frequency_F: Tensor, count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""One pass over the kept tokens: scaling, use and top tokens of every latent, from sparse codes.
+"""One pass over the kept tokens: scaling and use of every latent, from sparse codes.
 
 Shapes: B tokens, L models, F latents, D width.
 """
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from crossdiff.activations.store import Block
-from crossdiff.attribution.examples import Top
 from crossdiff.attribution.histogram import Histogram
 from crossdiff.attribution.jackknife import jackknife
 from crossdiff.attribution.norms import classes, cosine, delta_norm
@@ -39,7 +38,6 @@ class Measured:
     products: Products
     spread: Spread | None
     """Only of a diff-SAE."""
-    top: Top
     row_N: Tensor
     """Row of every token, in the order of the pass."""
     position_N: Tensor
@@ -71,7 +69,6 @@ def measure(
     sources: Sequence[str],
     source_R: Tensor,
     block_R: Tensor,
-    examples: int,
     update: Callable[[int], object],
     slots: Slots | None = None,
 ) -> Measured:
@@ -85,10 +82,9 @@ def measure(
     products = Products(decoder_rows(dictionary), names, number)
     spread = Spread(products.directions["chat"], number) if dictionary.kind == "diff-sae" else None
     weight_F = dictionary.score_weight()
-    usage, top = Usage(weight_F, sources, number), Top(latents, examples, device)
-    histogram = Histogram(latents, device)
+    usage, histogram = Usage(weight_F, sources, number), Histogram(latents, device)
     slot_use = SlotUse(slots.count if slots else 0, latents, device)
-    rows, positions, seen = [], [], 0
+    rows, positions = [], []
     for block in blocks:
         x_BLD = block.x_BLD.to(device).float()
         row_B = block.row_B.long()
@@ -102,14 +98,12 @@ def measure(
         usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device), block_B)
         if slots:
             slot_use.add(token_N, latent_N, slots.of(row_B, block.position_B.long()).to(device))
-        top.add(latent_N, value_N * weight_F[latent_N], row_B.to(device)[token_N], token_N + seen)
         histogram.add(latent_N, value_N * weight_F[latent_N])
         rows.append(row_B)
         positions.append(block.position_B.long())
-        seen += len(x_BLD)
         update(len(x_BLD))
     spread = None if spread is None else spread.finish()
-    return Measured(usage, slot_use, products.finish(), spread, top, torch.cat(rows), torch.cat(positions), histogram)
+    return Measured(usage, slot_use, products.finish(), spread, torch.cat(rows), torch.cat(positions), histogram)
 
 
 def norm_columns(dictionary: Dictionary) -> dict[str, Column]:

@@ -106,7 +106,7 @@ def measured(dictionary: Dictionary, world: World, preset: Preset, seed: int) ->
             yield Block(draw.x_BLD, row_B, torch.arange(len(row_B)) % design.row, none_B, none_B + TEXT)
 
     contexts = [f"context{number}" for number in range(design.contexts)]
-    found = columns(dictionary, measure(dictionary, blocks(), contexts, source_R, block_R, 1, lambda tokens: None))
+    found = columns(dictionary, measure(dictionary, blocks(), contexts, source_R, block_R, lambda tokens: None))
     return {name: column for name, column in found.items() if not name.endswith("_share")}, firing
 
 
