@@ -92,7 +92,7 @@ def norms(code: str, decoder: Array, alphas: tuple[float, float] = (1.0, 0.1)) -
 
 def finetuning_crosscoder(
     width: int, latents: int, seed: int, code: str = "crosscoder", topk: bool = True, normalised: bool = True,
-    old: bool = False, local: bool = False,
+    old: bool = False, local: bool = False, alphas: tuple[float, float] = (0.7, 0.4),
 ) -> Foreign:  # fmt: skip
     draw = Draw(seed)
     tensors = {
@@ -108,12 +108,13 @@ def finetuning_crosscoder(
         tensors |= {"activation_mean": mean, "activation_std": std, "activation_global_scale": scale}
         tensors |= {"target_rms": target, "code_normalization_id": torch.tensor(CODE_IDS[code])}
         settings |= {"code_normalization": code, "activation_mean": None, "target_rms": 3.0}
-        settings |= {"code_normalization_alpha_sae": 0.7, "code_normalization_alpha_cc": 0.4}
+        if alphas != (1.0, 0.1):  # what they are by default is not told
+            settings |= {"code_normalization_alpha_sae": alphas[0], "code_normalization_alpha_cc": alphas[1]}
     if topk:
         tensors |= {"k": torch.tensor(3, dtype=torch.int32), "threshold": torch.tensor(1.1)}
     t = numpy(tensors)
     active = normalised and not old
-    weight = norms(code, t["decoder.weight"], (0.7, 0.4))
+    weight = norms(code, t["decoder.weight"], alphas)
 
     def encode(x: Array) -> tuple[Array, Array]:
         if active:

@@ -14,6 +14,12 @@ MADE: dict[str, Callable[[int, int, int], Foreign]] = {
         for topk in (True, False)
         for normalised in (True, False)
     },
+    **{
+        f"crosscoder {'topk' if topk else 'l1'} mixed by default": (
+            lambda w, n, s, t=topk: finetuning_crosscoder(w, n, s, "mixed", t, alphas=(1.0, 0.1))
+        )
+        for topk in (True, False)
+    },
     "crosscoder of 2024": lambda w, n, s: finetuning_crosscoder(w, n, s, topk=False, old=True),
     "crosscoder topk of early 2025": lambda w, n, s: finetuning_crosscoder(w, n, s, old=True),
     "crosscoder of a local run": lambda w, n, s: finetuning_crosscoder(w, n, s, local=True),

@@ -62,7 +62,9 @@ def numpy_encode(dictionary: Dictionary, x_BLD: Tensor) -> np.ndarray:
     pre = sum(x[:, m] @ d["encoder"][m] for m in range(x.shape[1])) + d["encoder_bias"]
     f = np.maximum(pre, 0)
     norms = np.sqrt((d["decoder"] ** 2).sum(-1))
-    weight = {"sum": norms.sum(0), "concat": np.sqrt((norms**2).sum(0)), "none": np.ones(f.shape[1])}[dictionary.score]
+    weight = {"sum": norms.sum(0), "concat": np.sqrt((norms**2).sum(0)), "none": np.ones(f.shape[1])}
+    weight["mixed"] = weight["concat"] + 0.1 * weight["sum"]
+    weight = weight[dictionary.score]
     return f * (f * weight > d["threshold"])
 
 

@@ -27,7 +27,7 @@ def draw(kind: str, score: str, width: int, latents: int, threshold: float, seed
 
 @given(
     kind=st.sampled_from(["crosscoder", "diff-sae", "chat-sae", "base-sae"]),
-    score=st.sampled_from(["sum", "concat", "none"]),
+    score=st.sampled_from(["sum", "concat", "mixed", "none"]),
     tokens=st.integers(1, 9),
     width=st.integers(1, 7),
     latents=st.integers(1, 13),
@@ -56,7 +56,7 @@ def test_encode_decode_and_codes_agree_with_numpy(kind, score, tokens, width, la
     torch.testing.assert_close(dictionary.decode_codes(codes, tokens), decoded, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("score", ["sum", "concat"])
+@pytest.mark.parametrize("score", ["sum", "concat", "mixed"])
 @pytest.mark.parametrize("factor", [0.25, 8.0])
 def test_scaling_codes_against_decoder_changes_nothing_but_the_codes(score, factor):
     before = draw("crosscoder", score, 5, 9, 1.5)

@@ -89,5 +89,8 @@ def test_missing_and_cut_files_are_refused(folder):
     (folder / "dictionary.json").write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
         load(folder)
+    (folder / "dictionary.json").write_text("[1]")
+    with pytest.raises(UserError, match="must hold a JSON object, not a list"):
+        load(folder)
     with pytest.raises(UserError, match="is missing"):
         load(folder / "nowhere")

@@ -44,12 +44,13 @@ SIZES = [(1, 1, 1, 1), (7, 5, 13, 3), (2, 3, 97, 1)]
 
 @pytest.mark.parametrize("dead_after", [1, 64, 10**7])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize(("kind", "loss", "score"), [("crosscoder", "norm", "sum"), ("crosscoder", "squared", "concat"),
-                                                     ("diff-sae", None, None)])  # fmt: skip
-def test_equals_eager(kind, loss, score, size, dead_after):
+@pytest.mark.parametrize(("kind", "loss", "score", "hybrid"), [
+    ("crosscoder", "norm", "sum", 0), ("crosscoder", "squared", "concat", -1), ("diff-sae", None, None, 0),
+])  # fmt: skip
+def test_equals_eager(kind, loss, score, hybrid, size, dead_after):
     """fp32; tolerances are those of `test_step.same`: 2e-5 of the largest entry of each gradient."""
     tokens, width, latents, k = size
-    recipe = small(kind, loss=loss, score=score, latents=latents, k=k, dead_after_tokens=dead_after)
+    recipe = small(kind, loss=loss, score=score, hybrid=hybrid, latents=latents, k=k, dead_after_tokens=dead_after)
     parameters, x, silent = start(recipe, tokens, width, latents)
     moved, x_, silent_ = there(parameters, x, silent)
     wanted = eager.step(parameters, x, recipe, k, silent)

@@ -36,7 +36,8 @@ def same(a, b, tolerance=2e-5):
     kind=st.sampled_from(["crosscoder", "diff-sae"]),
     sparsity=st.sampled_from(["batchtopk", "l1"]),
     loss=st.sampled_from(["norm", "squared"]),
-    score=st.sampled_from(["sum", "concat", "none"]),
+    score=st.sampled_from(["sum", "concat", "mixed", "none"]),
+    hybrid=st.sampled_from([0.0, -1.0, 0.4]),
     path=st.sampled_from(["sparse", "auto"]),
     tokens=st.sampled_from([1, 2, 7, 33]),
     width=st.integers(1, 9),
@@ -46,10 +47,19 @@ def same(a, b, tolerance=2e-5):
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=150, deadline=None)
-def test_sparse_equals_eager(kind, sparsity, loss, score, path, tokens, width, latents, k, dead_after, seed):
+def test_sparse_equals_eager(kind, sparsity, loss, score, hybrid, path, tokens, width, latents, k, dead_after, seed):
     k = min(k, latents)
+    hybrid = hybrid if (kind, loss) == ("crosscoder", "squared") else 0.0
     recipe = small(
-        kind, sparsity, loss=loss, score=score, path=path, latents=latents, k=k, dead_after_tokens=dead_after
+        kind,
+        sparsity,
+        loss=loss,
+        score=score,
+        hybrid=hybrid,
+        path=path,
+        latents=latents,
+        k=k,
+        dead_after_tokens=dead_after,
     )
     parameters, x, silent = start(recipe, tokens, width, seed)
     before = [tensor.clone() for tensor in parameters.tensors]
@@ -108,6 +118,25 @@ def frozen_loss(parameters, x, recipe, silent, chosen_at, error_then):
     guess = (now * mask) @ p[2]
     aux = (guess - e).square().sum(1).mean() / (e - e.mean(0)).square().sum(1).mean()
     return float(loss + recipe.aux_weight * aux)
+
+
+@pytest.mark.parametrize("step", [eager.step, sparse.step])
+def test_hybrid_loss_is_the_formula(step):
+    """study_spec §5 token by token, halved for the mean over models; −1 is the error of the difference alone."""
+    found = {}
+    for weight in (-1.0, 0.0, 0.3, None):
+        recipe = small(loss="squared", dead_after_tokens=10**7, **({} if weight is None else {"hybrid": weight}))
+        parameters, x, silent = start(recipe, 9, 6)
+        done = found[weight] = step(parameters, x, recipe, 3, silent)
+        base, chat = done.error_BI.double().view(9, 2, 6).unbind(1)
+        wanted = (base**2).sum(1) + (chat**2).sum(1) + (weight or 0) * 2 * (base * chat).sum(1)
+        assert float(done.loss) == pytest.approx(float(wanted.mean()) / 2, rel=1e-5)
+    assert all(
+        torch.equal(a, b) for a, b in zip(found[0].gradients.tensors, found[None].gradients.tensors, strict=True)
+    )
+    assert float(found[-1].loss) == pytest.approx(float((chat - base).square().sum(1).mean()) / 2, rel=1e-5)
+    bias = found[-1].gradients.decoder_bias_I.view(2, 6)
+    torch.testing.assert_close(bias[0], -bias[1])
 
 
 @pytest.mark.parametrize("step", [eager.step, sparse.step])

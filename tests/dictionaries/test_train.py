@@ -114,10 +114,10 @@ def test_unit_norms_are_kept_by_saes_only(trained):
     assert torch.allclose(norms, torch.ones_like(norms), atol=1e-5) == (recipe.models == 1)
 
 
-@pytest.mark.parametrize(("kind", "sparsity"), CASES)
-def test_resumed_training_equals_an_uninterrupted_one(kind, sparsity, tmp_path):
+@pytest.mark.parametrize(("kind", "sparsity", "noise"), [*((*case, False) for case in CASES), (*CASES[0], True)])
+def test_resumed_training_equals_an_uninterrupted_one(kind, sparsity, noise, tmp_path):
     """Stopped between checkpoints: the last one is taken up, and the end is the same bit for bit."""
-    recipe = small(kind, sparsity, k_start=6, k_anneal_steps=30, decay_start=40)
+    recipe = small(kind, sparsity, k_start=6, k_anneal_steps=30, decay_start=40, noise=noise)
     kept_in = tmp_path / "checkpoint.safetensors"
     whole, curves = run(recipe)
 
@@ -138,6 +138,59 @@ def test_resumed_training_equals_an_uninterrupted_one(kind, sparsity, tmp_path):
     assert (begun[0], sum(begun)) == (40, recipe.steps)
     assert identical(whole, resumed)
     assert shown(curves) == shown(resumed_curves)
+
+
+def test_base_minus_chat_is_learnt_as_the_negative_of_other_data():
+    """Bit for bit, and the file holds the dictionary of chat − base."""
+    planted, recipe = Planted(1), small("diff-sae")
+    forth, curves = run(replace(recipe, difference="base - chat"), planted)
+
+    def negative(start):
+        return (-x for x in planted.batches(recipe.batch)(start))
+
+    back, others = train(negative, recipe, normalise.fit([-planted.batch(2000, 1)]), 0)
+    assert identical(forth, back.negated())
+    assert shown(curves) == shown(others)
+    x = planted.batch(40, 3)
+    assert torch.equal(forth.encode(x), back.encode(-x))
+    assert validate(forth, [x])["fve"] > 0.5
+    assert not identical(forth, run(recipe, planted)[0])
+
+
+def test_noise_knows_nothing_of_the_data():
+    recipe = small(noise=True, steps=120)
+    one, curves = run(recipe, Planted())
+    two, other = run(recipe, Planted(latents=3))
+    assert torch.equal(one.encoder, two.encoder)
+    assert torch.equal(one.decoder, two.decoder)
+    assert not torch.equal(one.mean, two.mean)
+    assert shown(curves) == shown(other)
+    assert not torch.equal(run(recipe, Planted(), seed=1)[0].decoder, one.decoder)
+    assert curves[-1]["fve"] < 0.5 < run(replace(recipe, noise=False))[1][-1]["fve"]
+
+
+def test_a_hybrid_crosscoder_spends_itself_on_the_difference():
+    """λ = −1 explains more of chat − base than λ = 0 does, and λ = 0 is the plain one, bit for bit."""
+    recipe, planted = small(loss="squared", steps=200, latents=8, k=1), Planted(share=0.4)
+    found = {weight: run(replace(recipe, hybrid=weight), planted)[0] for weight in (0.0, -1.0)}
+    assert identical(found[0.0], run(recipe, planted)[0])
+    x = planted.batch(500, 3)
+    misses = {w: (x - d.decode(d.encode(x))).diff(dim=1).square().sum() for w, d in found.items()}
+    assert float(misses[-1.0]) < 0.9 * float(misses[0.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hybrid": -1.0}, "hybrid is of a crosscoder's squared errors"),
+        ({"hybrid": 0.5, "kind": "diff-sae"}, "hybrid is of a crosscoder's squared errors"),
+        ({"hybrid": -1.5, "loss": "squared"}, "hybrid must be from -1 to 1, got -1.5"),
+        ({"difference": "base - chat"}, "difference is of a diff-sae, not of a crosscoder"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(change, told):
+    with pytest.raises(ValueError, match=told):
+        small(**change)
 
 
 def test_a_checkpoint_of_another_training_or_a_cut_one_is_not_taken_up(tmp_path):

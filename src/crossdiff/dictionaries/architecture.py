@@ -14,6 +14,8 @@ from crossdiff.dictionaries.recipe import Kind
 from crossdiff.dictionaries.select import above, level_of_value
 
 TENSORS = ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold", "mean", "scale")
+MIXED = {"concat": 1.0, "sum": 0.1}
+"""What `mixed` score weights are made of, as in the study's code."""
 READS = {"crosscoder": "base, chat", "diff-sae": "chat - base", "chat-sae": "chat", "base-sae": "base"}
 
 
@@ -41,8 +43,11 @@ def read(kind: Kind, x_BLD: Tensor) -> Tensor:
 def score_weight(decoder_FLD: Tensor, form: str) -> Tensor:
     """w [F]: what an activation is multiplied by before it is ranked or charged (study_spec §1.2).
 
-    ``sum`` of the latent's decoder norms over models, norm of the ``concat``enated decoder, or 1 (``none``).
+    ``sum`` of the latent's decoder norms over models, norm of the ``concat``enated decoder, `MIXED` of both, or 1
+    (``none``).
     """
+    if form == "mixed":
+        return torch.stack([share * score_weight(decoder_FLD, part) for part, share in MIXED.items()]).sum(0)
     if form == "none":
         return decoder_FLD.new_ones(decoder_FLD.shape[0])
     if form == "concat":
@@ -62,7 +67,7 @@ class Dictionary:
     kind: Kind
     """What it reads, see `read`."""
     score: str
-    """Form of the score weight w: sum, concat or none."""
+    """Form of the score weight w: sum, concat, mixed or none."""
     encoder: Tensor
     """[L, D, F]."""
     encoder_bias: Tensor
@@ -103,6 +108,11 @@ class Dictionary:
     def read(self, x_BLD: Tensor) -> Tensor:
         """What this dictionary reads of a pair's activations [B, 2, D], fp32."""
         return read(self.kind, x_BLD)
+
+    def negated(self) -> "Dictionary":
+        """The dictionary of −x: x̂(−x) of this one is −x̂(x) of that one, with the same codes, bit for bit."""
+        parts: dict[str, Any] = {n: -getattr(self, n) for n in ("encoder", "decoder", "decoder_bias", "mean")}
+        return replace(self, **parts)
 
     def score_weight(self) -> Tensor:
         """w [F], fp32."""

@@ -31,6 +31,8 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
     error_BLD = error_BI.view(tokens, recipe.models, -1)
     norm_BL = torch.linalg.vector_norm(error_BLD, dim=2)
     loss = (norm_BL if recipe.loss_form == "norm" else norm_BL.square()).mean()
+    if recipe.hybrid:
+        loss = loss + recipe.hybrid * (error_BLD[:, 0] * error_BLD[:, 1]).sum(1).mean()
     silent_F = silence(silent_F, (code_BF > 0).any(0), tokens)
     aux: float | Tensor = 0.0
     if recipe.sparsity == "l1":

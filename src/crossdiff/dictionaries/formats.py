@@ -13,12 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crossdiff.dictionaries.architecture import READS, TENSORS, Dictionary
-from crossdiff.dictionaries.recipe import Kind
+from crossdiff.dictionaries.recipe import Kind, Score
 from crossdiff.errors import UserError
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import read_object, whole
 
 FORMAT = 1
-SCORES = ("sum", "concat", "none")
 
 
 def save(dictionary: Dictionary, folder: Path | str) -> None:
@@ -53,16 +52,12 @@ def load(path: Path | str, device: str | torch.device = "cpu") -> Dictionary:
 
 
 def _document(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{file} is missing: give the folder of a dictionary that was trained to the end") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not valid JSON ({error}): train the dictionary again") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else None
-        raise UserError(f"{file}: format {found!r} cannot be read, only {FORMAT}")
-    if document.get("kind") not in get_args(Kind) or document.get("score") not in SCORES:
+    document = read_object(
+        file, ": give the folder of a dictionary that was trained to the end", "train the dictionary again"
+    )
+    if document.get("format") != FORMAT:
+        raise UserError(f"{file}: format {document.get('format')!r} cannot be read, only {FORMAT}")
+    if document.get("kind") not in get_args(Kind) or document.get("score") not in get_args(Score):
         raise UserError(f"{file}: kind {document.get('kind')!r} or score {document.get('score')!r} is unknown")
     shape = document.get("shape")
     if not isinstance(shape, dict) or not all(isinstance(shape.get(n), int) for n in ("models", "width", "latents")):

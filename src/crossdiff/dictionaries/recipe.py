@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 Kind = Literal["crosscoder", "diff-sae", "chat-sae", "base-sae"]
 Moment = Literal["float32", "bfloat16", "float8"]
+Difference = Literal["chat - base", "base - chat"]
+Score = Literal["sum", "concat", "mixed", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,18 @@ class Recipe:
     loss: Literal["norm", "squared"] | None = None
     """Mean unsquared L2 norm over tokens and models, as the study's crosscoder code has it, or the squared norm.
     By default crosscoders use `norm`, SAEs `squared`."""
-    score: Literal["sum", "concat", "none"] | None = None
+    hybrid: float = 0.0
+    """λ of ‖ε_base‖² + ‖ε_chat‖² + λ·2⟨ε_base, ε_chat⟩, a crosscoder's squared loss: 0 charges each model's error, −1
+    that of their difference alone (proposed by the study's authors, never run by them)."""
+    difference: Difference = "chat - base"
+    """Which difference a diff-SAE is trained on. Files hold it as of chat − base either way: codes are the same, and
+    encoder and decoder are turned."""
+    noise: bool = False
+    """Train on standard normal numbers in place of normalised activations: a control, whose latents mean nothing."""
+    score: Score | None = None
     """Weight of an activation in selection and charge: sum of the latent's decoder norms over models, norm of the
-    concatenated decoder, or 1. By default crosscoders use `sum`, SAEs (unit norms) `none`."""
+    concatenated decoder, that and a tenth of the sum (mixed), or 1. By default crosscoders use `sum`, SAEs (unit norms)
+    `none`."""
     init_norm: float = 1.0
     """Norm of each model's decoder row at the start; the study uses 0.005 for L1."""
     normalise: bool = True
@@ -90,6 +101,12 @@ class Recipe:
         for name in ("lr", "init_norm", "l1"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.hybrid and (self.models == 1 or self.loss_form != "squared"):
+            raise ValueError("hybrid is of a crosscoder's squared errors: set kind: crosscoder and loss: squared")
+        if abs(self.hybrid) > 1:
+            raise ValueError(f"hybrid must be from -1 to 1, got {self.hybrid}: beyond, the loss has no minimum")
+        if self.difference != "chat - base" and self.kind != "diff-sae":
+            raise ValueError(f"difference is of a diff-sae, not of a {self.kind}; take it out")
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps = {self.warmup_steps} exceeds steps = {self.steps}: lower it")
         if self.sparsity == "batchtopk" and self.threshold_start >= self.steps:

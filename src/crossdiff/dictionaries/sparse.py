@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from crossdiff.dictionaries import kernels
+from crossdiff.dictionaries.architecture import MIXED
 from crossdiff.dictionaries.auxiliary import auxiliary
 from crossdiff.dictionaries.codes import DENSE_ABOVE, Codes, DenseCodes, Pullback, SparseCodes
 from crossdiff.dictionaries.parameters import Parameters, Step, encoder_input, silence, weight_of
@@ -50,11 +51,17 @@ def preactivation(parameters: Parameters, input_BI: Tensor, recipe: Recipe) -> T
 
 
 def reconstruction(error_BI: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Mean over tokens and models of ‖ε‖₂ or ‖ε‖₂² (study_spec §1.3, §1.5), and its gradient by x̂."""
+    """Mean over tokens and models of ‖ε‖₂ or ‖ε‖₂² (study_spec §1.3, §1.5), and its gradient by x̂.
+
+    With `hybrid` λ each model's squared error is ⟨ε, ε + λ·ε'⟩, ε' the other model's (§5).
+    """
     error_BLD = error_BI.view(len(error_BI), recipe.models, -1)
     count = error_BLD.shape[0] * error_BLD.shape[1]
     if recipe.loss_form == "squared":
-        return error_BI.square().sum() / count, error_BI * (-2 / count)
+        pulled_BI = error_BI
+        if recipe.hybrid:
+            pulled_BI = torch.add(error_BLD, error_BLD.flip(1), alpha=recipe.hybrid).view_as(error_BI)
+        return (error_BI * pulled_BI).sum() / count, pulled_BI * (-2 / count)
     norm_BL1 = torch.linalg.vector_norm(error_BLD, dim=2, keepdim=True)
     factor_BL1 = torch.where(norm_BL1 > 0, -1 / (norm_BL1 * count), 0.0)
     return norm_BL1.sum() / count, (error_BLD * factor_BL1).view_as(error_BI)
@@ -89,11 +96,12 @@ def _charge_decoder(gradient_FI: Tensor, parameters: Parameters, charge_F: Tenso
     """Add the gradient that the L1 charge Σ_j charge_j·w_j sends into the decoder norms w is made of."""
     if recipe.score_form == "none":
         return
-    parts = recipe.models if recipe.score_form == "sum" else 1
-    decoder_FPD = parameters.decoder_FI.view(len(charge_F), parts, -1)
-    norm_FP1 = torch.linalg.vector_norm(decoder_FPD, dim=2, keepdim=True)
-    factor_FP1 = torch.where(norm_FP1 > 0, charge_F[:, None, None] / norm_FP1, 0.0)
-    gradient_FI.view_as(decoder_FPD).addcmul_(decoder_FPD, factor_FP1)
+    for form, share in (MIXED if recipe.score_form == "mixed" else {recipe.score_form: 1.0}).items():
+        parts = recipe.models if form == "sum" else 1
+        decoder_FPD = parameters.decoder_FI.view(len(charge_F), parts, -1)
+        norm_FP1 = torch.linalg.vector_norm(decoder_FPD, dim=2, keepdim=True)
+        factor_FP1 = torch.where(norm_FP1 > 0, share * charge_F[:, None, None] / norm_FP1, 0.0)
+        gradient_FI.view_as(decoder_FPD).addcmul_(decoder_FPD, factor_FP1)
 
 
 def gather(pulled: Pullback, delta_BI: Tensor, parameters: Parameters, recipe: Recipe) -> Parameters:

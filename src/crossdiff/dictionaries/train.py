@@ -6,10 +6,11 @@ Shapes: B tokens, L models, D width, F latents, I = L·D.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -96,7 +97,7 @@ class Trainer:
 
     def learn(self, raw_BLD: Tensor) -> None:
         """One step on raw activations, as the dictionary reads them; the first batch also fixes where it starts."""
-        x_BLD = self.normaliser(sent(raw_BLD, self.device))
+        x_BLD = presented(self.normaliser(sent(raw_BLD, self.device)), self.recipe, self.seed, self.steps)
         if self.state is None:
             self.state = self._begun(x_BLD)
             self.start_clock()
@@ -127,6 +128,14 @@ class Trainer:
         silent_F = torch.zeros(self.recipe.latents, dtype=torch.int64, device=self.device)
         moments = no_moments(parameters, self.recipe.moments)
         return State(parameters, moments, silent_F, threshold=None, step=0, curves=[])
+
+
+def presented(x_BLD: Tensor, recipe: Recipe, seed: int, step: int) -> Tensor:
+    """What a step learns from, given normalised activations: those of base − chat, or noise, if the recipe says so."""
+    if recipe.noise:
+        drawn = np.random.default_rng([seed, step]).standard_normal(x_BLD.shape, dtype=np.float32)
+        return torch.from_numpy(drawn).to(x_BLD.device)
+    return -x_BLD if recipe.difference == "base - chat" else x_BLD
 
 
 def _advance(state: State, x_BI: Tensor, recipe: Recipe) -> Step:
@@ -180,13 +189,16 @@ def point(state: State, done: Step, x_BLD: Tensor, recipe: Recipe, tokens_per_se
 
 
 def export(state: State, recipe: Recipe, normaliser: Normaliser, about: dict[str, Any]) -> Dictionary:
-    """The dictionary of a state, in canonical form; an SAE's x − b_dec is folded into its encoder bias."""
+    """The dictionary of a state, in canonical form; an SAE's x − b_dec is folded into its encoder bias.
+
+    What learnt from base − chat is turned into the dictionary of chat − base, to which the normaliser belongs.
+    """
     parameters: Parameters = state.parameters
     models, latents = recipe.models, recipe.latents
     bias_F = parameters.encoder_bias_F
     if recipe.unit_norm:
         bias_F = bias_F - parameters.encoder_FI @ parameters.decoder_bias_I
-    return Dictionary(
+    found = Dictionary(
         kind=recipe.kind,
         score=recipe.score_form,
         encoder=parameters.encoder_FI.view(latents, models, -1).permute(1, 2, 0).contiguous(),
@@ -198,3 +210,4 @@ def export(state: State, recipe: Recipe, normaliser: Normaliser, about: dict[str
         scale=normaliser.scale,
         about=about,
     )
+    return replace(found.negated(), mean=normaliser.mean) if recipe.difference == "base - chat" else found

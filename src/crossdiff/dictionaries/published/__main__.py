@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from crossdiff.activations.store import Activations, read_manifest
@@ -19,11 +18,12 @@ from crossdiff.config import settings
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.formats import save
 from crossdiff.dictionaries.metrics import validate
-from crossdiff.dictionaries.published.adapt import check, negated, norm_factors, scaled
+from crossdiff.dictionaries.published.adapt import check, norm_factors, scaled
 from crossdiff.dictionaries.published.fetch import SETTINGS, fetch
 from crossdiff.dictionaries.published.registry import weights
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
+from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import record
 
@@ -41,7 +41,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Import a dictionary: dictionary.safetensors, dictionary.json, run.json."""
-    torch.set_num_threads(threads)
+    prepare(threads)
     wanted, key = settings(Published, settings_), f"dictionaries.{name}"
     fetched = fetch(wanted, key)
     format_, file = weights(fetched.path, wanted.format, fetched.told)
@@ -72,7 +72,7 @@ def adapted(dictionary: Dictionary, wanted: Published, store: Activations, key: 
     if factors == "fit":
         factors = norm_factors(block.x_BLD for block in store.view("train").blocks(BLOCK))
     dictionary = scaled(dictionary, factors, key)
-    return negated(dictionary) if wanted.difference == "base - chat" else dictionary
+    return dictionary.negated() if wanted.difference == "base - chat" else dictionary
 
 
 if __name__ == "__main__":

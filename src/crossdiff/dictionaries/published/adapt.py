@@ -1,4 +1,4 @@
-"""From what a file holds to what the study's activations need: sign of the difference, scales, width, site.
+"""From what a file holds to what the study's activations need: scales, width, site.
 
 Shapes: B tokens, L models, D width.
 """
@@ -13,14 +13,6 @@ from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.published.kissane import scale
 from crossdiff.dictionaries.published.site import layer_of
 from crossdiff.errors import UserError
-
-
-def negated(dictionary: Dictionary) -> Dictionary:
-    """The dictionary of −x: x̂(−x) of the one given is −x̂(x) of this one, with the same codes, bit for bit."""
-    parts: dict[str, Tensor] = {
-        name: -getattr(dictionary, name) for name in ("encoder", "decoder", "decoder_bias", "mean")
-    }
-    return replace(dictionary, **parts)  # type: ignore[arg-type]
 
 
 def norm_factors(batches: Iterable[Tensor]) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 Nothing in a file is run: `.pt` files are read as tensors only.
 """
 
-import json
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,22 +14,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from crossdiff.errors import UserError
+from crossdiff.provenance.files import read_object
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before the names of a module's tensors."""
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object; UserError if there is none."""
-    try:
-        document = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{file} is missing; a dictionary of this format has it beside its weights") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not valid JSON ({error}): fetch it again") from None
-    if not isinstance(document, dict):
-        raise UserError(f"{file} must hold a JSON object, not a {type(document).__name__}")
-    return document
+    """The settings beside weights; UserError if there are none."""
+    return read_object(file, "; a dictionary of this format has it beside its weights", "fetch it again")
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from crossdiff.dictionaries.architecture import Dictionary, score_weight
+from crossdiff.dictionaries.architecture import MIXED, Dictionary, score_weight
 from crossdiff.dictionaries.published.files import agree, checked, one_if_equal, read_json, read_tensors, shape_of
 from crossdiff.dictionaries.published.global_scale import NORMALISER, normaliser, normaliser_of, normaliser_shapes
 from crossdiff.dictionaries.published.plain import PlainSAE, k_of
@@ -27,7 +27,9 @@ from crossdiff.provenance.files import whole
 NAME = "science-of-finetuning"
 FILES: tuple[str, ...] = ("model.safetensors", "model_final.pt", "checkpoint_*.pt")
 CODES = {1: "CROSSCODER", 2: "SAE", 3: "MIXED", 4: "NONE", 5: "DECOUPLED"}
-SCORES = {"CROSSCODER": "sum", "SAE": "concat", "NONE": "none"}
+SCORES = {"CROSSCODER": "sum", "SAE": "concat", "MIXED": "mixed", "NONE": "none"}
+ALPHAS = {"concat": "code_normalization_alpha_sae", "sum": "code_normalization_alpha_cc"}
+"""Settings of a MIXED w; without them it is `MIXED`."""
 OTHER_LAYERS = ("encoder_layers", "latent_processor")
 """Settings of a CrossCoder that change what it computes and that the study never used."""
 
@@ -81,15 +83,18 @@ def _crosscoder(
         )
     threshold = _threshold(found, file, about) if topk else torch.zeros(())
     decoder = found["decoder.weight"]
+    score, shares = SCORES[code], _shares(settings)
+    if score == "mixed" and shares != MIXED:
+        score, threshold = "none", _of_codes(threshold, decoder, shares)
     mean, scale = normaliser(found, file)
     return Dictionary(
         kind="crosscoder",
-        score=SCORES.get(code, "none"),
+        score=score,
         encoder=found["encoder.weight"],
         encoder_bias=found["encoder.bias"],
         decoder=decoder,
         decoder_bias=found["decoder.bias"],
-        threshold=threshold if code in SCORES else _mixed(threshold, decoder, settings),
+        threshold=threshold,
         mean=torch.zeros(2, width) if mean is None else mean,
         scale=torch.ones(()) if scale is None else _scale(scale),
         about=about,
@@ -112,12 +117,17 @@ def _code_normalisation(settings: dict[str, Any], tensors: dict[str, Tensor], fi
     return code
 
 
-def _mixed(threshold: Tensor, decoder: Tensor, settings: dict[str, Any]) -> Tensor:
-    """θ [F] on the codes themselves for w = α_sae·concat + α_cc·sum, a form that has no name here."""
+def _shares(settings: dict[str, Any]) -> dict[str, float]:
+    """What a MIXED w is made of."""
+    return {
+        form: default if (found := settings.get(ALPHAS[form])) is None else found for form, default in MIXED.items()
+    }
+
+
+def _of_codes(threshold: Tensor, decoder: Tensor, shares: dict[str, float]) -> Tensor:
+    """θ [F] on the codes themselves, for a mixture w that has no name here."""
     rows_FLD = decoder.transpose(0, 1)
-    sae, crosscoder = (settings.get(f"code_normalization_alpha_{name}") for name in ("sae", "cc"))
-    weight_F = (1.0 if sae is None else sae) * score_weight(rows_FLD, "concat")
-    weight_F = weight_F + (0.1 if crosscoder is None else crosscoder) * score_weight(rows_FLD, "sum")
+    weight_F = torch.stack([share * score_weight(rows_FLD, form) for form, share in shares.items()]).sum(0)
     return one_if_equal(torch.where(weight_F > 0, threshold / weight_F, torch.finfo(torch.float32).max))
 
 
@@ -193,6 +203,7 @@ def _of_crosscoder(dictionary: Dictionary) -> tuple[dict[str, Tensor], dict[str,
     config: dict[str, Any] = {"activation_dim": width, "dict_size": latents, "num_layers": 2}
     config |= {"activation_mean": None, "activation_std": None, "target_rms": float(tensors["target_rms"])}
     config |= {"code_normalization": code}
+    config |= {ALPHAS[form]: share for form, share in MIXED.items()} if code == "MIXED" else {}
     name = "BatchTopKCrossCoder" if bool(dictionary.threshold != 0) else "CrossCoder"
     return tensors, config | {"dict_class": name}
 

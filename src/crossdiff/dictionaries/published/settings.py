@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from crossdiff.dictionaries.recipe import Kind, Recipe
+from crossdiff.dictionaries.recipe import Difference, Kind, Recipe
 
 FormatName = Literal["science-of-finetuning", "ckkissane", "dictionary_learning", "saelens", "sparsify", "crossdiff"]
 Factor = Annotated[float, Field(gt=0)]
@@ -25,7 +25,7 @@ class Published(BaseModel):
     """Who wrote the files; told from the files by default."""
     kind: Kind
     """What it reads: both models (crosscoder), chat − base (diff-sae), or one model. The files do not say it."""
-    difference: Literal["chat - base", "base - chat"] = "chat - base"
+    difference: Difference = "chat - base"
     """Which difference a diff-SAE was trained on; base − chat is turned by the signs of its weights."""
     scales: tuple[Factor, Factor] | Literal["fit"] | None = None
     """What the activations of base and chat are multiplied by, for files that do not keep it (ckkissane): the two

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-import torch
 import typer
 
 from crossdiff.attribution.__main__ import table
@@ -24,6 +23,7 @@ from crossdiff.config import settings
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.parts import Synthetic
+from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.truth.synthetic.factors import CLASSES
@@ -55,7 +55,7 @@ def main(
 ) -> None:
     """Benchmark the dictionaries: latents.parquet, scores.parquet, factors.parquet, run.json."""
     chosen = settings(Synthetic, settings_)
-    torch.set_num_threads(threads)
+    prepare(threads)
     preset = PRESETS[chosen.preset]
     recipes = {name: preset.shrink(recipe) for name, recipe in settings(dict[str, Recipe], dictionaries).items()}
     params = {**chosen.model_dump(), "sizes": asdict(preset), "device": device}
