@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -141,3 +142,20 @@ def test_no_serious_barrier(browser: Browser, planted: Written, size: tuple[int,
             if rule["impact"] in ("serious", "critical")
         }
         assert not serious, json.dumps(serious, indent=1)
+
+
+def test_a_drawing_can_be_taken_from_the_page(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html", color_scheme="dark") as found:
+        button = found.page.locator("button[data-drawing='delta-norm-crosscoder-l1']")
+        with found.page.expect_download() as download:
+            button.click()
+        assert download.value.suggested_filename == "delta-norm-crosscoder-l1.svg"
+        taken = ElementTree.fromstring(download.value.path().read_text())
+        beside = ElementTree.parse(planted.root / "report/figures/delta-norm-crosscoder-l1.svg").getroot()
+        assert taken.tag == beside.tag == "{http://www.w3.org/2000/svg}svg"
+        assert [part.get("d") for part in taken.iter()] == [part.get("d") for part in beside.iter()]
+        with found.page.expect_download() as download:
+            found.page.locator("a[download='delta-norm-crosscoder-l1.csv']").click()
+        text = (planted.root / "report/figures/delta-norm-crosscoder-l1.csv").read_text()
+        assert download.value.path().read_text() == text
+        assert found.errors == []

@@ -13,8 +13,10 @@ from study_files import Written
 
 from crossdiff.report.collect import collect
 from crossdiff.report.figures import kl, theme
-from crossdiff.report.figures.latents import cells, delta_norm, histogram
+from crossdiff.report.figures.norms import delta_norm
 from crossdiff.report.figures.nulls import margins
+from crossdiff.report.figures.panels import histogram
+from crossdiff.report.figures.scaling import cells
 from crossdiff.report.figures.seeds import spread
 from crossdiff.report.figures.training import thinned
 
@@ -54,7 +56,7 @@ def test_curves_keep_their_last_point() -> None:
 def test_all_figures_are_written_with_their_specification(planted: Written) -> None:
     folder = planted.root / "report/figures"
     stems = {path.name.removesuffix(".vl.json") for path in folder.glob("*.vl.json")}
-    assert stems == {path.stem for path in folder.glob("*.svg")}
+    assert stems == {path.stem for path in folder.glob("*.svg")} == {path.stem for path in folder.glob("*.csv")}
     assert "kl-recovered" in stems
     assert (folder / "kl-recovered.png").read_bytes().startswith(b"\x89PNG")
     expected = {"delta-norm-crosscoder-l1", "nu-scatter-crosscoder-batchtopk", "nu-diff-sae", "kl-all", "kl-first9"}

@@ -15,7 +15,7 @@ from crossdiff.config import Config, settings
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.report.collect import collect
-from crossdiff.report.figures.theme import save
+from crossdiff.report.figures.files import save
 from crossdiff.report.metrics import metrics
 from crossdiff.report.origins import origins
 from crossdiff.report.page import page

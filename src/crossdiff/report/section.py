@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from crossdiff.report import names
 from crossdiff.report.collect import Study
-from crossdiff.report.figures import theme
+from crossdiff.report.figures import files, theme
 from crossdiff.report.latents import CLASSES, NU_ACTIVATION, NU_ERROR, NU_RECONSTRUCTION
 from crossdiff.report.numbers import Numbers, written
 from crossdiff.report.seeds import Tree
@@ -68,6 +68,7 @@ class Context:
             "show": self.numbers.show,
             "under": lambda *path: partial(self.numbers.show, *path),
             "has": lambda *path: self.numbers.leaf(*path) is not None,
+            "data_uri": files.data_uri,
             "drawn": lambda figure: Markup(theme.inline(figure)),
             "names": names,
             "classes": CLASSES,

@@ -1,24 +1,20 @@
-"""One visual language for all figures, and how a figure becomes files.
+"""One visual language for all figures, and how a figure becomes a drawing.
 
 Colours are told apart by colour-blind readers (Okabe and Ito's set). One colour, one meaning: orange is the chat model
 and what is special to it, blue is the base model and what needs no dictionary, ink is a whole, grey the rest. On a dark
 page the style sheet exchanges each colour for its partner in ``DARK``; figures need no second drawing.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import altair as alt
 import polars as pl
 import vl_convert
 from markupsafe import escape
-
-from crossdiff.provenance.files import whole
 
 INK, MUTED, FAINT, RULE, PAPER = "#1d2329", "#66707a", "#9aa3ad", "#e3e6ea", "#ffffff"
 CHAT, BASE, GREEN, PURPLE = "#d55e00", "#0072b2", "#00855f", "#a8497f"
@@ -78,10 +74,11 @@ class Figure:
         return re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
 
 
-def data(rows: pl.DataFrame | Iterable[Mapping[str, Any]]) -> alt.InlineData:
-    """Rows as inline data, numbers cut to six digits."""
+def data(rows: pl.DataFrame | Iterable[Mapping[str, Any]], name: str | None = None) -> alt.InlineData:
+    """Rows as inline data, numbers cut to six digits; ``name`` tells them apart in the table of a figure of several."""
     items = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
-    return alt.InlineData(values=[{key: _short(value) for key, value in item.items()} for item in items])
+    values = [{key: _short(value) for key, value in item.items()} for item in items]
+    return alt.InlineData(values=values, name=name) if name else alt.InlineData(values=values)
 
 
 def _short(value: Any) -> Any:
@@ -121,15 +118,5 @@ def inline(figure: Figure) -> str:
     width = re.search(r'width="([\d.]+)"', text)
     assert width  # vl-convert always writes it
     label = escape(figure.text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" style="max-width:{width[1]}px" ', 1)
-
-
-def save(figure: Figure, folder: Path, png_scale: float | None = None) -> None:
-    """Write <name>.vl.json and <name>.svg under ``folder``; with ``png_scale`` also <name>.png."""
-    with whole(folder / f"{figure.name}.vl.json") as file:
-        file.write_text(json.dumps(figure.spec, indent=1, ensure_ascii=False) + "\n")
-    with whole(folder / f"{figure.name}.svg") as file:
-        file.write_text(figure.svg)
-    if png_scale:
-        with whole(folder / f"{figure.name}.png") as file:
-            file.write_bytes(vl_convert.vegalite_to_png(figure.spec, vl_version=VERSION, scale=png_scale))
+    own = f'role="img" aria-label="{label}" data-name="{figure.name}" style="max-width:{width[1]}px"'
+    return text.replace("<svg ", f"<svg {own} ", 1)

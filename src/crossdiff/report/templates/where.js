@@ -46,7 +46,7 @@ function answer(target) {
     : `crossdiff show ${origin.root}/${(stepOf(plain[0] || "") || ["report/run.json"])[0]}`;
   return element("dl",
     ...(number && src ? told("number", element("code", src)) : []),
-    ...(figure ? told("figure", element("code", `figures/${figure}.vl.json`), ", .svg") : []),
+    ...(figure ? told("figure", element("code", `figures/${figure}.vl.json`), ", .svg, .csv") : []),
     ...(target.dataset.hint ? told("value", target.dataset.hint) : []),
     ...(lines.length ? told("made of", ...shortened(lines)) : number ? told("drawn from", element("code", from.join(", "))) : []),
     ...(made.length ? told("by", ...shortened(steps(made.map(([file]) => file)))) : []),
