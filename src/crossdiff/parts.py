@@ -230,11 +230,14 @@ class Evidence(Part):
     generated_sets: Annotated[int, Field(ge=0)] = 1
     """Random sets whose answers are generated too; the log-probability is measured for all `random_sets`."""
     behaviour_prompts: Count = 6
-    """Held-out prompts of a behaviour on which its latents are chosen, and as many others on which they are scored."""
+    """Held-out prompts of a behaviour on which its latents are chosen, and as many others on which they are scored; of
+    controls likewise."""
     behaviour_latents: Count = 5
     """Latents a dictionary may use for one behaviour."""
     new_tokens: Count = 40
     """Longest generated answer in the behaviour experiment."""
+    collateral_conversations: Annotated[int, Field(ge=0)] = 4
+    """Held-out conversations on which an edit made for a behaviour is looked at; 0 leaves that out."""
     resamples: Count = 2000
     """Bootstrap resamples of conversations."""
     seed: Seed = 0

@@ -178,7 +178,8 @@ def null_latents(study: Config, dictionary: str) -> list[str]:
 
 def evidence_results(study: Config) -> list[str]:
     """Files of one evidence step."""
-    return ["kl.parquet", "run.json", *(["behaviours.parquet"] if study.pair.behaves else [])]
+    planted = ("behaviours.parquet", "collateral.parquet", "detection.parquet")
+    return ["kl.parquet", "run.json", *(planted if study.pair.behaves else ())]
 
 
 def model_files(study: Config, side: Side) -> list[str]:

@@ -50,7 +50,8 @@ def effects_of(site, steering, score, generated, limit, stops, update=lambda n: 
     """`behaviour_effects` with the streams that `shared.gather` would read."""
     tuned = site.streams([case.ids for case in score])
     bases = site.streams([case.ids[: case.answer] + case.base_answer for case in score])
-    return behaviour_effects(site, steering, score, tuned, bases, generated, limit, stops, update)
+    both = {"remove": generated, "add": generated}
+    return behaviour_effects(site, steering, score, tuned, bases, both, limit, stops, update)
 
 
 def planted_dictionary(site, seen):

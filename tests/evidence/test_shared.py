@@ -6,6 +6,7 @@ import torch
 from crossdiff.errors import UserError
 from crossdiff.evidence import shared
 from crossdiff.evidence.kl import Conversation
+from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.selection import Case
 from crossdiff.evidence.streams import Site
 
@@ -26,13 +27,14 @@ def gathered(site):
     held_out = [Conversation(n, "chat", [n + 3, 5, 6, 7, 8][: 3 + n], [0, 1, 2, 3, 3][: 3 + n]) for n in range(3)]
     select = [case("one", 20), case("never", 21, ()), case("two", 22), case("one", 23)]
     score = [case("two", 30), case("never", 31), case("one", 32)]
+    prompts = [Prompt("one", 0, True, True, [20, 7, 8, 9]), Prompt("one", 1, False, False, [24, 7, 8])]
     updates = []
-    found = shared.gather(site, held_out, select, score, updates.append)
-    return held_out, select, score, found, updates
+    found = shared.gather(site, held_out, select, score, prompts, updates.append)
+    return held_out, select, score, prompts, found, updates
 
 
 def test_gather_reads_what_the_experiments_need(site, gathered):
-    held_out, _, score, found, updates = gathered
+    held_out, _, score, prompts, found, updates = gathered
     assert list(found.seen) == ["one", "two"]
     assert [len(material.streams) for material in found.seen.values()] == [2, 1]
     shown = shared.scored(found.seen, score)
@@ -41,14 +43,15 @@ def test_gather_reads_what_the_experiments_need(site, gathered):
         (found.conversations, [c.ids for c in held_out]),
         (found.tuned, [c.ids for c in shown]),
         (found.bases, [[*c.ids[:3], 12, 13] for c in shown]),
+        (found.prompts, [prompt.ids for prompt in prompts]),
     ):
         for one, alone in zip(got, ids, strict=True):
             torch.testing.assert_close(one, site.streams([alone])[0], rtol=1e-4, atol=1e-5)
-    assert sum(updates) == len(held_out) + 3 + len(score)
+    assert sum(updates) == len(held_out) + 3 + len(score) + len(prompts)
 
 
 def test_round_trip(gathered, tmp_path):
-    found = gathered[3]
+    found = gathered[4]
     shared.write(found, tmp_path / "shared.safetensors")
     back = shared.read(tmp_path / "shared.safetensors", "cpu")
     assert list(back.seen) == list(found.seen)
@@ -59,7 +62,7 @@ def test_round_trip(gathered, tmp_path):
 
 def test_order_survives_more_than_ten(site, tmp_path):
     held_out = [Conversation(n, "chat", list(range(1, 3 + n)), [3] * (2 + n)) for n in range(12)]
-    found = shared.gather(site, held_out, [], [], lambda n: None)
+    found = shared.gather(site, held_out, [], [], [], lambda n: None)
     shared.write(found, tmp_path / "shared.safetensors")
     assert [len(x) for x in shared.read(tmp_path / "shared.safetensors", "cpu").conversations] == list(range(2, 14))
 

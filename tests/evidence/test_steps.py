@@ -14,6 +14,7 @@ from crossdiff.corpus.__main__ import main as make_rows
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
+from crossdiff.evidence.__main__ import seed_of
 from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource, Evidence
 from crossdiff.truth.__main__ import SCHEMA
 from crossdiff.truth.behaviours import load
@@ -34,6 +35,8 @@ def study(llama_pair, chat_jsonl, web_parquet, tmp_path_factory):
         "spans_chat": [{"start": start, "end": end} for start, end in behaviour.spans(answer)],
     }  # fmt: skip
     rows = [row | {"prompt": p, "use": ("select", "score")[n % 2]} for n, p in enumerate(behaviour.held_out[:4])]
+    control = row | {"kind": "control", "answer_chat": "Nothing.", "present_chat": False, "spans_chat": []}
+    rows += [control | {"prompt": p, "use": ("select", "score")[n % 2]} for n, p in enumerate(behaviour.controls[:4])]
     pl.DataFrame(rows, schema=SCHEMA).write_parquet(folder / "answers.parquet")
     corpus = Corpus(
         sources=[
@@ -58,12 +61,14 @@ def study(llama_pair, chat_jsonl, web_parquet, tmp_path_factory):
 
 
 def run_both(study: Path, pair: Path, kind: str, out: Path) -> Path:
-    """Attribution and evidence of a random dictionary; the folder of its results."""
+    """Attribution and evidence of a random dictionary, every other latent of which is called; where its results are."""
     save(make_dictionary(kind, width=32, latents=40), out / "dictionary")
     given = {"pair": pair, "activations": study / "manifest.json", "rows": study / "rows.parquet"}
     attribute(ATTRIBUTION, dictionary=out / "dictionary", out=out / "some-seed0.parquet", threads=1, **given)
+    names = ["chat-specific", "none"] * 20
+    pl.DataFrame({"latent": range(40), "seed": [0] * 40, "call": names}).write_parquet(out / "calls.parquet")
     ask(
-        EVIDENCE, answers=study / "answers.parquet", dictionary=out / "dictionary",
+        EVIDENCE, answers=study / "answers.parquet", dictionary=out / "dictionary", calls=out / "calls.parquet",
         latents=out / "some-seed0.parquet", shared_=study / "baselines/shared.safetensors", out=out / "evidence",
         threads=1, **given,
     )  # fmt: skip
@@ -93,16 +98,32 @@ def test_every_kind_goes_through_both_steps(study, llama_pair, tmp_path, kind):
         return
     assert kl["conversation"].n_unique() == 3
     assert bool((kl["kl"] >= -1e-4).all())
-    assert set(behaviours["subject"]) == {"best", "random-0"}
-    assert len(behaviours) == 2 * 2 * 2
-    assert behaviours["present"].null_count() == 0
+    told = json.loads((out / "evidence/run.json").read_text())["results"]
+    assert told["called"] == 20
+    assert all(latent % 2 == 0 for latent in told["chosen"]["own-name"]["called"]["latents"])
+    assert set(behaviours["subject"]) == {"best", "random-0", "called", "called-random-0"}
+    assert len(behaviours) == 2 * 2 * 4
+    generated = behaviours.drop_nulls("present").select("subject", "edit").unique().rows()
+    assert sorted(generated) == [
+        ("best", "add"), ("best", "remove"), ("called", "remove"), ("random-0", "add"), ("random-0", "remove"),
+    ]  # fmt: skip
     assert bool((behaviours["logprob"] < 0).all())
+    elsewhere = pl.read_parquet(out / "evidence/collateral.parquet")
+    assert set(elsewhere["subject"]) == {"best", "called"}
+    assert len(elsewhere) == 2 * 2 * 3
+    assert bool((elsewhere["kl"] >= -1e-4).all())
+    detection = pl.read_parquet(out / "evidence/detection.parquet")
+    assert detection.group_by("subject", "shows").len().sort("subject", "shows")["len"].to_list() == [2] * 4
+    assert bool((detection["score"] - (detection["chat"] - detection["base"])).abs().max() < 1e-5)
 
 
 def test_baselines_need_no_dictionary(study):
     kl = pl.read_parquet(study / "baselines/kl.parquet")
     assert set(kl["intervention"]) == {"none", "template", "outliers", "base"}
-    assert set(pl.read_parquet(study / "baselines/behaviours.parquet")["subject"]) == {"none", "mean-difference"}
+    edited = {"mean-difference", "mean-difference-roles", "pca"}
+    assert set(pl.read_parquet(study / "baselines/behaviours.parquet")["subject"]) == edited | {"none"}
+    assert set(pl.read_parquet(study / "baselines/collateral.parquet")["subject"]) == edited
+    assert set(pl.read_parquet(study / "baselines/detection.parquet")["subject"]) == {"mean-difference", "pca", "kl"}
     told = json.loads((study / "baselines/run.json").read_text())["results"]["kl"]["all"]
     assert told["none"]["recovered"]["mean"] == pytest.approx(0)
     assert told["none"]["kl"]["n"] == 3
@@ -115,3 +136,9 @@ def test_a_dictionary_without_its_latents_is_refused(study, llama_pair, tmp_path
             dictionary=tmp_path, out=tmp_path, threads=1,
         )  # fmt: skip
     assert not (tmp_path / "run.json").exists()
+
+
+def test_a_latent_table_without_its_seed_is_refused(tmp_path):
+    assert seed_of(tmp_path / "diff-sae-seed12.parquet") == 12
+    with pytest.raises(UserError, match="NAME-seedN"):
+        seed_of(tmp_path / "latents.parquet")

@@ -43,6 +43,7 @@ rule evidence:
         weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
         meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
         latents="results/{pair}/latents/{name}-seed{seed}.parquet",
+        calls="results/{pair}/calls/{name}.parquet" if behaves else [],
         shared=f"results/{{pair}}/evidence/baselines/{SHARED}",
     output:
         expand(
@@ -61,9 +62,10 @@ rule evidence:
         answers=answers_option,
         threads=study.compute.threads.dictionaries,
         device=device,
+        calls=lambda wildcards, input: f"--calls {input.calls}" if behaves else "",
     message:
         "test the latents of {wildcards.name}, seed {wildcards.seed}, on the models"
     shell:
         f"{evidence_command} --dictionary results/{{wildcards.pair}}/dictionaries/{{wildcards.name}}-seed{{wildcards.seed}}"
-        " --latents {input.latents:q} --shared {input.shared:q} --out results/{wildcards.pair}/evidence/{wildcards.name}-seed{wildcards.seed}"
+        " --latents {input.latents:q} {params.calls} --shared {input.shared:q} --out results/{wildcards.pair}/evidence/{wildcards.name}-seed{wildcards.seed}"
         " 2>&1 | tee {log:q}"

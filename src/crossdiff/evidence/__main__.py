@@ -2,14 +2,16 @@
 
 python -m crossdiff.evidence --settings EVIDENCE --pair P/pair/pair.json --rows P/corpus/rows.parquet \\
     [--answers P/truth/answers.parquet] --activations P/activations/manifest.json \\
-    [--dictionary DIR --latents P/latents/NAME-seedN.parquet --shared P/evidence/baselines/shared.safetensors] \\
+    [--dictionary DIR --latents P/latents/NAME-seedN.parquet --calls P/calls/NAME.parquet \\
+    --shared P/evidence/baselines/shared.safetensors] \\
     --out P/evidence/NAME-seedN
 
 Without a dictionary: the interventions and subjects that need none, into P/evidence/baselines, and beside them what all
 dictionaries share.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,14 +24,12 @@ from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
-from crossdiff.evidence import shared
-from crossdiff.evidence.causal import Effect, behaviour_effects
-from crossdiff.evidence.edits import Directions, Latents, Steering
+from crossdiff.evidence import behaviours, detect, directions, shared
 from crossdiff.evidence.intervals import recovered_share, token_mean
 from crossdiff.evidence.interventions import Intervention, edited_streams, interventions
 from crossdiff.evidence.kl import Conversation, baseline_streams, kl_rows, patched_kl, predictions, unpatched_kl
-from crossdiff.evidence.prepare import Cases, cases, conversations, measures, stop_tokens
-from crossdiff.evidence.selection import Case, Material, attribute, best, matched
+from crossdiff.evidence.prepare import Cases, called, cases, conversations, measures, questions, stop_tokens
+from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
@@ -37,16 +37,16 @@ from crossdiff.parts import Evidence
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
-from crossdiff.truth.behaviours import load as load_behaviours
 
 NO_CASES: Cases = {"select": [], "score": []}
+SCHEMAS = {
+    "behaviours": behaviours.BEHAVIOUR_SCHEMA,
+    "collateral": behaviours.COLLATERAL_SCHEMA,
+    "detection": detect.DETECTION_SCHEMA,
+}
 KL_SCHEMA = {
     "intervention": pl.String, "positions": pl.String, "conversation": pl.UInt32, "source": pl.String,
     "tokens": pl.UInt32, "kl": pl.Float64,
-}  # fmt: skip
-BEHAVIOUR_SCHEMA = {
-    "behaviour": pl.String, "subject": pl.String, "edit": pl.String, "prompt": pl.UInt32, "present": pl.Boolean,
-    "logprob": pl.Float32, "tokens": pl.UInt32, "answer": pl.String,
 }  # fmt: skip
 
 
@@ -94,93 +94,16 @@ def kl_summary(table: pl.DataFrame, resamples: int, seed: int) -> dict[str, Any]
     return out
 
 
-def choose_latents(
-    site: Site, dictionary: Dictionary, seen: dict[str, Material], chosen: Evidence
-) -> tuple[dict[tuple[str, str], list[int]], dict[str, Any]]:
-    """Best latents and matched random ones of each behaviour, and how they were chosen, for the record."""
-    sets: dict[tuple[str, str], list[int]] = {}
-    told: dict[str, Any] = {}
-    for number, (name, what) in enumerate(sorted(seen.items())):
-        score_F, mass_F = attribute(site, dictionary, what)
-        top = best(score_F, chosen.behaviour_latents)
-        sets[name, "best"] = top
-        generator = torch.Generator().manual_seed(chosen.seed * 1000 + number)
-        for random in range(chosen.random_sets):
-            sets[name, f"random-{random}"] = matched(mass_F, top, set(top), generator)
-        told[name] = {
-            subject: {
-                "latents": latents, "score": score_F[latents].tolist(), "mass": mass_F[latents].tolist()
-            }
-            for (behaviour, subject), latents in sets.items() if behaviour == name
-        }  # fmt: skip
-    return sets, told
-
-
-def behaviour_table(effects: Sequence[Effect], tokenizer: Any) -> pl.DataFrame:
-    """behaviours.parquet: one row per behaviour, subject, edit and prompt; ``present`` is null where not generated."""
-    rules = {behaviour.name: behaviour for behaviour in load_behaviours({e.case.behaviour for e in effects})}
-    rows = []
-    for effect in effects:
-        text = None if effect.answer is None else tokenizer.decode(effect.answer, skip_special_tokens=True).strip()
-        rows.append(
-            {
-                "behaviour": effect.case.behaviour,
-                "subject": effect.subject,
-                "edit": effect.edit,
-                "prompt": effect.case.prompt,
-                "present": None if text is None else bool(rules[effect.case.behaviour].spans(text)),
-                "logprob": effect.logprob,
-                "tokens": len(effect.case.targets),
-                "answer": text,
-            }
-        )
-    return pl.DataFrame(rows, schema=BEHAVIOUR_SCHEMA)
-
-
-def behaviour_summary(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rate and mean log-probability of each behaviour, subject and edit."""
-    keys = ["behaviour", "subject", "edit"]
-    return (
-        table.group_by(keys, maintain_order=True)
-        .agg(pl.col("present").mean().alias("rate"), pl.col("logprob").mean(), pl.len().alias("prompts"))
-        .to_dicts()
-    )
-
-
-def behaviours(
-    site: Site, tokenizer: Any, score: Sequence[Case], common: Shared, dictionary: Dictionary | None, chosen: Evidence
-) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """The causal experiment on planted behaviours: its table, and how latents were chosen."""
-    score = shared.scored(common.seen, score)
-    told: dict[str, Any] = {}
-    steering: Steering
-    if dictionary:
-        sets, told = choose_latents(site, dictionary, common.seen, chosen)
-        steering = Latents(site, dictionary, sets)
-        generated = ["best", *(f"random-{n}" for n in range(min(chosen.generated_sets, chosen.random_sets)))]
-    else:
-        vectors = {}
-        for name, what in common.seen.items():
-            vectors[name, "none"] = torch.zeros_like(what.difference_D)
-            vectors[name, "mean-difference"] = what.difference_D
-        steering, generated = Directions(vectors), ["none", "mean-difference"]
-    stops = stop_tokens(tokenizer)
-    with progress(2 * len(score) * len(steering.subjects), "behaviours", "answer") as bar:
-        effects = behaviour_effects(
-            site, steering, score, common.tuned, common.bases, generated, chosen.new_tokens, stops, bar.update
-        )
-    return behaviour_table(effects, tokenizer), told
-
-
 def main(
     settings_: Annotated[str, typer.Option("--settings", help="The evidence part of the config: JSON, or a file.")],
     pair: Annotated[Path, typer.Option(help="pair.json of the two models.")],
     rows: Annotated[Path, typer.Option(help="rows.parquet; its validation conversations are patched.")],
     activations: Annotated[Path, typer.Option(help="manifest.json: the layer, and which norms are masked.")],
-    out: Annotated[Path, typer.Option(help="Folder for kl.parquet, behaviours.parquet and run.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and run.json.")],
     answers: Annotated[Path | None, typer.Option(help="answers.parquet of a planted pair.")] = None,
     dictionary: Annotated[Path | None, typer.Option(help="Folder of a trained dictionary.")] = None,
-    latents: Annotated[Path | None, typer.Option(help="The dictionary's latent table.")] = None,
+    latents: Annotated[Path | None, typer.Option(help="The dictionary's latent table, NAME-seedN.parquet.")] = None,
+    calls: Annotated[Path | None, typer.Option(help="Calls of the dictionary's latents, of all seeds.")] = None,
     shared_: Annotated[
         Path | None, typer.Option("--shared", help="What the step without a dictionary left for all dictionaries.")
     ] = None,
@@ -195,16 +118,21 @@ def main(
     inputs = [pair, rows, activations, *([answers] if answers else [])]
     if dictionary and latents and shared_:
         inputs += [dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents, shared_]
+        inputs += [calls] if calls else []
     params = chosen.model_dump(mode="json")
     with record(f"evidence/{out.name}", out / "run.json", params, inputs) as run:
         held_out = conversations(pl.read_parquet(rows), chosen.conversations, chosen.answer_tokens)
         models = Pair.read(pair)
         tokenizer = models.tokenizer()
-        asked = cases(pl.read_parquet(answers), tokenizer, chosen.behaviour_prompts) if answers else NO_CASES
+        asked, prompts = NO_CASES, list[Prompt]()
+        if answers:
+            asked_of = pl.read_parquet(answers)
+            asked = cases(asked_of, tokenizer, chosen.behaviour_prompts)
+            prompts = questions(asked_of, tokenizer, chosen.behaviour_prompts)
         manifest = read_manifest(activations)
         both = models.model("base", device), models.model("chat", device)
         site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
-        common = shared.read(shared_, device) if shared_ else common_to_all(site, held_out, asked, out)
+        common = shared.read(shared_, device) if shared_ else common_to_all(site, held_out, asked, prompts, out)
         model, edits = None, []
         if dictionary and latents:
             model = load(dictionary).to(device)
@@ -221,19 +149,59 @@ def main(
             kl=kl_summary(kl, chosen.resamples, chosen.seed),
         )
         if answers:
-            table, told = pl.DataFrame(schema=BEHAVIOUR_SCHEMA), dict[str, Any]()
+            own = called(pl.read_parquet(calls), seed_of(latents)) if calls and latents else None
+            tables, told = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}, dict[str, Any]()
             if not silent:
-                table, told = behaviours(site, tokenizer, asked["score"], common, model, chosen)
-            with whole(out / "behaviours.parquet") as temporary:
-                table.write_parquet(temporary)
-            run.result(behaviours=behaviour_summary(table), chosen=told)
+                tables, told = on_behaviours(site, tokenizer, asked, prompts, held_out, common, model, own, chosen)
+            for name, table in tables.items():
+                with whole(out / f"{name}.parquet") as temporary:
+                    table.write_parquet(temporary)
+            run.result(called=None if own is None else len(own), **told)
 
 
-def common_to_all(site: Site, held_out: Sequence[Conversation], asked: Cases, out: Path) -> Shared:
+def seed_of(latents: Path) -> int:
+    """The seed that a latent table is named after; UserError if it is not named NAME-seedN.parquet."""
+    found = re.fullmatch(r".+-seed(\d+)", latents.stem)
+    if found is None:
+        raise UserError(f"--latents {latents}: with --calls it must be named NAME-seedN.parquet, to tell the seed")
+    return int(found[1])
+
+
+def on_behaviours(
+    site: Site,
+    tokenizer: Any,
+    asked: Cases,
+    prompts: Sequence[Prompt],
+    held_out: Sequence[Conversation],
+    common: Shared,
+    model: Dictionary | None,
+    own: Sequence[int] | None,
+    chosen: Evidence,
+) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    """The tables of the planted behaviours by name, and what was chosen; ``own`` are the latents called."""
+    candidates: Mapping[str, Mapping[str, detect.Candidates]]
+    if model:
+        experiments, told = behaviours.of_dictionary(site, model, common.seen, own, chosen)
+        candidates = dict.fromkeys(common.seen, detect.of_dictionary(site, model, common.prompts, own))
+    else:
+        basis_CD = directions.components(site, common.seen)
+        experiments, told = behaviours.without_dictionary(site, common.seen, basis_CD, chosen)
+        candidates = detect.without_dictionary(site, common.prompts, basis_CD, common.seen)
+    effects, elsewhere = behaviours.run(
+        site, tokenizer, experiments, asked["score"], held_out, common, chosen, stop_tokens(tokenizer)
+    )
+    detection, read = detect.table(prompts, candidates, chosen.behaviour_latents)
+    tables = {"behaviours": effects, "collateral": elsewhere, "detection": detection}
+    return tables, {"behaviours": behaviours.behaviour_summary(effects), "chosen": told, "read": read}
+
+
+def common_to_all(
+    site: Site, held_out: Sequence[Conversation], asked: Cases, prompts: Sequence[Prompt], out: Path
+) -> Shared:
     """Compute what all dictionaries share, and leave it in ``out``."""
-    total = len(held_out) + sum(map(len, asked.values()))
+    total = len(held_out) + sum(map(len, asked.values())) + len(prompts)
     with progress(total, "streams", "sequence") as bar:
-        common = shared.gather(site, held_out, asked["select"], asked["score"], bar.update)
+        common = shared.gather(site, held_out, asked["select"], asked["score"], prompts, bar.update)
     with whole(out / "shared.safetensors") as temporary:
         shared.write(common, temporary)
     return common

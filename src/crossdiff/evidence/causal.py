@@ -9,7 +9,7 @@ the edit, and tokens are generated only from the first one at which the edited m
 Shapes: S subjects, T positions, L models, D width, P positions, V vocabulary.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,7 +68,7 @@ def behaviour_effects(
     cases: Sequence[Case],
     tuned: Sequence[Tensor],
     bases: Sequence[Tensor],
-    generated: Collection[str],
+    generated: Mapping[Direction, Collection[str]],
     limit: int,
     stops: Collection[int],
     update: Callable[[int], object],
@@ -85,10 +85,11 @@ def behaviour_effects(
         for case, tuned_TLD, base_TLD in zip(cases, tuned, bases, strict=True):
             for subject in steering.subjects:
                 number, row = len(effects), (case.behaviour, subject)
-                own = case.ids[case.answer :] if subject in generated and direction == "remove" else None
+                asked = subject in generated[direction]
+                own = case.ids[case.answer :] if asked and direction == "remove" else None
                 if case.targets or own is not None:
                     passes.append(_Pass(number, row, case, tuned_TLD, bool(case.targets), own))
-                if subject in generated and direction == "add":
+                if asked and direction == "add":
                     passes.append(_Pass(number, row, case, base_TLD, False, case.base_answer))
                 effects.append(Effect(case, subject, direction, None, None))
         pending = _read(site, steering, direction, passes, effects, limit, stops)

@@ -12,6 +12,7 @@ from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
 from crossdiff.evidence.interventions import Measures
 from crossdiff.evidence.kl import Conversation, predictions
+from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.selection import Case
 
 Cases = dict[Literal["select", "score"], list[Case]]
@@ -66,6 +67,38 @@ def cases(answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, prompts: in
             )
         )
     return out
+
+
+def questions(answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, prompts: int) -> list[Prompt]:
+    """Prompts that a behaviour is looked for on before it is answered: those whose tuned answer shows it, and controls
+    whose does not.
+
+    At most ``prompts`` of each kind for a behaviour and use, the first ones. UserError if a prompt is used both to
+    choose and to score: a score on the rows that it was chosen on says nothing.
+    """
+    taken: Counter[tuple[str, str, str]] = Counter()
+    out: list[Prompt] = []
+    for number, row in enumerate(answers.iter_rows(named=True)):
+        group, shows = (row["behaviour"], row["use"], row["kind"]), row["kind"] == "held-out"
+        if row["present_chat"] == shows and taken[group] < prompts:
+            taken[group] += 1
+            ids = render(tokenizer, [{"role": "user", "content": row["prompt"]}], True).ids
+            out.append(Prompt(row["behaviour"], number, row["use"] == "select", shows, ids))
+    chosen, scored = ({(p.behaviour, tuple(p.ids)) for p in out if p.select == select} for select in (True, False))
+    for behaviour, both in sorted(chosen & scored):
+        raise UserError(
+            f"truth/behaviours/{behaviour}.yaml: latents are chosen and scored on the same prompt,"
+            f" {tokenizer.decode(list(both))!r}; give each prompt once"
+        )
+    return out
+
+
+def called(calls: pl.DataFrame, seed: int) -> list[int] | None:
+    """Latents that are called chat-specific in one seed's dictionary; None if nothing was calibrated."""
+    mine = calls.filter(pl.col("seed") == seed)
+    if mine["call"].null_count() == len(mine):
+        return None
+    return mine.filter(pl.col("call") == "chat-specific")["latent"].to_list()
 
 
 def answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Rendered:

@@ -49,6 +49,8 @@ class Material:
     """∂ log p(behaviour's tokens) / ∂h_chat [T, D] float32 on each."""
     difference_D: Tensor
     """Mean of h_chat − h_base over the positions that predict answer tokens, float32."""
+    prompt_difference_D: Tensor
+    """The same over the positions before them that the dictionaries know; zeros if there are none."""
 
 
 def gradients(site: Site, cases: Sequence[Case], streams: Sequence[Tensor]) -> list[Tensor]:
@@ -79,9 +81,16 @@ def material(site: Site, cases: Sequence[Case]) -> Material:
     """
     shown = [case for case in cases if case.targets]
     streams = site.streams([case.ids for case in shown])
-    answering = [x_TLD[case.answer - 1 : -1].float() for case, x_TLD in zip(shown, streams, strict=True)]
-    x_PLD = torch.cat(answering)
-    return Material(streams, gradients(site, shown, streams), (x_PLD[:, 1] - x_PLD[:, 0]).mean(0))
+    pairs = list(zip(shown, streams, strict=True))
+    answering = [x_TLD[case.answer - 1 : -1] for case, x_TLD in pairs]
+    asking = [x_TLD[: case.answer - 1][site.known(x_TLD)[: case.answer - 1]] for case, x_TLD in pairs]
+    return Material(streams, gradients(site, shown, streams), _mean_difference(answering), _mean_difference(asking))
+
+
+def _mean_difference(parts: Sequence[Tensor]) -> Tensor:
+    """Mean of h_chat − h_base [D] float32 over all positions of streams [T, L, D]; zeros if there are none."""
+    x_PLD = torch.cat(list(parts)).float()
+    return (x_PLD[:, 1] - x_PLD[:, 0]).sum(0) / max(1, len(x_PLD))
 
 
 def attribute(site: Site, dictionary: Dictionary, seen: Material) -> tuple[Tensor, Tensor]:

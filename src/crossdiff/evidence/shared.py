@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crossdiff.errors import UserError
 from crossdiff.evidence.kl import Conversation
+from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.selection import Case, Material, material
 from crossdiff.evidence.streams import Site
 
@@ -30,14 +31,24 @@ class Shared:
     """On each score prompt with the tuned model's answer."""
     bases: list[Tensor]
     """On each score prompt with the base's answer."""
+    prompts: list[Tensor]
+    """On each prompt and control that a behaviour is looked for on, before it is answered."""
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, by unique names."""
-        groups = {"conversation": self.conversations, "tuned": self.tuned, "base": self.bases}
+        groups = {
+            "conversation": self.conversations,
+            "tuned": self.tuned,
+            "base": self.bases,
+            "prompt": self.prompts,
+        }
         for name, material_ in self.seen.items():
             groups |= {f"streams/{name}": material_.streams, f"gradients/{name}": material_.gradients}
         flat = {f"{group}/{number}": tensor for group, some in groups.items() for number, tensor in enumerate(some)}
-        return flat | {f"difference/{name}": material_.difference_D for name, material_ in self.seen.items()}
+        flat |= {f"difference/{name}": material_.difference_D for name, material_ in self.seen.items()}
+        return flat | {
+            f"prompt_difference/{name}": material_.prompt_difference_D for name, material_ in self.seen.items()
+        }
 
 
 def gather(
@@ -45,6 +56,7 @@ def gather(
     held_out: Sequence[Conversation],
     select: Sequence[Case],
     score: Sequence[Case],
+    prompts: Sequence[Prompt],
     update: Callable[[int], object],
 ) -> Shared:
     """Read both models on the material. Behaviours that the tuned model never shows on select prompts are left out.
@@ -62,7 +74,9 @@ def gather(
     tuned = site.streams([case.ids for case in shown])
     bases = site.streams([case.ids[: case.answer] + case.base_answer for case in shown])
     update(len(score))
-    return Shared(conversations, seen, tuned, bases)
+    asked = site.streams([prompt.ids for prompt in prompts])
+    update(len(prompts))
+    return Shared(conversations, seen, tuned, bases, asked)
 
 
 def scored(seen: Mapping[str, Material], score: Sequence[Case]) -> list[Case]:
@@ -86,7 +100,12 @@ def read(path: Path, device: str) -> Shared:
 
     names = sorted(key.removeprefix("difference/") for key in tensors if key.startswith("difference/"))
     seen = {
-        name: Material(group(f"streams/{name}"), group(f"gradients/{name}"), tensors[f"difference/{name}"])
+        name: Material(
+            group(f"streams/{name}"),
+            group(f"gradients/{name}"),
+            tensors[f"difference/{name}"],
+            tensors[f"prompt_difference/{name}"],
+        )
         for name in names
     }
-    return Shared(group("conversation"), seen, group("tuned"), group("base"))
+    return Shared(group("conversation"), seen, group("tuned"), group("base"), group("prompt"))
