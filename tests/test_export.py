@@ -27,7 +27,14 @@ def table(tmp_path: Path) -> Path:
     file = tmp_path / "latents/diff-sae-seed0.parquet"
     file.parent.mkdir()
     numbers = list(range(11))
-    latents = {"latent": numbers, "dead": [j == 0 for j in numbers], "max": [float(j) for j in numbers]}
+    latents = {
+        "latent": pl.Series(numbers, dtype=pl.UInt32),
+        "dead": [j == 0 for j in numbers],
+        "max": [float(j) for j in numbers],
+    }
+    pl.DataFrame(
+        {"latent": [3], "description": ["fires on 'a'"]}, schema_overrides={"latent": pl.UInt32}
+    ).write_parquet(file.with_name("diff-sae-seed0.descriptions.parquet"))
     pl.DataFrame(latents | {"frequency": [j / 20 for j in numbers], "nu_error": [None] * 11}).write_parquet(file)
     examples = {"latent": [3, 3], "rank": [0, 1], "row": [7, 9], "source": ["chat", "web"]}
     examples |= {"tokens": [["<b>", " a"], [" ü", "c"]], "activations": [[None, 3.0], [2.0, 0.0]]}
@@ -55,6 +62,9 @@ def test_latents_in_the_layout_of_neuronpedia(table: Path, tmp_path: Path, monke
     assert (first["values"], first["maxValue"], first["maxValueTokenIndex"]) == ([0.0, 3.0], 3.0, 1)
     assert (second["tokens"], second["dataSource"], second["index"]) == ([" ü", "c"], "web", "3")
     assert first["id"] != second["id"]
+    (explained,) = lines(root / "explanations/batch-0.jsonl.gz")
+    assert (explained["index"], explained["description"]) == ("3", "fires on 'a'")
+    assert (explained["layer"], explained["explanationModelName"]) == ("14-diff-11", None)
     for name, key in (("model", "id"), ("release", "name"), ("source", "id"), ("sourceset", "name")):
         assert json.loads((root / f"{name}.jsonl").read_text())[key]
 
@@ -62,6 +72,7 @@ def test_latents_in_the_layout_of_neuronpedia(table: Path, tmp_path: Path, monke
 def test_latents_as_csv(table: Path, tmp_path: Path) -> None:
     export.csv(table, tmp_path / "latents.csv")
     rows = list(csv.DictReader((tmp_path / "latents.csv").open()))
+    assert (rows[3]["description"], rows[4]["description"]) == ("fires on 'a'", "")
     assert (len(rows), rows[5]["frequency"], rows[5]["nu_error"], rows[0]["dead"]) == (11, "0.25", "", "true")
 
 

@@ -37,6 +37,7 @@ def dictionary(
 def csv(file: Table, out: Annotated[Path, typer.Option(help="CSV file to write.")]) -> None:
     """Write the latent table as CSV; docs/dictionaries.md says what each column is. What is not defined is empty."""
     latents = _table(file)
+    latents = latents.join(_descriptions(file), on="latent", how="left", maintain_order="left")
     with whole(out) as temporary:
         latents.write_csv(temporary)
     typer.echo(f"{out}: {latents.height:,} latents, {latents.width} columns")
@@ -67,8 +68,19 @@ def neuronpedia(
     place = layout.Place(model, source_set, layer, creator, record["started"])
     title = title or f"{own.about.get('name', file.stem)}, what chat has beyond base"
     latents = latents.sort("latent")
-    layout.write(out, place, title, latents.to_dicts(), contribution(own).tolist(), examples.to_dicts())
+    described = _descriptions(file).to_dicts()
+    layout.write(out, place, title, latents.to_dicts(), contribution(own).tolist(), examples.to_dicts(), described)
     typer.echo(f"{out / 'v1' / model / place.source}: {latents.height:,} latents, {examples.height:,} examples")
+
+
+def _descriptions(file: Path) -> "pl.DataFrame":
+    """The phrases beside a latent table; none where an earlier version wrote it."""
+    import polars as pl
+
+    beside = file.with_name(f"{file.stem}.descriptions.parquet")
+    if not beside.is_file():
+        return pl.DataFrame(schema={"latent": pl.UInt32, "description": pl.String})
+    return _table(beside).select("latent", "description")
 
 
 def _table(file: Path) -> "pl.DataFrame":

@@ -114,6 +114,7 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
             table = latents(rng, recipe.kind, recipe.latents)
             save(root / f"latents/{folder}.parquet", table)
             save(root / f"latents/{folder}.examples.parquet", examples(rng, table, rows))
+            save(root / f"latents/{folder}.descriptions.parquet", descriptions(table))
             save(root / f"dictionaries/{folder}/training.parquet", training(rng, recipe.steps))
             save(root / f"evidence/{folder}/kl.parquet", kl(rng, interventions(recipe.kind, STRENGTH[name])))
             if planted:
@@ -316,6 +317,12 @@ def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame) 
         "source": pl.String, "behaviour": pl.String, "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32),
     }  # fmt: skip
     return pl.DataFrame(found, schema=schema)
+
+
+def descriptions(table: pl.DataFrame) -> pl.DataFrame:
+    """A phrase for each live latent."""
+    live = table.filter(~pl.col("dead")).select("latent")
+    return live.with_columns(description=pl.format("fires on 'w{}' & <b>", "latent"))
 
 
 def training(rng: np.random.Generator, steps: int) -> pl.DataFrame:

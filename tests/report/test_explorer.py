@@ -93,6 +93,11 @@ def test_latents_used_for_a_behaviour_and_answers_are_there(data: dict[str, Any]
     assert sample[0]["before"] == "text"
 
 
+def test_every_latent_is_described(data: dict[str, Any]) -> None:
+    numbers = data["table"]["latent"]
+    assert data["descriptions"] == [f"fires on 'w{number}' & <b>" for number in numbers]
+
+
 def test_an_element_cannot_be_closed_by_its_data() -> None:
     text = embedded({"a": "</script><b>&amp;", "b": "\u2028"})
     assert "<" not in text
@@ -144,7 +149,9 @@ def test_a_study_without_examples_or_answers(tmp_path: Path) -> None:
     config = make_config(planted=False, seeds=(0,), names=("chat-sae",))
     write_study(tmp_path, config)
     edit(tmp_path / "latents/chat-sae-seed0.examples.parquet", lambda table: table.clear())
+    (tmp_path / "latents/chat-sae-seed0.descriptions.parquet").unlink()
     data = document(collect(config, tmp_path))
+    assert set(data["descriptions"]) == {None}
     assert data["examples"] == [[]] * len(data["table"]["run"])
     assert data["runs"][0]["samples"] == {}
     assert data["twins"] == [[]] * len(data["table"]["run"])

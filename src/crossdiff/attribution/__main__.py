@@ -13,12 +13,14 @@ import torch
 import typer
 
 from crossdiff.activations.store import SPLITS, Activations, read_manifest
+from crossdiff.attribution.contexts import Rows
+from crossdiff.attribution.descriptions import description_table
 from crossdiff.attribution.examples import choose
 from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
 from crossdiff.attribution.overall import comparisons
 from crossdiff.attribution.tables import template, twins
-from crossdiff.attribution.template import Slots, slots
+from crossdiff.attribution.template import slots
 from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
@@ -78,10 +80,10 @@ def counts(latents: pl.DataFrame) -> dict[str, Any]:
     return out
 
 
-def template_slots(rows: pl.DataFrame) -> Slots:
-    """Places in the template of all tokens of rows.parquet, sorted by row."""
-    ids, roles = (torch.from_numpy(rows[name].explode().to_numpy().astype("int32")) for name in ("ids", "roles"))
-    return slots(ids, roles, rows["ids"].list.len().to_torch().long())
+def flat(rows: pl.DataFrame) -> Rows:
+    """All tokens of rows.parquet, sorted by row."""
+    ids, roles = (torch.from_numpy(rows[name].explode().to_numpy().astype("int64")) for name in ("ids", "roles"))
+    return Rows(ids, roles, rows["ids"].list.len().to_torch().long())
 
 
 def text_of(pair: Pair) -> Callable[[list[int]], str]:
@@ -115,7 +117,8 @@ def main(
     params = chosen.model_dump(mode="json")
     with record(f"latents/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
         table_rows = pl.read_parquet(rows, columns=["row", "source", "behaviour", "ids", "roles"]).sort("row")
-        places = template_slots(table_rows)
+        texts = flat(table_rows)
+        places = slots(texts.ids_N, texts.roles_N, texts.lengths_R)
         model = load(dictionary).to(device)
         stored = Activations.open(activations)
         view = stored.view(chosen.split)
@@ -138,11 +141,13 @@ def main(
         assert isinstance(frequency_F, torch.Tensor)
         shown = choose(chat_order(found, model.kind == "crosscoder"), frequency_F, chosen.example_latents)
         models, mean_D = Pair.read(pair), torch.tensor(read_manifest(activations)["mean"][0])
+        decode, promoted = text_of(models), token_table(model, shown, models)
         beside = {
             "examples": example_table(model, measured, shown, table_rows, view, models, mean_D, chosen),
-            "tokens": token_table(model, shown, models),
+            "tokens": promoted,
+            "descriptions": description_table(measured, texts, promoted, decode),
             "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
-            "template": template(measured, places, text_of(models)),
+            "template": template(measured, places, decode),
             "comparisons": comparisons(model, found, chosen.highest_delta),
         }
         latents = table(found, model.shape[2])

@@ -1,4 +1,4 @@
-"""One pass over the kept tokens: scaling and use of every latent, from sparse codes.
+"""One pass over the kept tokens: scaling, use and maxima of every latent, from sparse codes.
 
 Shapes: B tokens, L models, F latents, D width.
 """
@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from crossdiff.activations.store import Block
+from crossdiff.attribution.contexts import ROWS
 from crossdiff.attribution.histogram import Histogram
 from crossdiff.attribution.jackknife import jackknife
+from crossdiff.attribution.maxima import Maxima
 from crossdiff.attribution.norms import classes, cosine, delta_norm
 from crossdiff.attribution.scaling import Products, numerators, scaling_columns
 from crossdiff.attribution.separation import Spread, separation_columns
@@ -38,6 +40,7 @@ class Measured:
     products: Products
     spread: Spread | None
     """Only of a diff-SAE."""
+    maxima: Maxima
     row_N: Tensor
     """Row of every token, in the order of the pass."""
     position_N: Tensor
@@ -83,6 +86,7 @@ def measure(
     spread = Spread(products.directions["chat"], number) if dictionary.kind == "diff-sae" else None
     weight_F = dictionary.score_weight()
     usage, histogram = Usage(weight_F, sources, number), Histogram(latents, device)
+    maxima, seen = Maxima(latents, ROWS, device), 0
     slot_use = SlotUse(slots.count if slots else 0, latents, device)
     rows, positions = [], []
     for block in blocks:
@@ -98,12 +102,16 @@ def measure(
         usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device), block_B)
         if slots:
             slot_use.add(token_N, latent_N, slots.of(row_B, block.position_B.long()).to(device))
-        histogram.add(latent_N, value_N * weight_F[latent_N])
+        active_N = value_N * weight_F[latent_N]
+        histogram.add(latent_N, active_N)
+        maxima.add(latent_N, active_N, row_B.to(device)[token_N], token_N + seen)
+        seen += len(x_BLD)
         rows.append(row_B)
         positions.append(block.position_B.long())
         update(len(x_BLD))
     spread = None if spread is None else spread.finish()
-    return Measured(usage, slot_use, products.finish(), spread, torch.cat(rows), torch.cat(positions), histogram)
+    all_tokens = torch.cat(rows), torch.cat(positions)
+    return Measured(usage, slot_use, products.finish(), spread, maxima, *all_tokens, histogram)
 
 
 def norm_columns(dictionary: Dictionary) -> dict[str, Column]:

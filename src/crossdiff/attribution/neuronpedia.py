@@ -1,8 +1,9 @@
 """Latents in the layout of Neuronpedia's exports (docs.neuronpedia.org/api-and-data/exports).
 
-v1/MODEL/SOURCE/{model,release,sourceset,source}.jsonl and features/, activations/batch-N.jsonl.gz, 1,024 latents a
-batch, one object a line. What was not measured here (logits, histograms, neighbours) is left empty, as their own
-converter leaves it. Nothing is invented: a latent without examples has no activations, a dead one a maximum of 0.
+v1/MODEL/SOURCE/{model,release,sourceset,source}.jsonl and features/, activations/, explanations/batch-N.jsonl.gz,
+1,024 latents a batch, one object a line. What was not measured here (logits, histograms, neighbours) is left empty, as
+their own converter leaves it. Nothing is invented: a latent without examples has no activations, a dead one a maximum
+of 0.
 """
 
 import gzip
@@ -16,6 +17,8 @@ from crossdiff.provenance.files import whole
 
 BATCH = 1024
 """Latents a file."""
+RULE = "crossdiff-description"
+"""What made the explanations."""
 Row = dict[str, Any]
 NOT_MEASURED = (
     "topkCosSimIndices", "topkCosSimValues", "neuron_alignment_indices", "neuron_alignment_values",
@@ -93,6 +96,21 @@ def activation(place: Place, example: Row) -> Row:
     }
 
 
+def explanation(place: Place, described: Row) -> Row:
+    """One explanation: ``described`` is its row of the descriptions, which a rule wrote and no model."""
+    index = described["latent"]
+    return {
+        **place.of_row,
+        "id": f"{place.model}-{place.source}-{index}-rule",
+        "index": str(index),
+        "description": described["description"],
+        "authorId": place.creator,
+        "typeName": RULE,
+        "explanationModelName": None,
+        "notes": None,
+    }
+
+
 def about(place: Place, title: str, width: int) -> Iterator[tuple[str, Row]]:
     """(name, its one row) of the files that say what the source is."""
     made = {"creatorId": place.creator, "createdAt": place.created}
@@ -107,7 +125,13 @@ def about(place: Place, title: str, width: int) -> Iterator[tuple[str, Row]]:
 
 
 def write(
-    folder: Path, place: Place, title: str, latents: list[Row], vectors: list[list[float]], found: list[Row]
+    folder: Path,
+    place: Place,
+    title: str,
+    latents: list[Row],
+    vectors: list[list[float]],
+    found: list[Row],
+    described: list[Row],
 ) -> None:
     """All files under ``folder``/v1/MODEL/SOURCE; ``latents`` and ``vectors`` by number, none left out."""
     root = folder / "v1" / place.model / place.source
@@ -118,7 +142,9 @@ def write(
         ]
         shown = [activation(place, example) for example in found if first <= example["latent"] < last]
         _lines(root / f"features/batch-{batch}.jsonl.gz", features)
+        explained = [explanation(place, row) for row in described if first <= row["latent"] < last]
         _lines(root / f"activations/batch-{batch}.jsonl.gz", shown)
+        _lines(root / f"explanations/batch-{batch}.jsonl.gz", explained)
     for name, row in about(place, title, len(vectors[0])):
         with whole(root / f"{name}.jsonl") as temporary:
             temporary.write_text(json.dumps(row) + "\n")

@@ -37,6 +37,8 @@ class Run:
     """Its safetensors file."""
     tokens: pl.DataFrame | None
     """Tokens that some of the latents promote and suppress; None in a study of an earlier version."""
+    descriptions: pl.DataFrame | None
+    """A phrase for each live latent; None in a study of an earlier version."""
     kl: pl.DataFrame
     behaviours: pl.DataFrame | None
 
@@ -117,6 +119,7 @@ TRAINING = ("step",)
 LATENTS = ("latent", "dead", "class", "frequency", "template_share", "nu_activation", "nu_valid")
 TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
 EXAMPLES = ("latent", "rank", "row", "position", "first", "source", "behaviour", "tokens", "activations")
+DESCRIPTIONS = ("latent", "description")
 TOKENS = ("latent", "model", "side", "rank", "token", "logit")
 CALLS = ("latent", "seed", "call")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
@@ -211,6 +214,7 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, planted:
         examples=read.table(f"latents/{folder}.examples.parquet", EXAMPLES),
         weights=read.found(f"dictionaries/{folder}/dictionary.safetensors"),
         tokens=read.optional(f"latents/{folder}.tokens.parquet", TOKENS),
+        descriptions=read.optional(f"latents/{folder}.descriptions.parquet", DESCRIPTIONS),
         kl=read.table(f"evidence/{folder}/kl.parquet", KL),
         behaviours=read.table(effects, EFFECTS) if planted else None,
     )

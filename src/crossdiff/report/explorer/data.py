@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from crossdiff.attribution.histogram import LOWEST
-from crossdiff.report.collect import Study
+from crossdiff.report.collect import Run, Study
 from crossdiff.report.explorer.samples import samples
 from crossdiff.report.explorer.table import behaviours, columns, runs, shown
 from crossdiff.report.explorer.texts import LETTERS, LEVELS, Vocabulary, examples
@@ -39,10 +39,18 @@ def document(study: Study) -> dict[str, Any]:
         "table": columns(tables),
         "behaviours": uses,
         "examples": [found.get(latent, []) for found, t in zip(texts, tables, strict=True) for latent in t["latent"]],
+        "descriptions": [text for (_, run), t in zip(every, tables, strict=True) for text in described(run, t)],
         "tokens": [row for (_, run), t in zip(every, tables, strict=True) for row in promoted(run.tokens, t)],
         "twins": similar(study, tables),
         "words": words.texts,
     }  # fmt: skip
+
+
+def described(run: Run, table: pl.DataFrame) -> list[str | None]:
+    """The phrase of each row of ``table``; None where there is none."""
+    phrases = run.descriptions
+    found = dict(phrases.select("latent", "description").iter_rows()) if phrases is not None else {}
+    return [found.get(latent) for latent in table["latent"]]
 
 
 def promoted(tokens: pl.DataFrame | None, table: pl.DataFrame) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ function words(row) {
     const examples = data.examples[row].map((example) => example.tokens.map((token) => data.words[token]).join(""));
     const tokens = Object.values(data.tokens[row]).flatMap((sides) => Object.values(sides).flat().map(([token]) => token));
     const run = data.runs[table.run[row]];
-    texts.set(row, [`#${table.latent[row]} ${run.name}`, ...usedFor(row), ...tokens, ...examples].join("\n").toLowerCase());
+    texts.set(row, [`#${table.latent[row]} ${run.name}`, data.descriptions[row] || "", ...usedFor(row), ...tokens, ...examples].join("\n").toLowerCase());
   }
   return texts.get(row);
 }
@@ -87,11 +87,12 @@ function line(row) {
 }
 
 function peek(row) {
+  const phrase = data.descriptions[row] ? [make("span", { class: "under phrase" }, data.descriptions[row])] : [];
   const example = data.examples[row][0];
-  if (!example) return [make("span", { class: "missing" }, "no examples kept")];
+  if (!example) return phrase.length ? phrase : [make("span", { class: "missing" }, "no examples kept")];
   const near = example.tokens.map((token, place) => [place, data.words[token]])
     .filter(([place]) => Math.abs(place - example.at) <= 5);
-  return near.map(([place, text]) => make(place === example.at ? "b" : "span", {}, ...visible(text)));
+  return [...near.map(([place, text]) => make(place === example.at ? "b" : "span", {}, ...visible(text))), ...phrase];
 }
 
 function show(row, move) {

@@ -47,8 +47,14 @@ function latentView(row) {
     make("p", { class: "tags" }, ...tags.map((tag) => make("span", { class: tag.startsWith("chat") ? "tag chat" : "tag" }, tag)),
       ...uses.map((name) => make("span", { class: "tag chat" }, `used for ${name}`)),
       make("a", { href: `#${address(row)}`, class: "tag" }, "link to this latent")),
-    facts(row, run), shares(row), ...histogram(row), ...promoted(row), ...examples(row), ...twins(row), ...steering(row, run, uses),
+    ...described(row, run), facts(row, run), shares(row), ...histogram(row), ...promoted(row), ...examples(row), ...twins(row), ...steering(row, run, uses),
   ];
+}
+
+function described(row, run) {
+  if (!data.descriptions[row]) return [];
+  const where = `latents/${run.folder}.descriptions.parquet#latent=${table.latent[row]}&column=description`;
+  return [make("p", { class: "phrase" }, make("span", { "data-src": where, tabindex: "0" }, data.descriptions[row]))];
 }
 
 function facts(row, run) {
