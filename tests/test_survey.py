@@ -186,6 +186,7 @@ def test_machine_findings(study: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     assert full["memory"].verdict == full["disk"].verdict == "failed"
     assert "activations.store: stream" in full["disk"].text
     assert "1e+03 PB" in full["disk"].text or "TB of it weights from the hub" in full["disk"].text
+    monkeypatch.setattr(costs, "memory", lambda device: pytest.fail("asks for the memory of a device that is not here"))
     away = parse(Config, merged(study, {"compute": {"device": "cuda"}}))
     absent = {finding.what: finding.verdict for finding in costs.findings(away, shape, None, 0)}
     assert absent == {"device": "failed", "memory": "open", "disk": "ok", "time": "open"}

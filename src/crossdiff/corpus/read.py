@@ -65,9 +65,11 @@ def opened(source: CorpusSource, where: str) -> IterableDataset:
             source.path, source.subset, split=source.split, revision=source.revision, streaming=True
         )
     except (OSError, ValueError, RuntimeError) as error:
+        mend = f"give a datasets id, or local files that end in {', '.join(FORMATS)}"
+        if isinstance(error, ConnectionError):
+            mend = "connect (and unset HF_HUB_OFFLINE), or give local files"
         raise UserError(
-            f"{where}: cannot open {source.path!r} (subset {source.subset!r}, split {source.split!r}): {error};"
-            f" give a datasets id, or local files that end in {', '.join(FORMATS)}"
+            f"{where}: cannot open {source.path!r} (subset {source.subset!r}, split {source.split!r}): {error}; {mend}"
         ) from error
 
 

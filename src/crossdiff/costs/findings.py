@@ -38,9 +38,9 @@ def findings(study: Config, shape: Model | None, machine: Machine | None, downlo
     time = Finding("time", "open", f"needs {study.compute.device}")
     if machine:
         time = Finding("time", "ok", f"about {duration(sum(part.wall for part in parts))} on this machine")
-    room = attempt("memory", lambda: _memory(study, parts))
-    if not machine:
-        room = Finding("memory", "open", f"{size(max(part.memory for part in parts))} needed at once")
+    room = Finding("memory", "open", f"{size(max(part.memory for part in parts))} needed at once")
+    if machine:
+        room = attempt("memory", lambda: _memory(study, parts))
     return [device, room, attempt("disk", lambda: _disk(study, parts, download)), time]
 
 

@@ -102,10 +102,11 @@ def hub_advice(which: Which, path: str, revision: str | None, error: Exception) 
         )
     if isinstance(error, RevisionNotFoundError):
         return f"pair.{which}.revision: {path} has no revision {revision}; give a branch, tag or commit that it has"
+    why = "" if isinstance(error, LocalEntryNotFoundError) else f": {first_line(error)}"
     return (
         f"{key} (revision {revision or 'main'}) is neither a folder here, nor in the hub cache, nor to be had from the"
-        f" hub: {first_line(error)}; connect (and unset HF_HUB_OFFLINE), or run `hf download {path}` where there is a"
-        " network and give the folder as path"
+        f" hub{why}; connect (and unset HF_HUB_OFFLINE), or run `hf download {path}` where there is a network and give"
+        " the folder as path"
     )
 
 
