@@ -294,7 +294,7 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
 
 
 def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Four examples of each of the 40 latents of lowest ν."""
+    """Four examples of each of the 40 latents of lowest ν, each in a bin of its own; the base reads half of it."""
     found = []
     for latent in table.filter(~pl.col("dead")).sort("nu_activation").head(40)["latent"]:
         for rank in range(4):
@@ -306,15 +306,20 @@ def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame) 
                 float(v) if v > 0.4 else 0.0 for v in (5 - rank) * np.exp(-near / 1.5) * rng.uniform(0.5, 1, len(near))
             ]
             activations[position - first] = 5.0 - rank
+            kept = [None if place == 0 and first == 0 else a for place, a in enumerate(activations)]
             found.append({
-                "latent": latent, "rank": rank, "row": row["row"], "position": position, "first": first,
+                "latent": latent, "rank": rank, "bin": 4 - rank, "among": 1 + 10 * rank,
+                "row": row["row"], "position": position, "first": first,
                 "source": row["source"], "behaviour": row["behaviour"],
                 "tokens": [WORDS[token] for token in row["ids"][first:last]],
-                "activations": [None if place == 0 and first == 0 else a for place, a in enumerate(activations)],
+                "activations": kept, "activations_chat": kept,
+                "activations_base": [None if a is None else a / 2 - 0.2 for a in kept],
             })  # fmt: skip
     schema = {
-        "latent": pl.UInt32, "rank": pl.UInt8, "row": pl.UInt32, "position": pl.UInt32, "first": pl.UInt32,
-        "source": pl.String, "behaviour": pl.String, "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32),
+        "latent": pl.UInt32, "rank": pl.UInt16, "bin": pl.UInt8, "among": pl.UInt32, "row": pl.UInt32,
+        "position": pl.UInt32, "first": pl.UInt32, "source": pl.String, "behaviour": pl.String,
+        "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32), "activations_base": pl.List(pl.Float32),
+        "activations_chat": pl.List(pl.Float32),
     }  # fmt: skip
     return pl.DataFrame(found, schema=schema)
 

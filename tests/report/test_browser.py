@@ -131,6 +131,53 @@ def test_texts_are_shown_as_they_are(browser: Browser, planted: Written) -> None
         expect(found.page.locator("#latent .example", has_text="<b>").first).to_be_visible()
 
 
+def test_texts_stand_in_bins_with_both_models_readings(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        latent = found.page.locator("#latent")
+        titles = latent.locator("details.texts summary").all_text_contents()
+        assert [title.partition(" %")[0] for title in titles] == ["95 to 100", "75 to 95", "50 to 75", "25 to 50"]
+        first = latent.locator(".example").first
+        peaks = [first.locator(f".line.{model} .at") for model in ("base", "chat")]
+        strength = [float(peak.evaluate("e => e.style.getPropertyValue('--a')")) for peak in peaks]
+        assert strength == pytest.approx([2.3 / 5, 1], abs=0.02)
+        latent.get_by_label("the latent's activation").check()
+        expect(latent.locator(".line.base")).to_have_count(0)
+        assert found.errors == []
+
+
+def test_keys_walk_through_the_latents(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        links = page.locator("#rows tr a")
+        titles = [f"{text} of" for text in links.all_text_contents()[:3]]
+        links.first.focus()
+        page.keyboard.press("ArrowDown")
+        expect(links.nth(1)).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#latent h3")).to_contain_text(titles[1])
+        expect(page.locator("#latent")).to_be_focused()
+        page.keyboard.press("j")
+        expect(page.locator("#latent h3")).to_contain_text(titles[2])
+        page.keyboard.press("k")
+        page.keyboard.press("k")
+        expect(page.locator("#latent h3")).to_contain_text(titles[0])
+        expect(page.locator("#rows tr[aria-current] a")).to_have_text(titles[0].removesuffix(" of"))
+        page.get_by_label("Search").fill("j")
+        assert page.locator("#latent h3").text_content().startswith(titles[0])
+
+
+def test_answers_stand_side_by_side(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        page.get_by_label("with examples").uncheck()
+        page.locator("select[name=behaviour]").select_option("new-name")
+        page.locator("#rows tr a").first.click()
+        answers = page.locator("#latent .answers").first
+        expect(answers.locator("dt")).to_have_count(3)
+        tops = {round(box["y"]) for part in answers.locator("dt").all() if (box := part.bounding_box())}
+        assert len(tops) == 1
+
+
 @looks
 def test_no_serious_barrier(browser: Browser, planted: Written, size: tuple[int, int], scheme: str) -> None:
     with opened(browser, planted.root / "report/report.html", size=size, color_scheme=scheme) as found:

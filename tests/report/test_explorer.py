@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from study_files import Written, edit, make_config, report, write_study
 from crossdiff.report.collect import collect
 from crossdiff.report.explorer.data import document, embedded
 from crossdiff.report.explorer.table import TOP, short
-from crossdiff.report.explorer.texts import EXAMPLES, LETTERS, LEVELS, MASKED, levels
+from crossdiff.report.explorer.texts import EACH, FIELDS, LETTERS, LEVELS, MASKED, Texts, examples, levels
 from crossdiff.report.explorer.twins import best, twins
 
 
@@ -67,18 +68,38 @@ def test_examples_can_be_read_back(planted: Written, data: dict[str, Any]) -> No
         if not packed or folder != "diff-sae-seed1":
             continue
         table = pl.read_parquet(planted.root / f"latents/{folder}.examples.parquet")
-        rows = table.filter(pl.col("latent") == latent).sort("rank").head(EXAMPLES).to_dicts()
+        rows = table.filter(pl.col("latent") == latent).sort("rank").to_dicts()
         assert len(rows) == len(packed)
-        for row, example in zip(rows, packed, strict=True):
+        for row, values in zip(rows, packed, strict=True):
             seen += 1
-            assert [data["words"][token] for token in example["tokens"]] == row["tokens"]
+            example = dict(zip(FIELDS, values, strict=True))
+            where, roles, tokens = data["rows"][str(row["row"])]
+            window = slice(row["first"], row["first"] + len(row["tokens"]))
+            assert [data["words"][token] for token in tokens[window]] == row["tokens"]
+            assert len(tokens) == len(roles) == 24
+            assert where.startswith(row["source"])
             assert example["first"] + example["at"] == row["position"]
-            for letter, value in zip(example["levels"], row["activations"], strict=True):
-                if value is None:
-                    assert letter == MASKED
-                else:
-                    assert LETTERS.index(letter) / LEVELS * example["peak"] == pytest.approx(value, abs=0.02 * 5)
+            assert (example["bin"], example["among"]) == (row["bin"], row["among"])
+            columns = {"levels": "activations", "base": "activations_base", "chat": "activations_chat"}
+            for name, column in columns.items():
+                most = example["peak" if name == "levels" else "most"]
+                for letter, value in zip(example[name], row[column], strict=True):
+                    told = None if letter == MASKED else LETTERS.index(letter) / LEVELS * most
+                    assert told == (None if value is None else pytest.approx(max(0, value), abs=0.02 * 5))
+            read = [row[column][example["at"]] for column in ("activations_base", "activations_chat")]
+            assert [example["onBase"], example["onChat"]] == pytest.approx(read, rel=1e-3)
     assert seen > 20
+
+
+def test_no_bin_takes_the_place_of_the_others(planted: Written) -> None:
+    study = collect(planted.config, planted.root)
+    run = study.dictionaries[0].runs[0]
+    one = run.examples.filter(pl.col("latent") == run.examples["latent"][0], pl.col("rank") == 0)
+    ranks = [one.with_columns(rank=pl.lit(rank, pl.UInt16), bin=pl.lit(rank < 7).cast(pl.UInt8)) for rank in range(9)]
+    texts = Texts(study.rows.select("row", "roles"))
+    (found,) = examples(replace(run, examples=pl.concat(ranks)), {one["latent"][0]}, texts).values()
+    assert [values[FIELDS.index("bin")] for values in found] == [1] * EACH + [0, 0]
+    assert len(texts.rows) == 1
 
 
 def test_latents_used_for_a_behaviour_and_answers_are_there(data: dict[str, Any]) -> None:
@@ -90,7 +111,11 @@ def test_latents_used_for_a_behaviour_and_answers_are_there(data: dict[str, Any]
         assert len(table & {latent for chosen in use.values() for latent in chosen}) > 0
     sample = data["runs"][0]["samples"]["new-name"]
     assert {entry["edit"] for entry in sample} == {"removed from the chat model", "added to the base model"}
-    assert sample[0]["before"] == "text"
+    assert all(entry["prompt"].startswith("What about new-name") for entry in sample)
+    before, after, random = (sample[0][name] for name in ("before", "after", "random"))
+    assert [before[0], after[0], random[0]] == ["text"] * 3
+    assert before[1] in (0, 1)
+    assert len({(entry["edit"], entry["prompt"]) for entry in sample}) == len(sample) == 4
 
 
 def test_every_latent_is_described(data: dict[str, Any]) -> None:

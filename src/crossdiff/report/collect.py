@@ -32,7 +32,7 @@ class Run:
     latents: pl.DataFrame
     """One row a latent."""
     examples: pl.DataFrame
-    """Top examples of some of the latents."""
+    """Texts on which some of the latents are active."""
     weights: Path | None
     """Its safetensors file."""
     tokens: pl.DataFrame | None
@@ -118,7 +118,10 @@ ANSWERS = ("behaviour", "kind", "prompt", "answer_base", "answer_chat", "present
 TRAINING = ("step",)
 LATENTS = ("latent", "dead", "class", "frequency", "template_share", "nu_activation", "nu_valid")
 TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
-EXAMPLES = ("latent", "rank", "row", "position", "first", "source", "behaviour", "tokens", "activations")
+EXAMPLES = (
+    "latent", "rank", "bin", "among", "row", "position", "first", "source", "behaviour", "tokens", "activations",
+    "activations_base", "activations_chat",
+)  # fmt: skip
 DESCRIPTIONS = ("latent", "description")
 TOKENS = ("latent", "model", "side", "rank", "token", "logit")
 CALLS = ("latent", "seed", "call")

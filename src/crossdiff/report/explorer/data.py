@@ -5,12 +5,13 @@ from typing import Any
 
 import polars as pl
 
+from crossdiff.attribution.examples import QUANTILES
 from crossdiff.attribution.histogram import LOWEST
 from crossdiff.report.collect import Run, Study
 from crossdiff.report.explorer.samples import samples
 from crossdiff.report.explorer.table import behaviours, columns, runs, shown
-from crossdiff.report.explorer.texts import LETTERS, LEVELS, Vocabulary, examples
-from crossdiff.report.explorer.twins import twins
+from crossdiff.report.explorer.texts import FIELDS, LETTERS, LEVELS, Texts, examples
+from crossdiff.report.explorer.twins import Twin, twins
 
 
 def document(study: Study) -> dict[str, Any]:
@@ -18,31 +19,34 @@ def document(study: Study) -> dict[str, Any]:
     every = list(runs(study))
     uses = [behaviours(study, run) for _, run in every]
     tables = [
-        shown(item, run, [latent for chosen in use.values() for latent in chosen])
-        for (item, run), use in zip(every, uses, strict=True)
+        shown(item, run, [latent for chosen in use.values() for latent in chosen], alike)
+        for (item, run), use, alike in zip(every, uses, like_the_illustrated(study), strict=True)
     ]
-    words, roles = Vocabulary(), study.rows.select("row", "roles")
-    texts = [
-        examples(run, set(table["latent"].to_list()), roles, words)
-        for (_, run), table in zip(every, tables, strict=True)
+    texts = Texts(study.rows.select("row", "roles"))
+    illustrated = [
+        examples(run, set(table["latent"].to_list()), texts) for (_, run), table in zip(every, tables, strict=True)
     ]
     return {
         "pair": study.config.pair.name,
         "levels": LEVELS,
         "letters": LETTERS,
         "lowest": LOWEST,
+        "fields": FIELDS,
+        "edges": QUANTILES,
+        "same": study.config.calibration.match,
         "runs": [
             {"name": run.name, "seed": run.seed, "folder": run.folder, "latents": run.latents.height,
-             "twoSided": item.two_sided, "samples": samples(study, run)}
+             "kind": item.recipe.kind, "twoSided": item.two_sided, "samples": samples(study, run)}
             for item, run in every
         ],
         "table": columns(tables),
         "behaviours": uses,
-        "examples": [found.get(latent, []) for found, t in zip(texts, tables, strict=True) for latent in t["latent"]],
+        "examples": [kept.get(each, []) for kept, t in zip(illustrated, tables, strict=True) for each in t["latent"]],
         "descriptions": [text for (_, run), t in zip(every, tables, strict=True) for text in described(run, t)],
         "tokens": [row for (_, run), t in zip(every, tables, strict=True) for row in promoted(run.tokens, t)],
-        "twins": similar(study, tables),
-        "words": words.texts,
+        "twins": [row for group in similar(study, [t["latent"].to_list() for t in tables]) for row in group],
+        "rows": texts.rows,
+        "words": texts.words.texts,
     }  # fmt: skip
 
 
@@ -63,13 +67,22 @@ def promoted(tokens: pl.DataFrame | None, table: pl.DataFrame) -> list[dict[str,
     return [found.get(latent, {}) for latent in table["latent"]]
 
 
-def similar(study: Study, tables: list[pl.DataFrame]) -> list[list[tuple[int, int, float]]]:
-    """Twins of each row of the tables: (run, latent, cosine); none where a dictionary's weights are not there."""
+def similar(study: Study, latents: list[list[int]]) -> list[list[list[Twin]]]:
+    """Twins of each run's ``latents``; none where a dictionary's weights are not there."""
     weights = [run.weights for _, run in runs(study)]
     if len(weights) < 2 or None in weights:
-        return [[] for table in tables for _ in range(table.height)]
-    found = twins([file for file in weights if file], [table["latent"].to_list() for table in tables])
-    return [matches for group in found for matches in group]
+        return [[[] for _ in group] for group in latents]
+    return twins([file for file in weights if file], latents)
+
+
+def like_the_illustrated(study: Study) -> list[set[int]]:
+    """For each run, its latents that count as the same as one with examples in another dictionary or seed."""
+    illustrated = [run.examples["latent"].unique().sort().to_list() for _, run in runs(study)]
+    found: list[set[int]] = [set() for _ in illustrated]
+    for run, latent, cosine in (twin for group in similar(study, illustrated) for row in group for twin in row):
+        if cosine >= study.config.calibration.match:
+            found[run].add(latent)
+    return found
 
 
 def embedded(data: dict[str, Any]) -> str:

@@ -1,43 +1,56 @@
-"""What the models answered while latents were edited: one prompt a behaviour, edit and dictionary."""
+"""What the models answered while latents were edited, beside the unedited answer and one under random latents' edit."""
 
 from typing import Any
 
 import polars as pl
 
 from crossdiff.report import names
+from crossdiff.report.behaviours import BEST, NONE
 from crossdiff.report.collect import Run, Study
 
-SHOTS = 220
-"""Longest answer quoted, in characters."""
+PROMPTS = 2
+"""Prompts quoted of a behaviour and edit: the first that have both answers, whatever they say."""
+LONGEST = 220
+"""Characters of an answer, at most."""
+RANDOM = "random-0"
+KEYS = ["behaviour", "edit", "prompt"]
 
 
-def samples(study: Study, run: Run) -> dict[str, list[dict[str, str]]]:
-    """For each behaviour: an edit, the prompt, the answer before and after; the first prompt that has both answers.
+def samples(study: Study, run: Run) -> dict[str, list[dict[str, Any]]]:
+    """For each behaviour: edits and prompts, each with its answers as [text, whether the behaviour shows].
 
-    Empty where nothing was planted or no answer was generated.
+    ``before`` is the unedited model's, ``after`` that under the edit of the dictionary's best latents, ``random`` (or
+    None) that under the same edit of random latents as active as they are. Empty where nothing was planted or no
+    answer was generated.
     """
     if study.answers is None or study.effects is None or run.behaviours is None:
         return {}
     if not all("answer" in table.columns for table in (study.effects, run.behaviours)):
         return {}
-    keys = ["behaviour", "edit", "prompt"]
-    before = study.effects.filter(pl.col("subject") == "none").select(*keys, before="answer")
-    after = run.behaviours.filter(pl.col("subject") == "best").select(*keys, after="answer")
-    both = after.join(before, on=keys, maintain_order="left").drop_nulls(["before", "after"])
+    rows = answers(run.behaviours, BEST, "after").join(answers(study.effects, NONE, "before"), on=KEYS)
+    rows = rows.join(answers(run.behaviours, RANDOM, "random"), on=KEYS, how="left")
+    quoted = rows.sort(KEYS).group_by("behaviour", "edit", maintain_order=True).head(PROMPTS)
     prompts = study.answers["prompt"].to_list()
-    found: dict[str, list[dict[str, str]]] = {}
-    for row in both.unique(["behaviour", "edit"], keep="first", maintain_order=True).iter_rows(named=True):
-        found.setdefault(row["behaviour"], []).append(
-            {
-                "edit": names.EDITS.get(row["edit"], row["edit"]),
-                "prompt": prompts[row["prompt"]],
-                "before": cut(row["before"]),
-                "after": cut(row["after"]),
-            }
-        )
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in quoted.sort("behaviour", "edit", "prompt", descending=[False, True, False]).iter_rows(named=True):
+        of_prompt = {name: told(row[name]) for name in ("before", "after", "random")}
+        edit = names.EDITS.get(row["edit"], row["edit"])
+        found.setdefault(row["behaviour"], []).append({"edit": edit, "prompt": prompts[row["prompt"]], **of_prompt})
     return found
 
 
-def cut(text: Any) -> str:
-    """At most ``SHOTS`` characters."""
-    return text if len(text) <= SHOTS else text[:SHOTS].rstrip() + "…"
+def answers(table: pl.DataFrame, subject: str, name: str) -> pl.DataFrame:
+    """The generated answers of one subject: the keys, and a struct column ``name``."""
+    there = table.filter((pl.col("subject") == subject) & pl.col("answer").is_not_null())
+    return there.select(*KEYS, pl.struct("answer", "present").alias(name))
+
+
+def told(answer: dict[str, Any] | None) -> list[Any] | None:
+    """[at most `LONGEST` characters of the text, whether the behaviour shows: 1, 0 or None]."""
+    if answer is None or answer["answer"] is None:
+        return None
+    text, present = answer["answer"], answer["present"]
+    return [
+        text if len(text) <= LONGEST else text[:LONGEST].rstrip() + "…",
+        None if present is None else int(present),
+    ]

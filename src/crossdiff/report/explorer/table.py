@@ -1,11 +1,12 @@
 """Which latents the explorer shows, and their numbers as columns of one table over all dictionaries and seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import polars as pl
 
 from crossdiff.report.collect import Dictionary, Run, Study
+from crossdiff.report.explorer.texts import rounded
 from crossdiff.report.latents import rank
 
 TOP = 60
@@ -20,10 +21,11 @@ NUMBERS = (
 SHARES = ("bos", "template", "user", "assistant", "text")
 
 
-def shown(item: Dictionary, run: Run, chosen: Sequence[int]) -> pl.DataFrame:
+def shown(item: Dictionary, run: Run, chosen: Sequence[int], alike: Collection[int] = ()) -> pl.DataFrame:
     """Rows of one seed's latent table: called ones, the top by ν, those with examples, those ``chosen`` for edits.
 
-    Adds ``specific`` (bool) to the columns; the most chat-specific comes first.
+    Those in ``alike`` are added, as far as there is room. ``specific`` (bool) joins the columns; the most chat-specific
+    comes first.
     """
     ranked = rank(item, run.latents).with_row_index("place")
     illustrated = set(run.examples["latent"].unique().to_list()) | set(chosen)
@@ -33,6 +35,7 @@ def shown(item: Dictionary, run: Run, chosen: Sequence[int]) -> pl.DataFrame:
             pl.col("kept")
             | pl.col("specific")
             | (pl.col("place") < TOP)
+            | pl.col("latent").is_in(list(alike))
             | (pl.col("call") == "chat-specific").fill_null(False)
         )
         .sort(pl.col("kept").not_(), "place")
@@ -64,7 +67,7 @@ def columns(tables: Sequence[pl.DataFrame]) -> dict[str, list[Any]]:
 
 def short(values: pl.Series) -> list[float | None]:
     """Numbers cut to four significant digits."""
-    return [None if value is None else float(f"{value:.4g}") for value in values.to_list()]
+    return [None if value is None else rounded(value) for value in values.to_list()]
 
 
 def behaviours(study: Study, run: Run) -> dict[str, list[int]]:

@@ -8,14 +8,18 @@ import polars as pl
 
 from crossdiff.report.collect import Run
 
-EXAMPLES = 5
-"""Examples of a latent, at most."""
+EACH = 4
+"""Examples of one bin of a latent's activity, at most: the strongest there, or those that were drawn."""
 LEVELS = 62
 """Steps between 0 and a latent's largest activation that are told apart."""
 LETTERS = "".join(map(chr, [*range(48, 58), *range(65, 91), *range(97, 123)])) + "-"
 """One letter a level, 0 first; the last one is more than any level."""
 MASKED = "."
-OTHER = ("activations_base", "activations_chat")
+FIELDS = ("bin", "among", "row", "first", "at", "peak", "most", "onBase", "onChat", "levels", "base", "chat")
+"""Of an example: its bin and how many texts are in it; row, first position and place of the peak in the window; the
+activation there, the largest of it and the models' readings in the window, and those readings at the peak; the
+activations as shares of the peak, and the models' readings as shares of the largest."""
+MODELS = ("activations_base", "activations_chat")
 
 
 @dataclass
@@ -40,32 +44,47 @@ def levels(values: Iterable[float | None], peak: float) -> str:
     )
 
 
-def examples(run: Run, latents: set[int], roles: pl.DataFrame, words: Vocabulary) -> dict[int, list[dict[str, Any]]]:
-    """The top examples of each of ``latents`` that has any; ``roles`` has the columns row and roles."""
-    kept = run.examples.filter((pl.col("rank") < EXAMPLES) & pl.col("latent").is_in(list(latents)))
-    table = kept.sort("latent", "rank").join(roles, on="row", how="left", maintain_order="left")
-    found: dict[int, list[dict[str, Any]]] = {}
-    for row in table.iter_rows(named=True):
-        found.setdefault(row["latent"], []).append(packed(row, words))
+@dataclass
+class Texts:
+    """Every text of which an example shows some tokens, once, however many latents are active on it."""
+
+    roles: pl.DataFrame
+    """Columns row and roles."""
+    words: Vocabulary = field(default_factory=Vocabulary)
+    rows: dict[int, list[Any]] = field(default_factory=dict)
+    """By row: where it is from, the role of each token as a digit, and the number of each shown token, else 0."""
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Note the tokens of an example."""
+        if row["row"] not in self.rows:
+            where = row["source"] if row["behaviour"] is None else f"{row['source']}: {row['behaviour']}"
+            self.rows[row["row"]] = [where, "".join(map(str, row["roles"])), [0] * len(row["roles"])]
+        first, end = row["first"], row["first"] + len(row["tokens"])
+        self.rows[row["row"]][2][first:end] = map(self.words.number, row["tokens"])
+
+
+def examples(run: Run, latents: set[int], texts: Texts) -> dict[int, list[list[Any]]]:
+    """The examples of each of ``latents`` that has any, most active first, as values of `FIELDS`."""
+    table = run.examples.filter(pl.col("latent").is_in(list(latents))).sort("latent", "rank")
+    kept = table.filter(pl.int_range(pl.len()).over("latent", "bin") < EACH)
+    found: dict[int, list[list[Any]]] = {}
+    for row in kept.join(texts.roles, on="row", how="left", maintain_order="left").iter_rows(named=True):
+        texts.add(row)
+        found.setdefault(row["latent"], []).append(packed(row))
     return found
 
 
-def packed(row: dict[str, Any], words: Vocabulary) -> dict[str, Any]:
+def packed(row: dict[str, Any]) -> list[Any]:
     """One example."""
-    first, end = row["first"], row["first"] + len(row["tokens"])
-    peak = row["activations"][row["position"] - first] or 1.0
-    example = {
-        "row": row["row"],
-        "at": row["position"] - first,
-        "first": first,
-        "more": int(end < len(row["roles"])),
-        "from": row["source"] if row["behaviour"] is None else f"{row['source']}: {row['behaviour']}",
-        "peak": float(f"{peak:.4g}"),
-        "tokens": [words.number(token) for token in row["tokens"]],
-        "roles": "".join(str(role) for role in row["roles"][first:end]),
-        "levels": levels(row["activations"], peak),
-    }
-    if all(row.get(name) is not None for name in OTHER):
-        example["others"] = [levels(row[name], peak) for name in OTHER]
-        example["atTop"] = [float(f"{row[name][example['at']]:.4g}") for name in OTHER]
-    return example
+    at = row["position"] - row["first"]
+    peak = row["activations"][at] or 1.0
+    readings = [row[name] for name in MODELS]
+    most = max(peak, *(value for reading in readings for value in reading if value is not None))
+    numbers = [rounded(value) for value in (peak, most, *(reading[at] for reading in readings))]
+    marks = [row["bin"], row["among"], row["row"], row["first"], at, *numbers]
+    return [*marks, levels(row["activations"], peak), *(levels(reading, most) for reading in readings)]
+
+
+def rounded(value: float) -> float:
+    """Cut to four significant digits."""
+    return float(f"{value:.4g}")

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
+Twin = tuple[int, int, float]
+"""(dictionary, latent, cosine)."""
 BLOCK = 4096
 """Latents of one dictionary that are compared at a time."""
 
@@ -35,12 +37,12 @@ def best(shown_SD: np.ndarray, rows_FD: np.ndarray) -> tuple[np.ndarray, np.ndar
     return latent_S, cosine_S
 
 
-def twins(weights: Sequence[Path], latents: Sequence[Sequence[int]]) -> list[list[list[tuple[int, int, float]]]]:
-    """For each dictionary, for each of its ``latents``: (dictionary, latent, cosine) in every other one, best first."""
+def twins(weights: Sequence[Path], latents: Sequence[Sequence[int]]) -> list[list[list[Twin]]]:
+    """For each dictionary, for each of its ``latents``: its twin in every other one, best first."""
     every = [directions(file) for file in weights]
-    found: list[list[list[tuple[int, int, float]]]] = []
+    found: list[list[list[Twin]]] = []
     for one, shown in enumerate(latents):
-        matches: list[list[tuple[int, int, float]]] = [[] for _ in shown]
+        matches: list[list[Twin]] = [[] for _ in shown]
         for other, rows_FD in enumerate(every):
             if other == one or rows_FD.shape[1] != every[one].shape[1] or not len(shown):
                 continue

@@ -19,10 +19,10 @@ const places = new Map(table.latent.map((_, row) => [address(row), row]));
 
 function words(row) {
   if (!texts.has(row)) {
-    const examples = data.examples[row].map((example) => example.tokens.map((token) => data.words[token]).join(""));
+    const found = kept(row).map((example) => example.tokens.map((token) => data.words[token]).join(""));
     const tokens = Object.values(data.tokens[row]).flatMap((sides) => Object.values(sides).flat().map(([token]) => token));
     const run = data.runs[table.run[row]];
-    texts.set(row, [`#${table.latent[row]} ${run.name}`, data.descriptions[row] || "", ...usedFor(row), ...tokens, ...examples].join("\n").toLowerCase());
+    texts.set(row, [`#${table.latent[row]} ${run.name}`, data.descriptions[row] || "", ...usedFor(row), ...tokens, ...found].join("\n").toLowerCase());
   }
   return texts.get(row);
 }
@@ -63,6 +63,8 @@ function refresh() {
     button.parentElement.setAttribute("aria-sort", here ? (state.up ? "ascending" : "descending") : "none");
   }
   list();
+  const old = view.querySelector(".steps");
+  if (old) old.replaceWith(aside(state.chosen));
 }
 
 function list() {
@@ -88,18 +90,26 @@ function line(row) {
 
 function peek(row) {
   const phrase = data.descriptions[row] ? [make("span", { class: "under phrase" }, data.descriptions[row])] : [];
-  const example = data.examples[row][0];
+  const [example] = kept(row);
   if (!example) return phrase.length ? phrase : [make("span", { class: "missing" }, "no examples kept")];
   const near = example.tokens.map((token, place) => [place, data.words[token]])
     .filter(([place]) => Math.abs(place - example.at) <= 5);
   return [...near.map(([place, text]) => make(place === example.at ? "b" : "span", {}, ...visible(text))), ...phrase];
 }
 
+function neighbour(row, by) {
+  const at = state.order.indexOf(row);
+  return at < 0 && by < 0 ? undefined : state.order[at + by];
+}
+
 function show(row, move) {
   state.chosen = row;
+  state.shown = Math.max(state.shown, state.order.indexOf(row) + 1);
   view.replaceChildren(...latentView(row));
   list();
   if (move) {
+    const line = rows.querySelector("[aria-current]");
+    if (line) line.scrollIntoView({ block: "nearest" });
     view.scrollIntoView({ block: "start" });
     view.focus({ preventScroll: true });
   }
@@ -115,6 +125,20 @@ form.addEventListener("input", () => { state.shown = EACH; refresh(); });
 form.addEventListener("submit", (event) => event.preventDefault());
 more.addEventListener("click", () => { state.shown += EACH; list(); });
 addEventListener("hashchange", () => follow(true));
+// Keys act only while the focus is inside, so that none is taken from the rest of the page or from a field.
+rows.addEventListener("keydown", (event) => {
+  const by = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+  const beside = by && event.target.closest("tr")[by];
+  if (!by) return;
+  event.preventDefault();
+  if (beside) beside.querySelector("a").focus();
+});
+document.querySelector(".explorer").addEventListener("keydown", (event) => {
+  const by = { j: 1, k: -1 }[event.key];
+  if (!by || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input")) return;
+  const to = neighbour(state.chosen, by);
+  if (to !== undefined) location.replace(`#${address(to)}`);
+});
 for (const button of document.querySelectorAll("[data-by]")) {
   button.addEventListener("click", () => {
     const by = button.dataset.by;

@@ -1,7 +1,6 @@
 // One latent: its numbers, texts, tokens and twins as elements. Text is only ever set as text.
 const INVISIBLE = { "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u200b": "∅", "\ufeff": "∅" };
 const ROLES = ["bos", "template", "user", "assistant", "text"];
-const SHADES = { levels: "the latent's activation", base: "had both models the base's stream", chat: "had both the chat's" };
 const FACTS = [
   ["delta_norm", "Δ_norm", "number"], ["nu_reconstruction", "ν_r", "number"], ["nu_error", "ν_ε", "number"],
   ["nu_activation", "ν", "number"], ["q", "q of the call", "number"],
@@ -10,7 +9,6 @@ const FACTS = [
   ["frequency", "active on", "percent"], ["max", "largest activation", "number"], ["mean", "mean where active", "number"],
 ];
 const CALLED = { q: "q_chat_specific", reappears: "reappears" };
-let shade = "levels";
 
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -43,11 +41,12 @@ function latentView(row) {
   const tags = [table.kind[row], call, table.specific[row] ? "chat-specific by ν" : "not chat-specific by ν"].filter(Boolean);
   const uses = usedFor(row);
   return [
+    aside(row),
     make("h3", {}, make("span", { class: "mono" }, `#${table.latent[row]}`), ` of ${run.name}, seed ${run.seed}`),
     make("p", { class: "tags" }, ...tags.map((tag) => make("span", { class: tag.startsWith("chat") ? "tag chat" : "tag" }, tag)),
       ...uses.map((name) => make("span", { class: "tag chat" }, `used for ${name}`)),
       make("a", { href: `#${address(row)}`, class: "tag" }, "link to this latent")),
-    ...described(row, run), facts(row, run), shares(row), ...histogram(row), ...promoted(row), ...examples(row), ...twins(row), ...steering(row, run, uses),
+    ...described(row, run), facts(row, run), make("div", { class: "pair" }, ...histogram(row), ...shares(row)), ...promoted(row), ...examples(row, run), ...twins(row), ...steering(row, run, uses),
   ];
 }
 
@@ -55,6 +54,15 @@ function described(row, run) {
   if (!data.descriptions[row]) return [];
   const where = `latents/${run.folder}.descriptions.parquet#latent=${table.latent[row]}&column=description`;
   return [make("p", { class: "phrase" }, make("span", { "data-src": where, tabindex: "0" }, data.descriptions[row]))];
+}
+
+function aside(row) {
+  return make("p", { class: "steps" }, ...step(row, -1, "previous"), ...step(row, 1, "next"));
+}
+
+function step(row, by, name) {
+  const to = neighbour(row, by);
+  return to === undefined ? [] : [make("a", { href: `#${address(to)}` }, name)];
 }
 
 function facts(row, run) {
@@ -76,13 +84,14 @@ function facts(row, run) {
 }
 
 function shares(row) {
-  const parts = ROLES.map((role) => [role, table[`${role}_share`] ? table[`${role}_share`][row] : null]).filter(([, share]) => share);
-  if (!parts.length) return make("span", {});
-  const words = parts.map(([role, share]) => `${role} ${written(share, "percent")}`).join(", ");
-  return make("div", { class: "block" }, make("h4", {}, "On which tokens"),
-    make("div", { class: "bar", role: "img", "aria-label": words },
-      ...parts.map(([role, share]) => make("i", { class: role, style: `flex:${share}` }))),
-    make("p", { class: "note" }, words));
+  const parts = ROLES.map((role) => [role, table[`${role}_share`] ? table[`${role}_share`][row] : null]).filter(([, share]) => share !== null);
+  if (!parts.length) return [];
+  const lines = parts.map(([role, share]) => make("tr", {}, make("th", { scope: "row" }, role),
+    make("td", {}, written(share, "percent")),
+    make("td", { class: "share" }, make("i", { style: `width:${(100 * share).toFixed(1)}%` }))));
+  return [make("div", { class: "block" }, make("h4", {}, "On which tokens"),
+    make("table", { class: "shares" }, make("tbody", {}, ...lines)),
+    make("p", { class: "note" }, "Share of its active tokens in each role."))];
 }
 
 function histogram(row) {
@@ -103,43 +112,18 @@ function histogram(row) {
 function promoted(row) {
   const models = Object.entries(data.tokens[row]);
   if (!models.length) return [];
-  const sides = models.flatMap(([model, found]) => Object.entries(found).map(([side, tokens]) =>
-    make("div", {}, make("h5", {}, `${model}, ${side}`), make("p", { class: "chips" },
-      ...tokens.map(([token, logit]) => make("span", { class: "chip", title: `logit ${logit}` }, ...visible(token)))))));
+  const sides = ["promoted", "suppressed"].flatMap((side) => models.filter(([, found]) => found[side]).map(([model, found]) =>
+    make("div", {}, make("h5", {}, `${side} in `, make("b", { class: `of ${model}` }, model)), make("p", { class: "chips" },
+      ...found[side].map(([token, logit]) => make("span", { class: "chip" }, ...visible(token), make("small", {}, signed(logit))))))));
+  const whose = data.runs[table.run[row]].twoSided ? "each model's decoder row with that model's unembedding"
+    : "its decoder row with each model's unembedding";
   return [make("div", { class: "block" }, make("h4", {}, "Tokens it promotes and suppresses"),
     make("div", { class: "sides" }, ...sides),
-    make("p", { class: "note" }, "By the product of its decoder row with the model's unembedding; what blocks in between do is left out."))];
+    make("p", { class: "note" }, `By the product of ${whose}, centred over the vocabulary; what the blocks in between do is left out.`))];
 }
 
-function examples(row) {
-  const found = data.examples[row];
-  if (!found.length) return [make("p", { class: "note" }, "No examples were kept of this latent.")];
-  const box = make("div", {}, ...found.map((example) => text(example)));
-  const choices = found[0].others ? [make("fieldset", { class: "shade" }, make("legend", {}, "shade by"),
-    ...Object.entries(SHADES).map(([key, name]) => {
-      const input = make("input", { type: "radio", name: "shade", value: key });
-      input.checked = key === shade;
-      input.addEventListener("change", () => { shade = key; box.replaceChildren(...found.map((example) => text(example))); });
-      return make("label", {}, input, ` ${name}`);
-    }))] : [];
-  return [make("div", { class: "block" }, make("h4", {}, "Most active on"), ...choices, box,
-    make("p", { class: "note" }, "Shaded by strength; underlined: template tokens; struck: masked for their norm."))];
-}
-
-function text(example) {
-  const letters = example.others && shade !== "levels" ? example.others[shade === "base" ? 0 : 1] : example.levels;
-  const tokens = example.tokens.map((token, place) => {
-    const role = ROLES[example.roles[place]] || "";
-    const level = data.letters.indexOf(letters[place]) / data.levels;
-    const kinds = ["k", ...(role === "template" || role === "bos" ? ["t"] : []), ...(level < 0 ? ["x"] : [])];
-    const hint = level < 0 ? `${role} · masked for its norm` : `${role} · ${Math.round(100 * level)} % of the highest`;
-    return make("span", { class: kinds.join(" "), title: hint, ...(level > 0 ? { style: `--a:${level.toFixed(2)}` } : {}) },
-      ...visible(data.words[token]));
-  });
-  const parts = example.atTop ? ` · on the base's stream alone ${written(example.atTop[0], "number")}, the chat's ${written(example.atTop[1], "number")}` : "";
-  return make("p", { class: "example" },
-    make("small", {}, `${example.from}, row ${example.row} · activation ${written(example.peak, "number")}${parts}`),
-    example.first ? "…" : "", ...tokens, example.more ? "…" : "");
+function signed(value) {
+  return (value > 0 ? "+" : "") + written(value, "number");
 }
 
 function twins(row) {
@@ -148,23 +132,34 @@ function twins(row) {
   const lines = found.map(([run, latent, cosine]) => {
     const { name, seed } = data.runs[run];
     const to = `latent=${name}/${seed}/${latent}`;
-    const label = places.has(to) ? make("a", { href: `#${to}`, class: "mono" }, `#${latent}`) : make("span", { class: "mono" }, `#${latent}`);
-    return make("tr", {}, make("th", { scope: "row" }, `${name}, seed ${seed}`), make("td", {}, label), make("td", {}, cosine.toFixed(2)));
+    const other = places.get(to);
+    const label = other === undefined ? make("span", { class: "mono" }, `#${latent}`) : make("a", { href: `#${to}`, class: "mono" }, `#${latent}`);
+    const nu = other === undefined ? "–" : written(table.nu_activation[other], "number");
+    return make("tr", cosine < data.same ? { class: "unlike" } : {}, make("th", { scope: "row" }, `${name}, seed ${seed}`),
+      make("td", {}, label), make("td", {}, cosine.toFixed(2)), make("td", {}, nu));
   });
-  return [make("div", { class: "block" }, make("h4", {}, "Its twin in each other dictionary"),
-    make("table", { class: "facts" }, make("thead", {}, make("tr", {}, make("th", { class: "left" }, "dictionary"), make("th", {}, "latent"), make("th", {}, "cosine"))),
-      make("tbody", {}, ...lines)),
-    make("p", { class: "note" }, "The latent whose decoder row is nearest in direction. Below about 0.5 it is hardly the same latent."))];
+  return [make("div", { class: "block" }, make("h4", {}, "Its twins in other dictionaries and seeds"),
+    make("table", { class: "facts" }, make("thead", {}, make("tr", {}, ...["dictionary", "latent", "cosine", "ν"].map((name, place) =>
+      make("th", { scope: "col", ...(place ? {} : { class: "left" }) }, name)))), make("tbody", {}, ...lines)),
+    make("p", { class: "note" }, `The latent whose decoder row is nearest in direction. From a cosine of ${data.same} on two count as the same; below, the nearest is another latent, in grey.`))];
 }
 
 function steering(row, run, uses) {
   const found = uses.flatMap((name) => (run.samples[name] || []).map((sample) => [name, sample]));
   if (!found.length) return [];
   return [make("div", { class: "block" }, make("h4", {}, "Answers when it is edited"),
-    make("p", { class: "note" }, "With the other latents that this dictionary uses for the behaviour."),
+    make("p", { class: "note" }, "Greedy answers to held-out prompts: the unedited model's; with all the latents edited that this dictionary uses for the behaviour, this one among them; and with as many random latents that are as active. The first prompts of each behaviour, whatever the answers say."),
     ...found.map(([name, sample]) => make("div", { class: "sample" },
-      make("p", { class: "tag" }, `${name}, ${sample.edit}: ${sample.prompt}`),
-      make("p", { class: "answer" }, make("b", {}, "before "), sample.before),
-      make("p", { class: "answer" }, make("b", {}, "after "), sample.after)))
-  )];
+      make("h5", {}, make("b", {}, name), `, latents ${sample.edit}`),
+      make("p", { class: "prompt" }, sample.prompt),
+      make("dl", { class: "answers" }, ...replied("unedited", sample.before), ...replied("edited", sample.after),
+        ...replied("random latents edited", sample.random)))))];
+}
+
+function replied(title, told) {
+  if (!told) return [];
+  const [text, present] = told;
+  const shows = present === null ? "" : present ? "shows the behaviour" : "does not show it";
+  return [make("div", present ? { class: "shows" } : {}, make("dt", {}, title, make("small", {}, shows)),
+    make("dd", { class: "answer" }, text || make("span", { class: "missing" }, "(nothing)")))];
 }

@@ -1,0 +1,72 @@
+// A latent's texts, from the strongest bin of its activity to the weakest: the activity, or what each model's stream gives.
+const SHADES = { models: "each model's stream", levels: "the latent's activation" };
+const READ = {
+  crosscoder: "Base and chat lines: the code f(h_b, h_b) and f(h_c, h_c), had both halves of the crosscoder read the base's stream, or both the chat's. Its own code f(h_b, h_c) serves both models, and can be above both lines: what it reads of the difference is gone where the streams are equal.",
+  "diff-sae": "Base and chat lines: r = w·s·⟨e, h − μ⟩, how far each model's stream h lies from its mean along the direction e that the latent reads; negative is left white. Chat minus base is the latent's activity, up to its bias and threshold.",
+  sae: "Base and chat lines: the code f(h_b) and f(h_c), the same encoder on each model's stream.",
+};
+const narrow = matchMedia("(max-width: 62rem)");
+const reading = { shade: "models", open: new Map() };
+
+function kept(row) {
+  return data.examples[row].map((values) => {
+    const example = Object.fromEntries(values.map((value, place) => [data.fields[place], value]));
+    const [from, roles, tokens] = data.rows[example.row];
+    const end = example.first + example.levels.length;
+    return { ...example, from, roles: roles.slice(example.first, end), tokens: tokens.slice(example.first, end), more: end < roles.length };
+  });
+}
+
+function examples(row, run) {
+  const found = kept(row);
+  if (!found.length) return [make("p", { class: "note" }, "No texts were kept of this latent.")];
+  const box = make("div", {});
+  const draw = () => box.replaceChildren(...bins(found));
+  const choices = make("fieldset", { class: "shade" }, make("legend", {}, "shade by"), ...Object.entries(SHADES).map(([key, name]) => {
+    const input = make("input", { type: "radio", name: "shade", value: key });
+    input.checked = key === reading.shade;
+    input.addEventListener("change", () => { reading.shade = key; draw(); });
+    return make("label", {}, input, ` ${name}`);
+  }));
+  draw();
+  return [make("div", { class: "block" }, make("h4", {}, "Texts, from its strongest to its weakest"), choices, box,
+    make("p", { class: "note" }, READ[run.kind] || READ.sae),
+    make("p", { class: "note" }, "A text counts once, by its peak (boxed), and belongs to the bin of that peak's share of the latent's largest activation. Some of the latent's strongest texts are always here; what else a bin shows was drawn from it at random. Underlined: template tokens; struck: masked for their norm."))];
+}
+
+function bins(found) {
+  const numbers = [...new Set(found.map((example) => example.bin))];
+  return numbers.map((bin, place) => {
+    const some = found.filter((example) => example.bin === bin);
+    const [low, high] = [bin ? data.edges[bin - 1] : 0, data.edges[bin]].map((edge) => `${Math.round(100 * edge)}`);
+    const told = `${some.length} of ${some[0].among.toLocaleString("en")} text${some[0].among === 1 ? "" : "s"}`;
+    const summary = make("summary", {}, `${low} to ${high} % of the largest`, make("span", { class: "sub" }, told));
+    const part = make("details", { class: "texts" }, summary, ...some.map(text));
+    part.open = reading.open.has(bin) ? reading.open.get(bin) : place < 2 || !narrow.matches;
+    summary.addEventListener("click", () => reading.open.set(bin, !part.open));
+    return part;
+  });
+}
+
+function text(example) {
+  const facts = `${example.from}, row ${example.row} · peak ${written(example.peak, "number")} · base ${written(example.onBase, "number")} · chat ${written(example.onChat, "number")}`;
+  const lines = reading.shade === "levels" ? [shaded(example, example.levels)]
+    : ["base", "chat"].map((model) => shaded(example, example[model], model));
+  return make("div", { class: "example" }, make("small", {}, facts), ...lines);
+}
+
+function shaded(example, letters, model) {
+  const tokens = example.tokens.map((token, place) => {
+    const role = ROLES[example.roles[place]] || "";
+    const level = data.letters.indexOf(letters[place]) / data.levels;
+    const kinds = ["k", ...(role === "template" || role === "bos" ? ["t"] : []), ...(level < 0 ? ["x"] : []), ...(place === example.at ? ["at"] : [])];
+    const hint = level < 0 ? `${role} · masked for its norm` : `${role} · ${written(level * (model ? example.most : example.peak), "number")}`;
+    return make("span", { class: kinds.join(" "), title: hint, ...(level > 0 ? { style: `--a:${level.toFixed(2)}` } : {}) },
+      ...visible(data.words[token]));
+  });
+  // The same words twice would only delay whoever listens to them: what differs is told in the line above.
+  const copy = model === "base" ? { "aria-hidden": "true" } : {};
+  const words = [example.first ? "…" : "", ...tokens, example.more ? "…" : ""];
+  return make("p", { class: model ? `line ${model}` : "line", ...copy },
+    ...(model ? [make("b", { class: `of ${model}` }, model), make("span", {}, ...words)] : words));
+}
