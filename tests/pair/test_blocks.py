@@ -5,7 +5,7 @@ import torch
 from transformers import DynamicCache
 
 from crossdiff.errors import UserError
-from crossdiff.pair.blocks import decoder_layers, patched, read_site, upper
+from crossdiff.pair.blocks import decoder_layers, patched, read_site, read_sites, upper
 
 LAYERS = (0, 1, 2, 3)
 
@@ -44,6 +44,18 @@ def test_read_site_is_the_hidden_state_of_a_full_forward(model, inputs, layer):
     assert torch.equal(h_BTD, streams[layer])
     if layer < LAYERS[-1]:  # the last of output_hidden_states is after the final norm
         assert torch.equal(h_BTD, out.hidden_states[layer + 1])
+
+
+@pytest.mark.parametrize("layers", [[0, 1, 2, 3], [2, 0], [1]])
+def test_many_sites_are_read_in_one_pass(model, inputs, layers):
+    streams, _ = all_streams(model, *inputs)
+    passes = []
+    handle = decoder_layers(model)[0].register_forward_hook(lambda module, args, output: passes.append(1))
+    found = read_sites(model, layers, *inputs)
+    handle.remove()
+    assert len(passes) == 1
+    for layer, h_BTD in zip(layers, found, strict=True):
+        assert torch.equal(h_BTD, streams[layer])
 
 
 def test_read_site_stops_there(model, inputs):

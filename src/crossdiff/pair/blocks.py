@@ -8,7 +8,7 @@ B rows, T positions, D width, V vocabulary.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,10 +21,7 @@ Edit = Callable[[torch.Tensor], torch.Tensor]
 
 
 class _ReachedError(Exception):
-    """The forward has passed the site; carries the stream."""
-
-    def __init__(self, h_BTD: torch.Tensor):
-        self.h_BTD = h_BTD
+    """The forward has passed the last site wanted."""
 
 
 class _Through(nn.Module):
@@ -65,17 +62,37 @@ def read_site(
     hold numbers without meaning. Gradients flow if they are enabled. UserError if the block does not exist.
     """
 
-    def stop(module: nn.Module, args: Any, output: Any) -> None:
-        raise _ReachedError(output)
+    return read_sites(model, [layer], input_ids, attention_mask, **kw)[0]
 
-    handle = _block(model, layer).register_forward_hook(stop)
+
+def read_sites(
+    model: PreTrainedModel,
+    layers: Sequence[int],
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    **kw: Any,
+) -> list[torch.Tensor]:
+    """What `read_site` gives at each of ``layers``, from one pass that ends at the deepest of them."""
+    found: dict[int, torch.Tensor] = {}
+
+    def keep(layer: int) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+        def hook(module: nn.Module, args: Any, output: torch.Tensor) -> None:
+            found[layer] = output
+            if layer == max(layers):
+                raise _ReachedError
+
+        return hook
+
+    blocks = {layer: _block(model, layer) for layer in layers}
+    handles = [block.register_forward_hook(keep(layer)) for layer, block in blocks.items()]
     try:
         decoder(model)(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **kw)
-    except _ReachedError as reached:
-        return reached.h_BTD
+    except _ReachedError:
+        return [found[layer] for layer in layers]
     finally:
-        handle.remove()
-    raise RuntimeError(f"{type(model).__name__} ran without passing block {layer}")
+        for handle in handles:
+            handle.remove()
+    raise RuntimeError(f"{type(model).__name__} ran without passing block {max(layers)}")
 
 
 @contextlib.contextmanager
