@@ -16,6 +16,7 @@ from crossdiff.cli import stage
 from crossdiff.dictionaries.published.settings import Entry, Published, without_null
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
+from crossdiff.evidence.settings import Evidence
 from crossdiff.parts import (
     Activations,
     Attribution,
@@ -23,7 +24,6 @@ from crossdiff.parts import (
     Compute,
     Corpus,
     DictionaryName,
-    Evidence,
     Pair,
     Part,
     Seed,

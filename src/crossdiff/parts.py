@@ -111,11 +111,9 @@ class Pair(Part):
         return self.chat.planted is not None and self.chat.planted.behaviours != []
 
 
-class CorpusSource(Part):
+class Rows(Part):
     """Rows of text or conversations: a `datasets` id or local parquet/jsonl files."""
 
-    name: Name
-    """Label of its rows: `web`, `chat`, … (`planted` is taken by the planted behaviours)."""
     path: str
     """`datasets` id, or a local parquet, jsonl or json file (may hold a * pattern)."""
     subset: str | None = None
@@ -126,10 +124,26 @@ class CorpusSource(Part):
     """Revision of a `datasets` id."""
     column: str
     """Column with plain text, or with a list of {role, content} messages."""
+
+    @property
+    def where(self) -> str:
+        """Its key in the config, for messages."""
+        raise NotImplementedError
+
+
+class CorpusSource(Rows):
+    """Rows that both models read."""
+
+    name: Name
+    """Label of its rows: `web`, `chat`, … (`planted` is taken by the planted behaviours)."""
     share: Share = 0.5
     """Its share of the tokens."""
     ill_formed: Literal["refuse", "skip"] = "refuse"
     """Rows that are empty or no proper conversation: stop at the first and name it, or skip and count them."""
+
+    @property
+    def where(self) -> str:
+        return f"corpus.sources.{self.name}"
 
     @model_validator(mode="after")
     def _free_name(self) -> "CorpusSource":
@@ -214,34 +228,6 @@ class Attribution(Part):
     """Latents that get examples: the most chat-specific and the most frequent."""
     example_window: Count = 16
     """Tokens shown to either side of an example's top token."""
-
-
-class Evidence(Part):
-    """What is asked of the models themselves."""
-
-    conversations: Count = 32
-    """Held-out conversations for the KL experiment."""
-    answer_tokens: Count = 32
-    """Prediction positions of a conversation, at most; it is cut after them (the study: all, of 1024 tokens)."""
-    candidates: Share = 0.1
-    """Share of the latents, most chat-like first, that the halves are taken from (the study: 3,176 of 73,728)."""
-    random_sets: Count = 2
-    """Random sets of latents beside each chosen one."""
-    generated_sets: Annotated[int, Field(ge=0)] = 1
-    """Random sets whose answers are generated too; the log-probability is measured for all `random_sets`."""
-    behaviour_prompts: Count = 6
-    """Held-out prompts of a behaviour on which its latents are chosen, and as many others on which they are scored; of
-    controls likewise."""
-    behaviour_latents: Count = 5
-    """Latents a dictionary may use for one behaviour."""
-    new_tokens: Count = 40
-    """Longest generated answer in the behaviour experiment."""
-    collateral_conversations: Annotated[int, Field(ge=0)] = 4
-    """Held-out conversations on which an edit made for a behaviour is looked at; 0 leaves that out."""
-    resamples: Count = 2000
-    """Bootstrap resamples of conversations."""
-    seed: Seed = 0
-    """Seed of random sets and bootstrap."""
 
 
 class Synthetic(Part):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from crossdiff.config import Config, parse
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
-from crossdiff.parts import CorpusSource, Source
+from crossdiff.parts import Rows, Source
 
 SRC = Path(__file__).resolve().parents[1]
 Side = Literal["base", "chat"]
@@ -26,6 +26,9 @@ TABLES_OF_LATENTS = ("examples", "tokens", "descriptions", "twins", "template", 
 LATENTS = ("parquet", *(f"{name}.parquet" for name in TABLES_OF_LATENTS), "run.json")
 CALLS = ("parquet", "run.json")
 SHARED = "shared.safetensors"
+LAYERS = ("kl.parquet", "run.json")
+PROMPTED = ("rows.parquet", "run.json")
+STEERED = ("steering.parquet", "run.json")
 SYNTHETIC = ("latents.parquet", "scores.parquet", "factors.parquet", "run.json")
 REPORT = ("report/report.html", "report/origins.json", "report/run.json", "metrics.json")
 CRATE = "ro-crate-metadata.json"
@@ -125,7 +128,7 @@ def check_files(study: Config) -> None:
     """UserError names the first local file or folder of the config that is not there."""
     for side in ("base", "chat"):
         model_files(study, side)
-    for source in study.corpus.sources:
+    for source in (*study.corpus.sources, *([study.evidence.prompts] if study.evidence.prompts else [])):
         corpus_files(source)
     for name, published in study.imported.items():
         published_files(published, name)
@@ -157,6 +160,9 @@ def results(study: Config) -> list[str]:
         *(f"dictionaries/{run}/{file}" for run in runs for file in made_by.get(run, DICTIONARY)),
         *(f"latents/{run}.{ending}" for run in runs for ending in LATENTS),
         *(f"evidence/{run}/{file}" for run in ["baselines", *runs] for file in evidence_results(study)),
+        *(f"evidence/steering-{run}/{file}" for run in runs for file in STEERED if study.evidence.steering),
+        *(f"evidence/layers/{file}" for file in LAYERS if study.evidence.layer_sweep),
+        *(f"evidence/prompts/{file}" for file in PROMPTED if study.evidence.prompts),
         *(f"calls/{name}.{ending}" for name in study.dictionaries for ending in CALLS),
     ]
 
@@ -224,18 +230,15 @@ def model(study: Config, side: Side) -> Model:
     return Model(path, [*(f"{path}/{file}" for file in MADE_MODEL), *template], True)
 
 
-def corpus_files(source: CorpusSource) -> list[str]:
-    """Local files of a corpus source; none for a `datasets` id or a folder that `datasets` reads."""
+def corpus_files(source: Rows) -> list[str]:
+    """Local files of a source of rows; none for a `datasets` id or a folder that `datasets` reads."""
     if not source.path.endswith(TABLES):
         if local(source.path):
-            _existing(source.path, f"corpus.sources: {source.name}.path")
+            _existing(source.path, f"{source.where}.path")
         return []
     files = sorted(glob(source.path, recursive=True))
     if not files:
-        raise UserError(
-            f"corpus.sources: {source.name}.path: there is no {source.path};"
-            f" mend the path (it counts from {Path.cwd()})"
-        )
+        raise UserError(f"{source.where}.path: there is no {source.path}; mend the path (it counts from {Path.cwd()})")
     return files
 
 

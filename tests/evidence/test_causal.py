@@ -197,6 +197,28 @@ def test_latents_edit_only_tokens_of_ordinary_norm(site, found):
     torch.testing.assert_close(found_[0], -f[:, PLANTED, None] * v[PLANTED] - f[:, 2, None] * v[2])
 
 
+def test_nothing_is_edited_before_the_skipped_start_ends(site, found):
+    seen = material(site, found["select"])
+    sets = {("sun", "best"): list(range(LATENTS))}
+    unedited = Directions({("sun", "best"): torch.zeros(32)})
+    logprobs = []
+    for skip, latents in ((0, True), (10, True), (10_000, True), (0, False)):
+        skipping = replace(site, skip_first=skip)
+        steering = Latents(skipping, planted_dictionary(site, seen), sets) if latents else unedited
+        effects = effects_of(skipping, steering, found["score"], ["best"], 4, set())
+        logprobs.append([effect.logprob for effect in effects])
+        if skip == 10_000 or not latents:
+            answers = [effect.answer for effect in effects]
+            assert answers == effects_answers(site, found, unedited)
+    assert logprobs[0] != logprobs[1] != logprobs[2]
+    assert logprobs[2] == pytest.approx(logprobs[3])
+
+
+def effects_answers(site, found, steering):
+    """Answers of the whole behaviour experiment under ``steering``."""
+    return [effect.answer for effect in effects_of(site, steering, found["score"], ["best"], 4, set())]
+
+
 def test_matched_latents_have_the_mass_of_the_chosen():
     generator = torch.Generator().manual_seed(0)
     mass = torch.randn(400, generator=generator).exp()

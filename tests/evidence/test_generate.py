@@ -1,5 +1,7 @@
 """Generation under an edit against plain generation, and against a hooked model without a cache."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -68,6 +70,26 @@ def test_edit_of_both_streams_equals_a_hooked_forward_without_cache(site):
             base, chat = (read_site(model, LAYER, now) for model in (site.base, site.chat))
             stream = chat.clone()
             stream[:, answer - 1 :] += (0.8 * base - 0.5 * chat)[:, answer - 1 :]
+            with patched(site.chat, LAYER, lambda h, stream=stream: stream), torch.no_grad():
+                assert int(site.chat(input_ids=now).logits[0, -1].argmax()) == token
+            ids.append(token)
+
+
+def test_the_skipped_start_is_not_edited(site):
+    """An edit of every position leaves the first tokens of each row alone, wherever they lie in the padded batch."""
+    skipping = replace(site, skip_first=3)
+
+    def push(x_RTLD, row_R, answering_RT):
+        return -1.7 * x_RTLD[:, :, 1]
+
+    found = greedy(skipping, "chat", push, PREFIXES, ANSWERS, [6] * 3, set())
+    assert found != greedy(site, "chat", push, PREFIXES, ANSWERS, [6] * 3, set())
+    for prefix, tokens in zip(PREFIXES, found, strict=True):
+        ids = list(prefix)
+        for token in tokens:
+            now = torch.tensor([ids])
+            stream = read_site(site.chat, LAYER, now).clone()
+            stream[:, 3:] *= 1 - 1.7
             with patched(site.chat, LAYER, lambda h, stream=stream: stream), torch.no_grad():
                 assert int(site.chat(input_ids=now).logits[0, -1].argmax()) == token
             ids.append(token)

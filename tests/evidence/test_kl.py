@@ -14,12 +14,13 @@ from crossdiff.evidence.interventions import Intervention, edited_streams
 from crossdiff.evidence.kl import (
     Conversation,
     Predicted,
+    base_top_kl,
     baseline_streams,
     first_nine,
     kl_rows,
+    later,
     patched_kl,
     predictions,
-    unpatched_kl,
 )
 from crossdiff.evidence.streams import Site, alike
 from crossdiff.pair.blocks import patched
@@ -78,6 +79,12 @@ def test_first_nine_is_nine_positions_a_turn(tokenizer):
     starts = [p for p in every.nonzero().flatten().tolist() if roles[p] == Role.TEMPLATE]
     assert len(starts) == 2
     assert nine.nonzero().flatten().tolist() == [p + n for p in starts for n in range(1, 10)]
+    # All predictions: the first word, which the template predicts, the nine after it, and the later ones.
+    assert torch.equal(
+        every & ~nine & ~later(roles), (torch.arange(len(roles))[:, None] == torch.tensor(starts)).any(1)
+    )
+    assert int(later(roles).sum()) == int(every.sum()) - 2 * 10 > 10
+    assert not bool((nine & later(roles)).any())
 
 
 def test_divergence_equals_kl_div():
@@ -101,8 +108,22 @@ def test_patched_kl_equals_a_full_forward_with_a_hook(site, tokenizer):
             logits = site.chat(input_ids=ids).logits[0, positions]
         torch.testing.assert_close(found[n], Predicted(chat).divergence(logits), rtol=1e-4, atol=1e-6)
     assert float(found.min()) > 1e-4
+    found = base_top_kl(site, x, positions)
     base = site.base(input_ids=ids).logits[0, positions]
-    torch.testing.assert_close(unpatched_kl(site, x, positions), Predicted(chat).divergence(base), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found["base"], Predicted(chat).divergence(base), rtol=1e-4, atol=1e-6)
+    with patched(site.base, LAYER, lambda h: x[None, :, 1]), torch.no_grad():
+        crossed = site.base(input_ids=ids).logits[0, positions]
+    torch.testing.assert_close(found["chat-to-base"], Predicted(chat).divergence(crossed), rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(found["chat-to-base"], found["base"], rtol=1e-2)
+
+
+def test_identical_models_have_no_kl_through_either_top(llama_pair, tokenizer):
+    site = Site(llama_pair.model("chat"), llama_pair.model("chat"), LAYER, None)
+    row = render(tokenizer, sentence())
+    x = site.streams([row.ids])[0]
+    positions = predictions(torch.tensor(row.roles)).nonzero().flatten()
+    for kl in base_top_kl(site, x, positions).values():
+        assert float(kl.abs().max()) < 1e-6
 
 
 def test_groups_of_streams_do_not_matter(llama_site, tokenizer, monkeypatch):
@@ -185,10 +206,13 @@ def test_rows_sum_over_positions(tokenizer):
     kl = torch.arange(2 * len(positions)).view(2, -1).float()
     rows = kl_rows(Conversation(7, "chat", row.ids, row.roles), ["none", "template"], kl, positions)
     found = {(r["intervention"], r["positions"]): r for r in rows}
-    assert len(rows) == 4
+    assert len(rows) == 6
     assert found["template", "all"]["kl"] == float(kl[1].sum())
     assert found["none", "all"]["tokens"] == len(positions)
     assert found["none", "first9"]["tokens"] == 18
+    after = later(torch.tensor(row.roles))[positions]
+    assert found["template", "later"]["kl"] == float(kl[1][after].sum())
+    assert found["none", "later"]["tokens"] == len(positions) - 20
     nine = first_nine(torch.tensor(row.roles))[positions]
     assert found["none", "first9"]["kl"] == float(kl[0][nine].sum())
 

@@ -15,7 +15,8 @@ from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
 from crossdiff.evidence.__main__ import seed_of
-from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource, Evidence
+from crossdiff.evidence.settings import Evidence
+from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource
 from crossdiff.truth.__main__ import SCHEMA
 from crossdiff.truth.behaviours import load
 
@@ -119,7 +120,7 @@ def test_every_kind_goes_through_both_steps(study, llama_pair, tmp_path, kind):
 
 def test_baselines_need_no_dictionary(study):
     kl = pl.read_parquet(study / "baselines/kl.parquet")
-    assert set(kl["intervention"]) == {"none", "template", "outliers", "base"}
+    assert set(kl["intervention"]) == {"none", "template", "outliers", "base", "chat-to-base"}
     edited = {"mean-difference", "mean-difference-roles", "pca"}
     assert set(pl.read_parquet(study / "baselines/behaviours.parquet")["subject"]) == edited | {"none"}
     assert set(pl.read_parquet(study / "baselines/collateral.parquet")["subject"]) == edited

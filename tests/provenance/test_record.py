@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from crossdiff.errors import UserError
-from crossdiff.parts import Evidence
+from crossdiff.evidence.settings import Evidence
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import code, record
 

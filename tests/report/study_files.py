@@ -74,7 +74,8 @@ def make_config(
             "activations": {"layer": 2},
             "dictionaries": {name: {**recipe, **KINDS[name]} for name in names},
             "seeds": list(seeds),
-            "evidence": {"resamples": 200},
+            "evidence": {"resamples": 200}
+            | ({"steering": {"scales": [1.0, -1.0]}} if planted else {"layer_sweep": [0, 2, 3]}),
             "synthetic": {"preset": "tiny"} if planted else None,
         },
     )
@@ -93,7 +94,12 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
         "chat_template_file": None,
     })  # fmt: skip
     put(root / "activations/manifest.json", manifest(planted))
-    save(root / "evidence/baselines/kl.parquet", kl(rng, {"none": 1.0, "template": 0.62, "base": 1.15}))
+    save(
+        root / "evidence/baselines/kl.parquet",
+        kl(rng, {"none": 1.0, "template": 0.62, "base": 1.15, "chat-to-base": 1.3}),
+    )
+    if config.evidence.layer_sweep:
+        save(root / "evidence/layers/kl.parquet", swept(config))
     if planted:
         answers = truth(rng)
         save(root / "truth/answers.parquet", answers)
@@ -117,6 +123,8 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
             save(root / f"latents/{folder}.descriptions.parquet", descriptions(table))
             save(root / f"dictionaries/{folder}/training.parquet", training(rng, recipe.steps))
             save(root / f"evidence/{folder}/kl.parquet", kl(rng, interventions(recipe.kind, STRENGTH[name])))
+            if config.evidence.steering:
+                save(root / f"evidence/steering-{folder}/steering.parquet", steered(number))
             if planted:
                 subjects = {"best": STRENGTH[name], "random-0": 0.03, "random-1": -0.02, "random-2": 0.01}
                 save(root / f"evidence/{folder}/behaviours.parquet", effects(rng, answers, subjects))
@@ -204,8 +212,10 @@ def kl(rng: np.random.Generator, factors: dict[str, float], conversations: int =
     tokens = np.random.default_rng(8).integers(30, 90, conversations)
     rows = []
     for name, factor in factors.items():
-        for positions, count, scale in (("all", tokens, 1.0), ("first9", np.full(conversations, 9), 2.5)):
-            noise = rng.normal(1, 0.12, conversations)
+        after = np.random.default_rng(len(name)).normal(1, 0.12, conversations)
+        for positions, count, scale in (("all", tokens, 1.0), ("first9", np.full(conversations, 9), 2.5),
+                                        ("later", tokens - 10, 0.7)):  # fmt: skip
+            noise = after if positions == "later" else rng.normal(1, 0.12, conversations)
             for conversation in range(conversations):
                 value = base[conversation] * scale * factor * noise[conversation] * count[conversation]
                 rows.append(
@@ -219,6 +229,33 @@ def kl(rng: np.random.Generator, factors: dict[str, float], conversations: int =
                     }
                 )
     return pl.DataFrame(rows, schema_overrides={"tokens": pl.UInt32, "conversation": pl.UInt32})
+
+
+def swept(config: Config) -> pl.DataFrame:
+    """evidence/layers/kl.parquet: base's stream is farther from chat's the later the models are joined."""
+    rng, wanted = np.random.default_rng(10), config.evidence.layer_sweep
+    assert isinstance(wanted, list)
+    tables = [
+        kl(rng, {"none": 0.2 + layer, "template": 0.1 + layer / 2, "chat-to-base": 1.0}).with_columns(
+            layer=pl.lit(layer, dtype=pl.UInt32)
+        )
+        for layer in wanted
+    ]
+    return pl.concat(tables)
+
+
+def steered(seed: int) -> pl.DataFrame:
+    """steering.parquet: the first behaviour shows in the base model when its latent is added."""
+    rows = []
+    for model in ("base", "chat"):
+        for prompt, behaviour in (("Who are <you>?", None), ("And a control?", BEHAVIOURS[0])):
+            for latent, scale in ((None, 0.0), (5 + seed, 1.0), (5 + seed, -1.0)):
+                shown = model == "base" and scale == 1
+                rows.append({
+                    "model": model, "latent": latent, "scale": scale, "prompt": prompt, "behaviour": behaviour,
+                    "answer": f"{model} & {latent} says <so>.", "shows": BEHAVIOURS[:1] if shown else [],
+                })  # fmt: skip
+    return pl.DataFrame(rows, schema_overrides={"latent": pl.UInt32, "shows": pl.List(pl.String)})
 
 
 def interventions(kind: str, strength: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ from study_files import Written
 
 from crossdiff.report.collect import collect
 from crossdiff.report.figures import kl, theme
+from crossdiff.report.figures.layers import sweep
 from crossdiff.report.figures.norms import delta_norm
 from crossdiff.report.figures.nulls import margins
 from crossdiff.report.figures.panels import histogram
@@ -60,6 +61,7 @@ def test_all_figures_are_written_with_their_specification(planted: Written) -> N
     assert "kl-recovered" in stems
     assert (folder / "kl-recovered.png").read_bytes().startswith(b"\x89PNG")
     expected = {"delta-norm-crosscoder-l1", "nu-scatter-crosscoder-batchtopk", "nu-diff-sae", "kl-all", "kl-first9"}
+    expected |= {"kl-later"}
     expected |= {
         "template-chat-sae",
         "behaviours-remove",
@@ -128,3 +130,17 @@ def test_margins_are_drawn_with_their_intervals(planted: Written) -> None:
     means = [exact[place]["best_over_random"]["mean"] for place in ("all", "first9")]
     assert [row["margin"] for row in rows] == pytest.approx(means, rel=1e-5)
     assert all(row["low"] < row["margin"] < row["high"] for row in rows)
+
+
+def test_the_layer_sweep_is_drawn_where_there_is_one(planted: Written, plain: Written) -> None:
+    found = plain.metrics["pair"]["kl_by_layer"]
+    assert set(found) == {"all", "first9", "later"}
+    levels = [found["all"]["none"][str(layer)]["mean"] for layer in (0, 2, 3)]
+    assert levels == sorted(levels)
+    (rows,) = datasets(sweep(collect(plain.config, plain.root), plain.metrics).spec)
+    drawn = [row["kl"] for row in rows if (row["positions"], row["label"]) == (
+        "all assistant tokens", "base stream, unedited")]  # fmt: skip
+    assert drawn == pytest.approx(levels, rel=1e-5)
+    assert "At other blocks" in plain.page
+    assert "At other blocks" not in planted.page
+    assert "kl_by_layer" not in planted.metrics["pair"]

@@ -10,7 +10,8 @@ from crossdiff.config import Config, dump, merged, parse, schema, settings
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
-from crossdiff.parts import Corpus, Evidence
+from crossdiff.evidence.settings import Evidence
+from crossdiff.parts import Corpus
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(ROOT.glob("configs/*.yaml"))

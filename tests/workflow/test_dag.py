@@ -44,6 +44,21 @@ def test_dictionaries_of_a_stream_are_one_job(tmp_path: Path) -> None:
     assert (counts["dictionaries"], counts["attribution"], counts["report"]) == ("1", str(trainings), "1")
 
 
+def test_more_evidence_is_asked_for_by_switches(tmp_path: Path) -> None:
+    prompts = "{path: some/prompts, column: prompt}"
+    (tmp_path / "more.yaml").write_text(f"evidence: {{layer_sweep: all, steering: {{}}, prompts: {prompts}}}")
+    done = snakemake("-n", "--forceall", "-p", "--configfile", "config.yaml", str(tmp_path / "more.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    trainings = len(study["dictionaries"]) * len(study["seeds"])
+    wanted = {"prompts": 1, "layers": 1, "baselines": 1, "evidence": trainings, "steering": trainings}
+    assert {rule: int(counts[rule]) for rule in wanted} == wanted
+    commands = [line for line in done.stdout.splitlines() if "python -m crossdiff.evidence" in line]
+    read = [line for line in commands if "--rows results/smollm2-planted/evidence/prompts/rows.parquet" in line]
+    assert len(read) == 2 + trainings
+
+
 @pytest.mark.parametrize("store", ["disk", "stream"])
 def test_published_dictionaries_are_taken_instead_of_trained(tmp_path: Path, store: str) -> None:
     trained = 2 * len(yaml.safe_load((ROOT / "config.yaml").read_text())["seeds"])

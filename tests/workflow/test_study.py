@@ -117,7 +117,7 @@ def test_corpus_files_are_found_by_pattern() -> None:
 
 @pytest.mark.parametrize("path", ["gone.parquet", "data/gone.jsonl", "data/*.parquet", "./gone", "a/b/c.json.gz"])
 def test_names_a_corpus_file_that_is_missing(path: str) -> None:
-    with pytest.raises(UserError, match=r"corpus\.sources: web\.path: there is no "):
+    with pytest.raises(UserError, match=r"corpus\.sources\.web\.path: there is no "):
         check_files(study(**source(path)))
 
 

@@ -1,8 +1,10 @@
+# The conversations of the KL experiment.
+conversed = f"results/{{pair}}/{'evidence/prompts' if study.evidence.prompts else 'corpus'}/rows.parquet"
 # What both rules read and how both are run; a dictionary's rule adds the dictionary and its latents.
 evidence_files = {
     "pair": "results/{pair}/pair/pair.json",
     "pair_run": "results/{pair}/pair/run.json",
-    "rows": "results/{pair}/corpus/rows.parquet",
+    "rows": conversed,
     "answers": answers,
     "activations": "results/{pair}/activations/manifest.json",
     "code": sources("crossdiff.evidence"),
@@ -69,3 +71,101 @@ rule evidence:
         f"{evidence_command} --dictionary results/{{wildcards.pair}}/dictionaries/{{wildcards.name}}-seed{{wildcards.seed}}"
         " --latents {input.latents:q} {params.calls} --shared {input.shared:q} --out results/{wildcards.pair}/evidence/{wildcards.name}-seed{wildcards.seed}"
         " 2>&1 | tee {log:q}"
+
+
+if study.evidence.prompts:
+
+    rule prompts:
+        input:
+            pair="results/{pair}/pair/pair.json",
+            pair_run="results/{pair}/pair/run.json",
+            files=corpus_files(study.evidence.prompts),
+            code=sources("crossdiff.evidence.prompts"),
+        output:
+            expand("results/{{pair}}/evidence/prompts/{file}", file=PROMPTED),
+        log:
+            "logs/{pair}/evidence/prompts.log",
+        benchmark:
+            "logs/{pair}/benchmarks/evidence/prompts.tsv"
+        threads: study.compute.threads.models
+        resources:
+            gpu=gpus,
+        params:
+            settings=dump(study.evidence),
+            threads=study.compute.threads.models,
+            device=device,
+        message:
+            "let the chat model answer the prompts"
+        shell:
+            "python -m crossdiff.evidence.prompts --settings {params.settings:q} --pair {input.pair:q}"
+            " --out results/{wildcards.pair}/evidence/prompts --threads {params.threads} --device {params.device}"
+            " 2>&1 | tee {log:q}"
+
+
+if study.evidence.layer_sweep:
+
+    rule layers:
+        input:
+            pair="results/{pair}/pair/pair.json",
+            pair_run="results/{pair}/pair/run.json",
+            rows=conversed,
+            code=sources("crossdiff.evidence.layers"),
+        output:
+            expand("results/{{pair}}/evidence/layers/{file}", file=LAYERS),
+        log:
+            "logs/{pair}/evidence/layers.log",
+        benchmark:
+            "logs/{pair}/benchmarks/evidence/layers.tsv"
+        threads: study.compute.threads.models
+        resources:
+            gpu=gpus,
+        params:
+            settings=dump(study.evidence),
+            threads=study.compute.threads.models,
+            device=device,
+        message:
+            "join the two models after other blocks"
+        shell:
+            "python -m crossdiff.evidence.layers --settings {params.settings:q} --pair {input.pair:q} --rows {input.rows:q}"
+            " --out results/{wildcards.pair}/evidence/layers --threads {params.threads} --device {params.device}"
+            " 2>&1 | tee {log:q}"
+
+
+if study.evidence.steering:
+
+    rule steering:
+        input:
+            pair="results/{pair}/pair/pair.json",
+            pair_run="results/{pair}/pair/run.json",
+            answers=answers,
+            activations="results/{pair}/activations/manifest.json",
+            weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
+            meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
+            latents="results/{pair}/latents/{name}-seed{seed}.parquet",
+            code=sources("crossdiff.evidence.steer"),
+            behaviours=behaviours,
+        output:
+            expand(
+                "results/{{pair}}/evidence/steering-{{name}}-seed{{seed}}/{file}",
+                file=STEERED,
+            ),
+        log:
+            "logs/{pair}/evidence/steering-{name}-seed{seed}.log",
+        benchmark:
+            "logs/{pair}/benchmarks/evidence/steering-{name}-seed{seed}.tsv"
+        threads: study.compute.threads.dictionaries
+        resources:
+            gpu=gpus,
+        params:
+            settings=dump(study.evidence),
+            answers=answers_option,
+            threads=study.compute.threads.dictionaries,
+            device=device,
+        message:
+            "steer both models by latents of {wildcards.name}, seed {wildcards.seed}"
+        shell:
+            "python -m crossdiff.evidence.steer --settings {params.settings:q} --pair {input.pair:q}"
+            " --activations {input.activations:q} {params.answers}"
+            " --dictionary results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed}"
+            " --latents {input.latents:q} --out results/{wildcards.pair}/evidence/steering-{wildcards.name}-seed{wildcards.seed}"
+            " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"

@@ -14,7 +14,7 @@ from datasets import IterableDataset
 from crossdiff.corpus.render import Message, RowError
 from crossdiff.corpus.roles import SPEAKER
 from crossdiff.errors import UserError
-from crossdiff.parts import CorpusSource
+from crossdiff.parts import Rows
 
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json"}
 """Reader of a local file, by how its name ends."""
@@ -27,10 +27,10 @@ class Record(NamedTuple):
     value: Any
 
 
-def records(source: CorpusSource) -> Iterator[Record]:
+def records(source: Rows) -> Iterator[Record]:
     """The rows of ``source`` in its own order, read as they are asked for; UserError if it cannot be read."""
-    where = f"corpus.sources.{source.name}"
-    stream = opened(source, where)
+    where = source.where
+    stream = opened(source)
     number = -1
     try:
         for number, row in enumerate(stream):
@@ -41,21 +41,21 @@ def records(source: CorpusSource) -> Iterator[Record]:
         raise UserError(f"{where}: cannot read {source.path} after row {number}: {error}") from error
 
 
-def local_files(source: CorpusSource) -> list[str]:
+def local_files(source: Rows) -> list[str]:
     """Local files of a source, sorted; none for a `datasets` id. UserError if no file matches."""
     if _reader(source) is None:
         return []
     files = sorted(glob.glob(source.path, recursive=True))
     if not files:
-        raise UserError(f"corpus.sources.{source.name}.path: no file matches {source.path}")
+        raise UserError(f"{source.where}.path: no file matches {source.path}")
     return files
 
 
-def _reader(source: CorpusSource) -> str | None:
+def _reader(source: Rows) -> str | None:
     return next((reader for suffix, reader in FORMATS.items() if source.path.endswith(suffix)), None)
 
 
-def opened(source: CorpusSource, where: str) -> IterableDataset:
+def opened(source: Rows) -> IterableDataset:
     """The stream of a source's rows."""
     files = local_files(source)
     try:
@@ -69,7 +69,8 @@ def opened(source: CorpusSource, where: str) -> IterableDataset:
         if isinstance(error, ConnectionError):
             mend = "connect (and unset HF_HUB_OFFLINE), or give local files"
         raise UserError(
-            f"{where}: cannot open {source.path!r} (subset {source.subset!r}, split {source.split!r}): {error}; {mend}"
+            f"{source.where}: cannot open {source.path!r} (subset {source.subset!r}, split {source.split!r}): {error};"
+            f" {mend}"
         ) from error
 
 

@@ -45,6 +45,7 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         attribution_tokens=measured,
         conversations=evidence.conversations,
         answer_tokens=evidence.answer_tokens,
+        interventions=tuple(evidence.interventions),
         random_sets=evidence.random_sets,
         generated_sets=evidence.generated_sets,
         behaviours=behaviours,

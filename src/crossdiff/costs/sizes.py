@@ -62,6 +62,7 @@ class Work:
     attribution_tokens: int = 0
     conversations: int = 48
     answer_tokens: int = 32
+    interventions: tuple[str, ...] = ("whole", "halves")
     random_sets: int = 2
     generated_sets: int = 1
     behaviours: int = 0

@@ -18,6 +18,14 @@ from crossdiff.truth.synthetic.presets import Preset
 
 RUNTIME = 0.7e9
 """Bytes of a process that has imported torch and transformers."""
+STREAMS = {
+    "crosscoder": {"whole": 3, "halves": 4, "additive": 4, "thresholds": 3, "bias": 2},
+    "diff-sae": {"whole": 3, "halves": 2, "thresholds": 3, "bias": 3, "opposite": 1},
+    "chat-sae": {"halves": 2, "thresholds": 3, "opposite": 1},
+}
+"""Streams of each group of interventions, by kind of dictionary (`crossdiff.evidence.interventions`)."""
+BASELINES = 5
+"""Streams without a dictionary."""
 MOMENT_BYTES = {"float32": 4, "bfloat16": 2, "float8": 1}
 
 
@@ -95,15 +103,16 @@ def _attribution(work: Work, machine: Machine) -> Stage:
 
 def _evidence(work: Work, machine: Machine) -> Stage:
     own = machine.part(work.threads_dictionaries)
-    each = [evidence_seconds(work, _streams(recipe.kind, work.random_sets), own) for recipe in work.dictionaries]
+    each = [evidence_seconds(work, _streams(recipe.kind, work), own) for recipe in work.dictionaries]
     model = work.model
     largest = max((4 * weights(recipe, model.width) for recipe in work.dictionaries), default=0.0)
     logits = 8.0 * work.answer_tokens * model.vocabulary * 4
     memory = RUNTIME + 4 * model.parameters + 2 * largest + logits
-    jobs = [evidence_seconds(work, 4, own), *each * work.seeds]
+    jobs = [evidence_seconds(work, BASELINES, own), *each * work.seeds]
     return Stage("evidence", jobs, memory, 0.0, machine.beside(work.threads_dictionaries), rough=True)
 
 
-def _streams(kind: str, random_sets: int) -> int:
+def _streams(kind: str, work: Work) -> int:
     """Edited streams a conversation."""
-    return {"crosscoder": 7, "diff-sae": 5, "chat-sae": 2}.get(kind, 0) + random_sets
+    groups = STREAMS.get(kind, {})
+    return sum(groups.get(group, 0) for group in work.interventions) + (work.random_sets if groups else 0)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-import torch
 import typer
 
 from crossdiff.activations.store import read_manifest
@@ -25,15 +24,16 @@ from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence import behaviours, detect, directions, shared
-from crossdiff.evidence.intervals import recovered_share, token_mean
-from crossdiff.evidence.interventions import Intervention, edited_streams, interventions
-from crossdiff.evidence.kl import Conversation, baseline_streams, kl_rows, patched_kl, predictions, unpatched_kl
+from crossdiff.evidence.interventions import interventions
+from crossdiff.evidence.kl import Conversation
+from crossdiff.evidence.patching import KL_SCHEMA, kl_summary, kl_table
 from crossdiff.evidence.prepare import Cases, called, cases, conversations, measures, questions, stop_tokens
 from crossdiff.evidence.readings import Prompt
+from crossdiff.evidence.sets import Candidates
+from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
-from crossdiff.parts import Evidence
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
@@ -44,54 +44,6 @@ SCHEMAS = {
     "collateral": behaviours.COLLATERAL_SCHEMA,
     "detection": detect.DETECTION_SCHEMA,
 }
-KL_SCHEMA = {
-    "intervention": pl.String, "positions": pl.String, "conversation": pl.UInt32, "source": pl.String,
-    "tokens": pl.UInt32, "kl": pl.Float64,
-}  # fmt: skip
-
-
-@torch.no_grad()
-def kl_table(
-    site: Site,
-    held_out: Sequence[Conversation],
-    streams: Sequence[torch.Tensor],
-    dictionary: Dictionary | None,
-    chosen: list[Intervention],
-) -> pl.DataFrame:
-    """kl.parquet: of the chosen interventions, or of the baselines if there is no dictionary."""
-    rows: list[dict[str, object]] = []
-    with progress(len(held_out), "KL patching", "conversation") as bar:
-        for conversation, x_TLD in zip(held_out, streams, strict=True):
-            roles_T = torch.tensor(conversation.roles, device=site.device)
-            positions_P = predictions(roles_T).nonzero().flatten()
-            if dictionary:
-                names = [intervention.name for intervention in chosen]
-                streams_STD = edited_streams(dictionary, chosen, x_TLD, site.known(x_TLD))
-            else:
-                found = baseline_streams(site, x_TLD, roles_T)
-                names, streams_STD = list(found), torch.stack(list(found.values()))
-            kl_SP = patched_kl(site, x_TLD[:, 1], streams_STD, positions_P)
-            if not dictionary:
-                names, kl_SP = [*names, "base"], torch.cat([kl_SP, unpatched_kl(site, x_TLD, positions_P)[None]])
-            rows += kl_rows(conversation, names, kl_SP, positions_P)
-            bar.update()
-    return pl.DataFrame(rows, schema=KL_SCHEMA)
-
-
-def kl_summary(table: pl.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
-    """Mean KL a token of each intervention, and the share it recovers where "none" is in the table."""
-    out: dict[str, Any] = {}
-    for (group, name), part in table.group_by(["positions", "intervention"], maintain_order=True):
-        part = part.filter(pl.col("tokens") > 0)
-        none = table.filter(
-            (pl.col("intervention") == "none") & (pl.col("positions") == group)
-            & pl.col("conversation").is_in(part["conversation"].implode())
-        )  # fmt: skip
-        numbers: dict[str, Any] = {"kl": token_mean(part["kl"], part["tokens"], resamples, seed)}
-        if len(none):
-            numbers["recovered"] = recovered_share(none["kl"], part["kl"], resamples, seed)
-        out.setdefault(str(group), {})[str(name)] = numbers
-    return out
 
 
 def main(
@@ -137,7 +89,8 @@ def main(
         if dictionary and latents:
             model = load(dictionary).to(device)
             marks = measures(pl.read_parquet(latents))
-            edits = interventions(model.kind, marks, chosen.candidates, chosen.random_sets, chosen.seed)
+            few = Candidates(chosen.candidates, chosen.candidate_latents, chosen.candidate_nu)
+            edits = interventions(model.kind, marks, chosen.interventions, few, chosen.random_sets, chosen.seed)
             run.result(sets={edit.name: int(edit.latents_F.sum()) for edit in edits})
         silent = model is not None and model.kind == "base-sae"
         kl = pl.DataFrame(schema=KL_SCHEMA) if silent else kl_table(site, held_out, common.conversations, model, edits)

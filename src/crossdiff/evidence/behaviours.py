@@ -22,9 +22,9 @@ from crossdiff.evidence.collateral import collateral
 from crossdiff.evidence.edits import RUNNING, Direction, Directions, Latents, Steering
 from crossdiff.evidence.kl import Conversation
 from crossdiff.evidence.selection import Case, Material, attribute, best, matched
+from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site
-from crossdiff.parts import Evidence
 from crossdiff.truth.behaviours import load as load_behaviours
 
 BEHAVIOUR_SCHEMA = {

@@ -163,6 +163,7 @@ def _answer_logits(
         answering_RT = (place_T >= answer_R[:, None] - 1) & (place_T < length_R[:, None])
         edit = steering.edit([each.row for each in some], direction)
         edit_RTD = edit(x_RTLD, torch.arange(len(some), device=site.device), answering_RT)
+        edit_RTD = edit_RTD * site.past_start(place_T)[:, None]
         stream_RTD = (x_RTLD[:, :, 1 if running == "chat" else 0].float() + edit_RTD).to(model.dtype)
         with torch.no_grad():
             logits_NV = upper(model, site.layer, stream_RTD, logits_to_keep=answering_RT).float()

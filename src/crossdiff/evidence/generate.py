@@ -47,7 +47,8 @@ class _Batch:
         def replace(own_RTD: Tensor) -> Tensor:
             pair = (other_RTD, own_RTD) if self.running == "chat" else (own_RTD, other_RTD)
             delta_RTD = self.edit(torch.stack(pair, 2), rows.row_R, answering_RT)
-            return (own_RTD.float() + delta_RTD).to(own_RTD.dtype)
+            past_RT1 = self.site.past_start(rows.position_RT)[..., None]
+            return (own_RTD.float() + delta_RTD * past_RT1).to(own_RTD.dtype)
 
         with patched(self.site.model(self.running), self.site.layer, replace) as model:
             logits_RTV = model(**rows.inputs, past_key_values=own_cache, logits_to_keep=1).logits
@@ -64,7 +65,7 @@ def greedy(
     limits: list[int],
     stops: Collection[int],
 ) -> list[list[int]]:
-    """Tokens that the ``running`` model adds to each prefix, greedily, with ``edit`` active at every position.
+    """Tokens that the ``running`` model adds to each prefix, greedily, with ``edit`` active past the skipped start.
 
     ``answers`` are the positions where the answers begin in (or right after) the prefixes, ``limits`` the most tokens
     to add to each row (≥ 1). A row ends at its limit or at a stop token, which is not part of the result.

@@ -39,8 +39,8 @@ def predictions(roles_T: Tensor) -> Tensor:
     return out_T
 
 
-def first_nine(roles_T: Tensor) -> Tensor:
-    """The first ten prediction positions [T] of each assistant turn, less those on template tokens: nine a turn.
+def starting(roles_T: Tensor) -> Tensor:
+    """The first ten prediction positions [T] of each assistant turn.
 
     The position that predicts a turn's first word lies on the last template token of its header.
     """
@@ -49,7 +49,17 @@ def first_nine(roles_T: Tensor) -> Tensor:
     starts_T = all_T.clone()
     starts_T[1:] &= ~all_T[:-1]
     before_T = torch.cummax(torch.where(starts_T, count_T - 1, torch.zeros_like(count_T)), 0).values
-    return all_T & (count_T - before_T <= FIRST) & (roles_T != Role.TEMPLATE)
+    return all_T & (count_T - before_T <= FIRST)
+
+
+def first_nine(roles_T: Tensor) -> Tensor:
+    """The first ten prediction positions [T] of each assistant turn, less those on template tokens: nine a turn."""
+    return starting(roles_T) & (roles_T != Role.TEMPLATE)
+
+
+def later(roles_T: Tensor) -> Tensor:
+    """The prediction positions [T] after the first ten of each assistant turn: the study's "post" group."""
+    return predictions(roles_T) & ~starting(roles_T)
 
 
 class Predicted:
@@ -98,19 +108,23 @@ def baseline_streams(site: Site, x_TLD: Tensor, roles_T: Tensor) -> dict[str, Te
     }
 
 
-def unpatched_kl(site: Site, x_TLD: Tensor, positions_P: Tensor) -> Tensor:
-    """KL(p_chat ‖ p_base) [P] of the two models as they are."""
+def base_top_kl(site: Site, x_TLD: Tensor, positions_P: Tensor) -> dict[str, Tensor]:
+    """KL to the chat model [P] of what the base's upper blocks say of their own stream, and of chat's."""
     (_, chat_1PV) = next(site.logits(site.chat, x_TLD[None, :, 1], positions_P))
-    (_, base_1PV) = next(site.logits(site.base, x_TLD[None, :, 0], positions_P))
-    return Predicted(chat_1PV[0]).divergence(base_1PV[0])
+    predicted = Predicted(chat_1PV[0])
+    through_base = site.logits(site.base, x_TLD.transpose(0, 1), positions_P)
+    found = [predicted.divergence(logits_PV) for _, logits_sPV in through_base for logits_PV in logits_sPV]
+    return dict(zip(("base", "chat-to-base"), found, strict=True))
 
 
 def kl_rows(
     conversation: Conversation, names: list[str], kl_SP: Tensor, positions_P: Tensor
 ) -> list[dict[str, object]]:
-    """Rows of kl.parquet: sums over a conversation's prediction positions, and over the first nine of each turn."""
+    """Rows of kl.parquet: sums over all of a conversation's prediction positions, the first nine of each turn, and
+    those after its first ten."""
     roles_T = torch.tensor(conversation.roles, device=positions_P.device)
-    groups = {"all": torch.ones_like(positions_P, dtype=torch.bool), "first9": first_nine(roles_T)[positions_P]}
+    kinds = {"all": predictions, "first9": first_nine, "later": later}
+    groups = {name: among(roles_T)[positions_P] for name, among in kinds.items()}
     return [
         {
             "intervention": name,

@@ -80,7 +80,11 @@ class Site:
 
     def known(self, x_TLD: Tensor) -> Tensor:
         """Tokens [T] of a whole sequence that the dictionary knows: past the skipped start, and of ordinary norm."""
-        return self.kept(x_TLD) & (torch.arange(len(x_TLD), device=x_TLD.device) >= self.skip_first)
+        return self.kept(x_TLD) & self.past_start(torch.arange(len(x_TLD), device=x_TLD.device))
+
+    def past_start(self, position_T: Tensor) -> Tensor:
+        """Which positions of a sequence lie past the skipped start."""
+        return position_T >= self.skip_first
 
     @torch.no_grad()
     def logits(self, model: PreTrainedModel, streams_STD: Tensor, positions_P: Tensor) -> Iterator[tuple[int, Tensor]]:

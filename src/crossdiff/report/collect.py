@@ -41,6 +41,8 @@ class Run:
     """A phrase for each live latent; None in a study of an earlier version."""
     kl: pl.DataFrame
     behaviours: pl.DataFrame | None
+    steering: pl.DataFrame | None
+    """Answers under single latents; None where the config asks for none."""
 
     @property
     def folder(self) -> str:
@@ -93,6 +95,8 @@ class Study:
     dictionaries: tuple[Dictionary, ...]
     kl: pl.DataFrame
     """Dictionary-free interventions."""
+    layers: pl.DataFrame | None
+    """The same after other blocks; None where the config asks for none."""
     effects: pl.DataFrame | None
     """Dictionary-free edits on the planted behaviours."""
     synthetic: pl.DataFrame | None
@@ -127,6 +131,7 @@ TOKENS = ("latent", "model", "side", "rank", "token", "logit")
 CALLS = ("latent", "seed", "call")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
 SCORES = ("world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value")
+STEERING = ("model", "latent", "scale", "prompt", "behaviour", "answer", "shows")
 EFFECTS = ("behaviour", "subject", "edit", "prompt", "present", "logprob")
 
 
@@ -171,7 +176,7 @@ def collect(config: Config, root: Path) -> Study:
     rows = read.table("corpus/rows.parquet", ROWS)
     planted = config.pair.behaves
     dictionaries = tuple(
-        Dictionary(name, recipe, tuple(run(read, name, recipe, seed, planted) for seed in config.seeds_of(name)))
+        Dictionary(name, recipe, tuple(run(read, name, recipe, seed, config) for seed in config.seeds_of(name)))
         for name, recipe in config.dictionaries.items()
     )
     return Study(
@@ -184,6 +189,7 @@ def collect(config: Config, root: Path) -> Study:
         behaviours=read.json("truth/behaviours.json") if planted else None,
         dictionaries=dictionaries,
         kl=read.table("evidence/baselines/kl.parquet", KL),
+        layers=read.table("evidence/layers/kl.parquet", ("layer", *KL)) if config.evidence.layer_sweep else None,
         effects=read.table("evidence/baselines/behaviours.parquet", EFFECTS) if planted else None,
         synthetic=synthetic(read, config),
         records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
@@ -199,7 +205,7 @@ def synthetic(read: Reader, config: Config) -> pl.DataFrame | None:
     )
 
 
-def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, planted: bool) -> Run:
+def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, config: Config) -> Run:
     """One dictionary of one seed."""
     folder = f"{name}-seed{seed}"
     effects = f"evidence/{folder}/behaviours.parquet"
@@ -219,7 +225,10 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, planted:
         tokens=read.optional(f"latents/{folder}.tokens.parquet", TOKENS),
         descriptions=read.optional(f"latents/{folder}.descriptions.parquet", DESCRIPTIONS),
         kl=read.table(f"evidence/{folder}/kl.parquet", KL),
-        behaviours=read.table(effects, EFFECTS) if planted else None,
+        behaviours=read.table(effects, EFFECTS) if config.pair.behaves else None,
+        steering=read.table(f"evidence/steering-{folder}/steering.parquet", STEERING)
+        if config.evidence.steering
+        else None,
     )
 
 

@@ -20,6 +20,19 @@ def baselines(study: Study) -> Tree:
     return levels(study, by_conversation(study.kl))
 
 
+def by_layer(study: Study, table: pl.DataFrame) -> Tree:
+    """KL a token when the models are joined after other blocks: {positions: {intervention: {block: leaf}}}."""
+    resampling = study.config.evidence.resamples, study.config.evidence.seed
+    found: Tree = {}
+    groups = ["positions", "intervention", "layer"]
+    for (positions, intervention, layer), rows in table.filter(pl.col("tokens") > 0).group_by(
+        groups, maintain_order=True
+    ):
+        level = plain(token_mean(rows["kl"], rows["tokens"], *resampling))
+        found.setdefault(positions, {}).setdefault(intervention, {})[str(layer)] = level
+    return found
+
+
 def of_dictionary(study: Study, item: Dictionary) -> Tree:
     """The same for a dictionary's interventions, and two margins, as shares of the KL gap, from paired conversations.
 

@@ -1,9 +1,10 @@
 """metrics.json: every number the report shows, nested by name; each leaf a number or {mean, low, high, n}.
 
-    pair          facts of the pair: difference_share, kl, high_norm_share, tokens, behaviours, layers, width
+    pair          facts of the pair: difference_share, kl, kl_by_layer, high_norm_share, tokens, behaviours, layers,
+                  width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects,
-                  behaviours_found, seconds, calls (counts, power, stability); and the same but calls per seed, as
-                  plain numbers, under seeds
+                  behaviours_found, steering, seconds, calls (counts, power, stability); and the same but calls per
+                  seed, as plain numbers, under seeds
     directions    the dictionary-free mean-difference direction: effects, behaviours_found
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
     calibration   list of {dictionary, source, criterion, nominal, observed, recall, seeds, …}: see `calls.calibration`
@@ -17,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from crossdiff.report import behaviours, calls, kl
+from crossdiff.report import behaviours, calls, kl, steering
 from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.latents import (
     CLASSES,
@@ -61,6 +62,8 @@ def pair(study: Study) -> Tree:
         },
         "kl": kl.baselines(study),
     }
+    if study.layers is not None:
+        tree["kl_by_layer"] = kl.by_layer(study, study.layers)
     if study.answers is not None:
         tree["behaviours"] = rates(study.answers)
     return tree
@@ -95,6 +98,12 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
     if study.effects is not None:
         for tree, run in zip(seeds, item.runs, strict=True):
             tree["behaviours_found"] = behaviours.found_by(study, run)
+    settings = study.config.evidence.steering
+    if settings is not None and study.answers is not None:
+        planted = study.answers["behaviour"].unique(maintain_order=True).to_list()
+        for tree, run in zip(seeds, item.runs, strict=True):
+            assert run.steering is not None
+            tree["steering"] = steering.rates(run.steering, settings.scales, planted)
     tree = over_seeds(seeds) | kl.of_dictionary(study, item)
     if study.effects is not None:
         tree["effects"] = behaviours.effects(study, item)

@@ -1,21 +1,37 @@
 """What interventions, positions and edits are called in words, and the order they are shown in."""
 
+HALVES = {
+    "best-delta": "best half by Δ_norm",
+    "worst-delta": "worst half by Δ_norm",
+    "best-nu": "best half by ν",
+    "worst-nu": "worst half by ν",
+}
 INTERVENTIONS = {
     "none": "base stream, unedited",
     "base": "base model itself",
+    "chat-to-base": "chat stream in the base's top",
     "template": "chat stream on template tokens only",
     "all": "all latents",
     "all-with-bias": "all latents and bias",
     "full": "whole reconstruction",
     "error": "everything but the latents",
     "bias": "bias only",
-    "best-delta": "best half by Δ_norm",
-    "worst-delta": "worst half by Δ_norm",
-    "best-nu": "best half by ν",
-    "worst-nu": "worst half by ν",
+    "minus-bias": "bias taken away",
+    **HALVES,
+    **{f"{name}-additive": f"{half}, added to base's" for name, half in HALVES.items()},
+    **{f"{name}-with-bias": f"{half} and bias" for name, half in HALVES.items()},
+    "opposite-nu": "opposite tail by ν",
+    "delta-0.7": "Δ_norm from 0.7",
+    **{f"nu-{limit}": f"|ν| up to {limit}" for limit in (0.6, 0.3, 0.1)},
     "random": "random set of that size",
 }
-POSITIONS = {"all": "all assistant tokens", "first9": "first nine tokens of each answer"}
+POSITIONS = {
+    "all": "all assistant tokens",
+    "first9": "first nine tokens of each answer",
+    "later": "later tokens of each answer",
+}
+MAIN_POSITIONS = ("all", "first9")
+"""Those that figures of several dictionaries show side by side."""
 EDITS = {"remove": "removed from the chat model", "add": "added to the base model"}
 WHOLE = ("all-with-bias", "full", "all")
 """Interventions that stand for a dictionary as a whole; the first one present."""

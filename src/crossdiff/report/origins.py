@@ -54,6 +54,8 @@ def pair(study: Study) -> Notes:
         ("difference_share",): [Source(manifest, "difference_share")],
         ("kl",): [BASE_KL],
     }
+    if study.layers is not None:
+        notes["kl_by_layer",] = [Source("evidence/layers/kl.parquet", "kl, tokens")]
     for split in study.manifest["splits"]:
         tokens, kept = (Source(manifest, f"splits.{split}.{name}") for name in ("tokens", "kept"))
         notes |= {("tokens", split): [tokens], ("high_norm_share", split): [kept, tokens]}
@@ -98,6 +100,8 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
         notes["chat_specific", "reconstruction_and_error"] = [Source(latents, RULE)]
     if study.effects is not None:
         notes["behaviours_found",] = [*effects([run]), BASE_EFFECTS]
+    if run.steering is not None and study.answers is not None:
+        notes["steering",] = [Source(f"evidence/steering-{run.folder}/steering.parquet", "shows")]
     return notes
 
 

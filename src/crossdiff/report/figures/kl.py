@@ -24,7 +24,7 @@ KINDS = {
 
 def recovered(study: Study, metrics: Tree, stacked: bool) -> Figure:
     """The main figure: share of the KL gap that each dictionary closes, at all tokens and at the first nine."""
-    shown = [positions for positions in names.POSITIONS if positions in metrics["pair"]["kl"]["kl"]]
+    shown = [positions for positions in names.MAIN_POSITIONS if positions in metrics["pair"]["kl"]["kl"]]
     panels = [panel(study, metrics, positions, stacked, labels=stacked or positions == shown[0]) for positions in shown]
     chart = alt.vconcat(*panels, spacing=18) if stacked else alt.hconcat(*panels, spacing=26)
     return Figure(
@@ -137,4 +137,5 @@ def kind(intervention: str) -> str:
     """Colour group of an intervention."""
     if intervention in names.WHOLE:
         return "whole dictionary"
-    return {"best": "best half", "worst": "worst half", "random": "random"}.get(intervention.split("-")[0], "error")
+    groups = {"best": "best half", "delta": "best half", "nu": "best half", "worst": "worst half"}
+    return (groups | {"opposite": "worst half", "random": "random"}).get(intervention.split("-")[0], "error")

@@ -25,10 +25,10 @@ def values(metrics: Tree, key: str) -> Iterator[dict[str, Any]]:
     """Rows of a panel: dictionary, positions, margin and its interval."""
     for name, tree in metrics["dictionaries"].items():
         for positions, found in tree["margins"].items():
-            if key in found:
+            if key in found and positions in names.MAIN_POSITIONS:
                 low, high = ends(found[key])
                 yield {
-                    "dictionary": name, "positions": names.POSITIONS.get(positions, positions),
+                    "dictionary": name, "positions": names.POSITIONS[positions],
                     "margin": mean(found[key]), "low": low, "high": high,
                 }  # fmt: skip
 

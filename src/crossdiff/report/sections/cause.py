@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from crossdiff.report import names
+from crossdiff.report import names, steering
 from crossdiff.report.collect import Study
-from crossdiff.report.figures import behaviours, kl
+from crossdiff.report.figures import behaviours, kl, layers
 from crossdiff.report.section import Context, Section, flat
 
 SHOTS = 160
@@ -21,14 +21,30 @@ def section(context: Context) -> Section:
     edits = [edit for edit in names.EDITS if study.effects is not None and edit in study.effects["edit"]]
     figures = {
         "kl": [kl.nats(metrics, place) for place in metrics["pair"]["kl"]["kl"]],
+        "layers": [] if study.layers is None else [layers.sweep(study, metrics)],
         "behaviours": [behaviours.effects(study, metrics, edit) for edit in edits],
     }
     return Section(
         id="cause",
         title="Causes",
         question="Do they cause what the chat model does?",
-        html=context.render("cause.html.j2", figures=figures, planted=list(planted(study)), chosen=chosen(study)),
+        html=context.render("cause.html.j2", figures=figures, planted=list(planted(study)), chosen=chosen(study))
+        + under_latents(context),
         figures=flat(figures.values()),
+    )
+
+
+def under_latents(context: Context) -> Markup:
+    """Answers under single latents; nothing where the study has none."""
+    study, settings = context.study, context.study.config.evidence.steering
+    if settings is None:
+        return Markup("")
+    return context.render(
+        "steering.html.j2",
+        asked={item.name: list(steering.side_by_side(item)) for item in study.dictionaries},
+        rates={name: tree.get("steering", {}) for name, tree in context.metrics["dictionaries"].items()},
+        behaviours=list(context.metrics["pair"].get("behaviours", {})),
+        models=settings.models,
     )
 
 
