@@ -4,7 +4,7 @@ import pytest
 import torch
 from made import make_dictionary, make_pairs
 
-from crossdiff.attribution.readings import readings
+from crossdiff.attribution.readings import halves, readings
 from crossdiff.dictionaries.recipe import Kind
 
 
@@ -36,3 +36,13 @@ def test_a_diff_saes_readings_differ_by_its_code_and_are_zero_at_the_means() -> 
     _, base, chat = readings(sae, at_mean, mean_b)
     torch.testing.assert_close(base, torch.zeros_like(base), atol=1e-5, rtol=0)
     torch.testing.assert_close(chat, torch.zeros_like(chat), atol=1e-5, rtol=0)
+
+
+def test_a_crosscoders_halves_and_bias_are_its_activity() -> None:
+    dictionary, x = make_dictionary(threshold=0.0), make_pairs(40)
+    base, chat = halves(dictionary, x)
+    whole = torch.relu(base + chat + dictionary.encoder_bias * dictionary.score_weight())
+    torch.testing.assert_close(whole, dictionary.encode(x) * dictionary.score_weight())
+    moved = x.clone()
+    moved[:, 1] += 1
+    torch.testing.assert_close(halves(dictionary, moved)[0], base)

@@ -351,12 +351,14 @@ def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame) 
                 "tokens": [WORDS[token] for token in row["ids"][first:last]],
                 "activations": kept, "activations_chat": kept,
                 "activations_base": [None if a is None else a / 2 - 0.2 for a in kept],
+                "half_base": -1.5 if "delta_norm" in table.columns else None,
+                "half_chat": 6.5 - rank if "delta_norm" in table.columns else None,
             })  # fmt: skip
     schema = {
         "latent": pl.UInt32, "rank": pl.UInt16, "bin": pl.UInt8, "among": pl.UInt32, "row": pl.UInt32,
         "position": pl.UInt32, "first": pl.UInt32, "source": pl.String, "behaviour": pl.String,
         "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32), "activations_base": pl.List(pl.Float32),
-        "activations_chat": pl.List(pl.Float32),
+        "activations_chat": pl.List(pl.Float32), "half_base": pl.Float32, "half_chat": pl.Float32,
     }  # fmt: skip
     return pl.DataFrame(found, schema=schema)
 

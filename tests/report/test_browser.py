@@ -133,6 +133,8 @@ def test_texts_are_shown_as_they_are(browser: Browser, planted: Written) -> None
 
 def test_texts_stand_in_bins_with_both_models_readings(browser: Browser, planted: Written) -> None:
     with opened(browser, planted.root / "report/report.html") as found:
+        found.page.locator("select[name=name]").select_option("crosscoder-l1")
+        found.page.locator("#rows tr a").first.click()
         latent = found.page.locator("#latent")
         titles = latent.locator("details.texts summary").all_text_contents()
         assert [title.partition(" %")[0] for title in titles] == ["95 to 100", "75 to 95", "50 to 75", "25 to 50"]
@@ -140,6 +142,7 @@ def test_texts_stand_in_bins_with_both_models_readings(browser: Browser, planted
         peaks = [first.locator(f".line.{model} .at") for model in ("base", "chat")]
         strength = [float(peak.evaluate("e => e.style.getPropertyValue('--a')")) for peak in peaks]
         assert strength == pytest.approx([2.3 / 5, 1], abs=0.02)
+        expect(first.locator("small")).to_contain_text("5.00 (the base's half adds −1.50, the chat's 6.50)")
         latent.get_by_label("the latent's activation").check()
         expect(latent.locator(".line.base")).to_have_count(0)
         assert found.errors == []

@@ -30,3 +30,12 @@ def readings(dictionary: Dictionary, x_WLD: Tensor, mean_D: Tensor) -> list[Tens
     mean_LD = torch.stack([mean_D, mean_D + dictionary.mean[0]])
     centred_LWD = ((x_WLD.float() - mean_LD) * dictionary.scale).transpose(0, 1)
     return [active(x_WLD), *(centred_LWD @ dictionary.encoder[0] * weight_F)]
+
+
+def halves(dictionary: Dictionary, x_WLD: Tensor) -> Tensor:
+    """What each model adds to a crosscoder's activity, [L, W, F] float32: w·s·⟨e_m, h_m − μ_m⟩.
+
+    Both together, with the latent's bias, are its activity before ReLU and threshold.
+    """
+    normal_LWD = ((x_WLD.float() - dictionary.mean) * dictionary.scale).transpose(0, 1)
+    return normal_LWD @ dictionary.encoder * dictionary.score_weight()

@@ -11,7 +11,7 @@ from crossdiff.attribution.directions import subset
 from crossdiff.attribution.examples import Example, Tokens, examples, find_peaks
 from crossdiff.attribution.logits import extremes, unembedding
 from crossdiff.attribution.measure import Measured
-from crossdiff.attribution.readings import readings
+from crossdiff.attribution.readings import halves, readings
 from crossdiff.cli import progress
 from crossdiff.dictionaries import Dictionary
 from crossdiff.pair.blocks import decoder
@@ -26,6 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "position": pl.UInt32, "first": pl.UInt32,
     "source": pl.String, "behaviour": pl.String, "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32),
     "activations_base": pl.List(pl.Float32), "activations_chat": pl.List(pl.Float32),
+    "half_base": pl.Float32, "half_chat": pl.Float32,
 }  # fmt: skip
 PROMOTED: dict[str, Any] = {
     "latent": pl.UInt32, "model": pl.String, "side": pl.String, "rank": pl.UInt8, "token": pl.String,
@@ -45,8 +46,8 @@ def example_table(
 ) -> pl.DataFrame:
     """Examples of the chosen ``latents`` with the text of their tokens.
 
-    Beside the activity stands what the latent makes of each model's stream alone, see `readings`; ``mean_D`` is the
-    base's mean activation.
+    Beside the activity stands what the latent makes of each model's stream alone, see `readings`, and of a crosscoder's
+    latent what each model adds to its peak, see `halves`; ``mean_D`` is the base's mean activation.
     """
     tokenizer = pair.tokenizer()
     ids, source, behaviour = (
@@ -60,11 +61,14 @@ def example_table(
 
     def encode(places: Tensor, latent: int) -> Tensor:
         one = subset(dictionary, torch.tensor([latent], device=device))
-        return torch.cat(readings(one, view.gather(places).to(device), mean_D.to(device)), 1).cpu()
+        x_WLD = view.gather(places).to(device)
+        found = readings(one, x_WLD, mean_D.to(device))
+        return torch.cat([*found, *(halves(one, x_WLD) if one.kind == "crosscoder" else ())], 1).cpu()
 
     def record(example: Example) -> dict[str, Any]:
         around = ids[example.row][example.first : example.first + len(example.activations)]
-        base, chat = example.readings
+        base, chat, *of_halves = example.readings
+        at = example.position - example.first
         return {
             **{name: getattr(example, name) for name in ("latent", "rank", "bin", "among", "row", "position", "first")},
             "source": source[example.row],
@@ -73,6 +77,7 @@ def example_table(
             "activations": example.activations,
             "activations_base": base,
             "activations_chat": chat,
+            **{f"half_{which}": half[at] for which, half in zip(MODELS, of_halves, strict=False)},
         }
 
     found: list[dict[str, Any]] = []

@@ -124,7 +124,7 @@ LATENTS = ("latent", "dead", "class", "frequency", "template_share", "nu_activat
 TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
 EXAMPLES = (
     "latent", "rank", "bin", "among", "row", "position", "first", "source", "behaviour", "tokens", "activations",
-    "activations_base", "activations_chat",
+    "activations_base", "activations_chat", "half_base", "half_chat",
 )  # fmt: skip
 DESCRIPTIONS = ("latent", "description")
 TOKENS = ("latent", "model", "side", "rank", "token", "logit")

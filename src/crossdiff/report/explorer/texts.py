@@ -15,10 +15,11 @@ LEVELS = 62
 LETTERS = "".join(map(chr, [*range(48, 58), *range(65, 91), *range(97, 123)])) + "-"
 """One letter a level, 0 first; the last one is more than any level."""
 MASKED = "."
-FIELDS = ("bin", "among", "row", "first", "at", "peak", "most", "onBase", "onChat", "levels", "base", "chat")
+FIELDS = ("bin", "among", "row", "first", "at", "peak", "most", "onBase", "onChat", "levels", "base", "chat", "halves")
 """Of an example: its bin and how many texts are in it; row, first position and place of the peak in the window; the
 activation there, the largest of it and the models' readings in the window, and those readings at the peak; the
-activations as shares of the peak, and the models' readings as shares of the largest."""
+activations as shares of the peak, and the models' readings as shares of the largest; what each model adds to the peak
+of a crosscoder's latent, else None."""
 MODELS = ("activations_base", "activations_chat")
 
 
@@ -82,7 +83,8 @@ def packed(row: dict[str, Any]) -> list[Any]:
     most = max(peak, *(value for reading in readings for value in reading if value is not None))
     numbers = [rounded(value) for value in (peak, most, *(reading[at] for reading in readings))]
     marks = [row["bin"], row["among"], row["row"], row["first"], at, *numbers]
-    return [*marks, levels(row["activations"], peak), *(levels(reading, most) for reading in readings)]
+    halves = None if row["half_base"] is None else [rounded(row["half_base"]), rounded(row["half_chat"])]
+    return [*marks, levels(row["activations"], peak), *(levels(reading, most) for reading in readings), halves]
 
 
 def rounded(value: float) -> float:

@@ -1,8 +1,8 @@
 // A latent's texts, from the strongest bin of its activity to the weakest: the activity, or what each model's stream gives.
 const SHADES = { models: "each model's stream", levels: "the latent's activation" };
 const READ = {
-  crosscoder: "Base and chat lines: the code f(h_b, h_b) and f(h_c, h_c), had both halves of the crosscoder read the base's stream, or both the chat's. Its own code f(h_b, h_c) serves both models, and can be above both lines: what it reads of the difference is gone where the streams are equal.",
-  "diff-sae": "Base and chat lines: r = w·s·⟨e, h − μ⟩, how far each model's stream h lies from its mean along the direction e that the latent reads; negative is left white. Chat minus base is the latent's activity, up to its bias and threshold.",
+  crosscoder: "Base and chat lines: the code f(h_b, h_b) and f(h_c, h_c), had both halves of the crosscoder read the base's stream, or both the chat's. Its own code f(h_b, h_c) serves both models, and is above both lines where it reads the difference. Halves: w·s·⟨e, h − μ⟩ of each model; the peak is their sum and the latent's bias.",
+  "diff-sae": "Base and chat lines: r = w·s·⟨e, h − μ⟩, how far each model's stream h lies from its mean along the direction e that the latent reads; negative is left unshaded. Chat minus base is the latent's activity, up to its bias and threshold.",
   sae: "Base and chat lines: the code f(h_b) and f(h_c), the same encoder on each model's stream.",
 };
 const narrow = matchMedia("(max-width: 62rem)");
@@ -49,7 +49,8 @@ function bins(found) {
 }
 
 function text(example) {
-  const facts = `${example.from}, row ${example.row} · peak ${written(example.peak, "number")} · base ${written(example.onBase, "number")} · chat ${written(example.onChat, "number")}`;
+  const halves = example.halves ? ` (the base's half adds ${written(example.halves[0], "number")}, the chat's ${written(example.halves[1], "number")})` : "";
+  const facts = `${example.from}, row ${example.row} · peak ${written(example.peak, "number")}${halves} · base ${written(example.onBase, "number")} · chat ${written(example.onChat, "number")}`;
   const lines = reading.shade === "levels" ? [shaded(example, example.levels)]
     : ["base", "chat"].map((model) => shaded(example, example[model], model));
   return make("div", { class: "example" }, make("small", {}, facts), ...lines);
