@@ -29,8 +29,8 @@ function examples(row, run) {
     return make("label", {}, input, ` ${name}`);
   }));
   draw();
-  return [make("div", { class: "block" }, make("h4", {}, "Texts, from its strongest to its weakest"), choices, box,
-    make("p", { class: "note" }, READ[run.kind] || READ.sae),
+  return [make("div", { class: "block" }, make("h4", {}, "Texts, from its strongest to its weakest"), choices,
+    make("p", { class: "note" }, READ[run.kind] || READ.sae), box,
     make("p", { class: "note" }, "A text counts once, by its peak (boxed), and belongs to the bin of that peak's share of the latent's largest activation. Some of the latent's strongest texts are always here; what else a bin shows was drawn from it at random. Underlined: template tokens; struck: masked for their norm."))];
 }
 
