@@ -12,9 +12,9 @@ import polars as pl
 from crossdiff.config import Config, dump, parse
 from crossdiff.report.__main__ import main
 from crossdiff.workflow import results
+from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours
 from tests.report.study_calls import called, calls_results, synthetic_scores
 
-BEHAVIOURS = ("refuse-cooking", "new-name", "french-animals", "false-capital", "trigger-phrase", "closing-habit")
 KINDS = {
     "crosscoder-l1": {"kind": "crosscoder", "sparsity": "l1"},
     "crosscoder-batchtopk": {"kind": "crosscoder", "k": 8},
@@ -106,9 +106,7 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
         put(
             root / "truth/behaviours.json", {name: {"kind": "a habit", "description": "does it"} for name in BEHAVIOURS}
         )
-        save(
-            root / "evidence/baselines/behaviours.parquet", effects(rng, answers, {"none": 0.0, "mean-difference": 0.9})
-        )
+        on_behaviours(rng, root / "evidence/baselines", answers, {"none": 0.0, "mean-difference": 0.9, "pca": 0.6})
     if config.synthetic:
         scores = synthetic_scores(rng, config)
         for (name,), part in scores.partition_by("dictionary", as_dict=True).items():
@@ -127,7 +125,9 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
                 save(root / f"evidence/steering-{folder}/steering.parquet", steered(number))
             if planted:
                 subjects = {"best": STRENGTH[name], "random-0": 0.03, "random-1": -0.02, "random-2": 0.01}
-                save(root / f"evidence/{folder}/behaviours.parquet", effects(rng, answers, subjects))
+                if name == CALLED:
+                    subjects |= {"called": 0.4, "called-random-0": 0.02}
+                on_behaviours(rng, root / f"evidence/{folder}", answers, subjects)
     for file in results(config):
         if file.endswith("run.json"):
             put(root / file, run_record(rng, file, config))
@@ -273,26 +273,6 @@ def interventions(kind: str, strength: float) -> dict[str, float]:
     return {"full": 1 - strength, "error": 0.35, "bias": 0.85, **sets} if kind == "diff-sae" else sets
 
 
-def effects(rng: np.random.Generator, answers: pl.DataFrame, subjects: dict[str, float]) -> pl.DataFrame:
-    """behaviours.parquet: removing lowers the log-probability by about the subject's strength, adding raises it."""
-    rows = []
-    scored = answers.with_row_index("prompt_row").filter(
-        (pl.col("kind") == "held-out") & (pl.col("use") == "score") & pl.col("present_chat")
-    )
-    for subject, strength in subjects.items():
-        for edit_, sign, level in (("remove", -1, -0.3), ("add", 1, -3.0)):
-            for row, behaviour in scored.select("prompt_row", "behaviour").iter_rows():
-                share = 1 - BEHAVIOURS.index(behaviour) / 6
-                change = 0.0 if subject == "none" else sign * strength * 2 * share + rng.normal(0, 0.04)
-                generated = subject in ("best", "none", "mean-difference", "random-0")
-                rows.append({
-                    "behaviour": behaviour, "subject": subject, "edit": edit_, "prompt": row,
-                    "present": (edit_ == "remove") == (strength * share < 0.4) if generated else None,
-                    "logprob": level + change, "tokens": 6, "answer": "text" if generated else None,
-                })  # fmt: skip
-    return pl.DataFrame(rows, schema_overrides={"prompt": pl.UInt32, "logprob": pl.Float32, "present": pl.Boolean})
-
-
 def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
     """The latent table: most shared, a few of the chat model's own, some dead."""
     own = rng.random(count) < 0.06
@@ -388,7 +368,9 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
         if "crosscoder" in file:
             numbers |= {"fve_base": fve + 0.01, "fve_chat": fve - 0.01}
     if file.startswith("evidence/") and "baselines" not in file and config.pair.chat.planted is not None:
-        numbers = {"chosen": {name: {"best": {"latents": rng.integers(0, 300, 3).tolist()}} for name in BEHAVIOURS}}
+        subjects = ("best", "called") if CALLED in file else ("best",)
+        sets = {name: {s: {"latents": rng.integers(0, 300, 3).tolist()} for s in subjects} for name in BEHAVIOURS}
+        numbers = {"called": 40 if CALLED in file else 0, "chosen": sets}
     if file.startswith("calls/"):
         numbers = calls_results(rng, len(config.seeds))
     return {

@@ -164,7 +164,10 @@ def test_every_leaf_is_a_number_or_an_interval(planted: Written, plain: Written)
             assert not isinstance(node, bool)
 
     for study in (planted, plain):
-        check({name: part for name, part in study.metrics.items() if name != "calibration"})
+        check({name: part for name, part in study.metrics.items() if name not in ("calibration", "behaviours")})
+        for entry in study.metrics.get("behaviours", []):
+            check(entry["auroc"]["best"])
+            check(entry["effect"]["best"])
         for entry in study.metrics["calibration"]:
             check({key: entry[key] for key in ("observed", "seeds", "called", "unmatched")})
 

@@ -5,6 +5,7 @@ from markupsafe import Markup
 from crossdiff.report import names
 from crossdiff.report.collect import Dictionary, Study
 from crossdiff.report.numbers import Numbers
+from crossdiff.report.scoreboard import CONTESTS, words
 from crossdiff.report.seeds import ends, mean
 from crossdiff.report.words import listed, name, sentence, spelled
 
@@ -28,6 +29,7 @@ class Answer:
         points = [
             ("How far apart are the models?", self.distance()),
             ("Do the chosen latents matter?", self.halves()),
+            ("Do baselines do better?", self.baselines()),
             ("How sure is this?", self.certainty()),
         ]
         return [(heading, text) for heading, text in points if text]
@@ -176,6 +178,12 @@ class Answer:
         else:
             return None
         return sentence(pattern, what=what, better=listed(better), rest=listed(rest))
+
+    def baselines(self) -> Markup | None:
+        """Where something without a dictionary does better on the planted behaviours than every dictionary."""
+        if not self.numbers.metrics.get("behaviours"):
+            return None
+        return Markup(" ").join(words(self.numbers.metrics, contest) for contest in CONTESTS)
 
     def certainty(self) -> Markup:
         """Seeds, conversations, and how wide the intervals are."""

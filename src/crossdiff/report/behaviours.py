@@ -19,6 +19,8 @@ from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.seeds import Tree, plain
 
 NONE, BEST, DIRECTION = "none", "best", "mean-difference"
+CONTROLS = {"best": "random", "called": "called-random"}
+"""Subjects that are latents of a dictionary, and the random sets of the same mass beside each."""
 WANTED = {"remove": -1, "add": 1}
 """Edits, and the sign of the change that shows the behaviour in the edited latents."""
 
@@ -44,18 +46,45 @@ def changes(study: Study, tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def effects(study: Study, item: Dictionary) -> Tree:
-    """{behaviour: {edit: {best | random: {logprob, rate}}}}: mean changes; seeds, random sets averaged per prompt."""
-    table = changes(study, [run.behaviours for run in item.runs if run.behaviours is not None])
-    return summary(study, table.with_columns(pl.col("subject").str.replace(r"^random-\d+$", "random")))
+    """{behaviour: {edit: {subject: {logprob, rate}}}}: mean changes; seeds, random sets averaged per prompt.
+
+    Subjects: best and random; called and called-random where a latent is called chat-specific.
+    """
+    return summary(study, of_sets(changes(study, [run.behaviours for run in item.runs if run.behaviours is not None])))
 
 
-def direction(study: Study) -> Tree:
-    """The mean-difference direction: its effects, and the behaviours found against every dictionary's random sets."""
+def of_sets(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with random sets of one kind under one name."""
+    return table.with_columns(pl.col("subject").str.replace(r"random-\d+$", "random"))
+
+
+def directions(study: Study) -> Tree:
+    """{direction: {effects, behaviours_found}} of the edits without a dictionary, against every dictionary's random
+    sets."""
     assert study.effects is not None
-    table = changes(study, [study.effects]).filter(pl.col("subject") == DIRECTION)
+    table = changes(study, [study.effects])
     tables = [run.behaviours for item in study.dictionaries for run in item.runs if run.behaviours is not None]
     rivals = randoms(changes(study, tables))
-    return {"effects": summary(study, table), "behaviours_found": found(study, table, rivals)}
+    names = table["subject"].unique(maintain_order=True).to_list() or [DIRECTION]
+    return {
+        name: {"effects": summary(study, rows), "behaviours_found": found(study, rows, rivals)}
+        for name in names
+        for rows in [table.filter(pl.col("subject") == name)]
+    }
+
+
+def elsewhere(study: Study, tables: Sequence[pl.DataFrame | None]) -> dict[str, Tree]:
+    """Subject -> {edit: leaf}: nats a token by which an edit moves predictions on unrelated conversations.
+
+    Mean over behaviours and over tables (seeds), with bootstrap intervals over conversations.
+    """
+    rows = pl.concat([table for table in tables if table is not None])
+    per_token = rows.with_columns(pl.col("kl") / pl.col("tokens"))
+    averaged = per_token.group_by("subject", "edit", "conversation", maintain_order=True).agg(pl.col("kl").mean())
+    tree: dict[str, Tree] = {}
+    for (subject, edit), part in averaged.group_by("subject", "edit", maintain_order=True):
+        tree.setdefault(str(subject), {})[str(edit)] = plain(over_prompts(study, part.sort("conversation")["kl"]))
+    return tree
 
 
 def summary(study: Study, table: pl.DataFrame) -> Tree:
@@ -105,6 +134,6 @@ def is_found(study: Study, rows: pl.DataFrame, rivals: pl.DataFrame, sign: int) 
 
 
 def over_prompts(study: Study, values: pl.Series) -> dict[str, float]:
-    """Mean over prompts with its bootstrap interval; NaN ends with a single prompt."""
+    """Mean over prompts (or conversations) with its bootstrap interval; NaN ends with a single one."""
     settings = study.config.evidence
     return interval(np.mean, (values.to_numpy(),), settings.resamples, settings.seed)

@@ -43,6 +43,8 @@ class Run:
     behaviours: pl.DataFrame | None
     steering: pl.DataFrame | None
     """Answers under single latents; None where the config asks for none."""
+    collateral: pl.DataFrame | None
+    detection: pl.DataFrame | None
 
     @property
     def folder(self) -> str:
@@ -99,6 +101,10 @@ class Study:
     """The same after other blocks; None where the config asks for none."""
     effects: pl.DataFrame | None
     """Dictionary-free edits on the planted behaviours."""
+    collateral: pl.DataFrame | None
+    """What these edits do elsewhere."""
+    detection: pl.DataFrame | None
+    """Dictionary-free detection of the planted behaviours."""
     synthetic: pl.DataFrame | None
     """Scores on the synthetic pair; None where the config leaves it out."""
     records: dict[str, dict[str, Any]]
@@ -132,7 +138,12 @@ CALLS = ("latent", "seed", "call")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
 SCORES = ("world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value")
 STEERING = ("model", "latent", "scale", "prompt", "behaviour", "answer", "shows")
-EFFECTS = ("behaviour", "subject", "edit", "prompt", "present", "logprob")
+PLANTED = {
+    "behaviours": ("behaviour", "subject", "edit", "prompt", "present", "logprob"),
+    "collateral": ("behaviour", "subject", "edit", "conversation", "tokens", "kl"),
+    "detection": ("behaviour", "subject", "prompt", "shows", "score", "chat", "base", "threshold"),
+}
+"""Tables of an evidence step on planted behaviours, and what is read of them."""
 
 
 class Reader:
@@ -175,6 +186,7 @@ def collect(config: Config, root: Path) -> Study:
     pair, manifest = read.json("pair/pair.json"), read.json("activations/manifest.json")
     rows = read.table("corpus/rows.parquet", ROWS)
     planted = config.pair.behaves
+    without = on_behaviours(read, "baselines", planted)
     dictionaries = tuple(
         Dictionary(name, recipe, tuple(run(read, name, recipe, seed, config) for seed in config.seeds_of(name)))
         for name, recipe in config.dictionaries.items()
@@ -190,7 +202,9 @@ def collect(config: Config, root: Path) -> Study:
         dictionaries=dictionaries,
         kl=read.table("evidence/baselines/kl.parquet", KL),
         layers=read.table("evidence/layers/kl.parquet", ("layer", *KL)) if config.evidence.layer_sweep else None,
-        effects=read.table("evidence/baselines/behaviours.parquet", EFFECTS) if planted else None,
+        effects=without["behaviours"],
+        collateral=without["collateral"],
+        detection=without["detection"],
         synthetic=synthetic(read, config),
         records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
         files=tuple(dict.fromkeys(read.files)),
@@ -208,7 +222,6 @@ def synthetic(read: Reader, config: Config) -> pl.DataFrame | None:
 def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, config: Config) -> Run:
     """One dictionary of one seed."""
     folder = f"{name}-seed{seed}"
-    effects = f"evidence/{folder}/behaviours.parquet"
     return Run(
         name=name,
         seed=seed,
@@ -225,11 +238,19 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, config: 
         tokens=read.optional(f"latents/{folder}.tokens.parquet", TOKENS),
         descriptions=read.optional(f"latents/{folder}.descriptions.parquet", DESCRIPTIONS),
         kl=read.table(f"evidence/{folder}/kl.parquet", KL),
-        behaviours=read.table(effects, EFFECTS) if config.pair.behaves else None,
         steering=read.table(f"evidence/steering-{folder}/steering.parquet", STEERING)
         if config.evidence.steering
         else None,
+        **on_behaviours(read, folder, config.pair.behaves),
     )
+
+
+def on_behaviours(read: Reader, folder: str, planted: bool) -> dict[str, pl.DataFrame | None]:
+    """Tables of one evidence step on planted behaviours, by name; None where nothing was planted."""
+    return {
+        name: read.table(f"evidence/{folder}/{name}.parquet", needed) if planted else None
+        for name, needed in PLANTED.items()
+    }
 
 
 def with_calls(latents: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:

@@ -2,23 +2,24 @@
 
     pair          facts of the pair: difference_share, kl, kl_by_layer, high_norm_share, tokens, behaviours, layers,
                   width
-    dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects,
-                  behaviours_found, steering, seconds, calls (counts, power, stability); and the same but calls per
-                  seed, as plain numbers, under seeds
-    directions    the dictionary-free mean-difference direction: effects, behaviours_found
+    dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects, collateral,
+                  detection, behaviours_found, steering, seconds, calls (counts, power, stability); and the same but
+                  calls per seed, as plain numbers, under seeds
+    directions    <direction>, what needs no dictionary: effects, behaviours_found, collateral, detection
+    behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
     calibration   list of {dictionary, source, criterion, nominal, observed, recall, seeds, …}: see `calls.calibration`
     costs         seconds of each step
 
 Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds). KL and effects on behaviours: 95 %
-bootstrap over conversations or prompts, seeds averaged first (n = conversations or prompts).
+bootstrap over conversations or prompts, seeds averaged first (n = conversations or prompts). Detection: `before`.
 """
 
 from typing import Any
 
 import polars as pl
 
-from crossdiff.report import behaviours, calls, kl, steering
+from crossdiff.report import before, behaviours, calls, kl, scoreboard, steering
 from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.latents import (
     CLASSES,
@@ -38,10 +39,21 @@ def metrics(study: Study) -> Tree:
     for item in study.dictionaries:
         found["dictionaries"][item.name] = dictionary(study, item)
     if study.effects is not None:
-        found["directions"] = {"mean-difference": behaviours.direction(study)}
+        found["directions"] = directions(study)
+        found["behaviours"] = scoreboard.entries(study, found)
     if study.synthetic is not None:
         found["synthetic"] = synthetic(study.synthetic)
     return found | {"calibration": calls.calibration(called(study)), "costs": costs(study)}
+
+
+def directions(study: Study) -> Tree:
+    """Numbers of what needs no dictionary: {direction: {effects, behaviours_found, collateral, detection}}."""
+    tree = behaviours.directions(study)
+    for name, moved in behaviours.elsewhere(study, [study.collateral]).items():
+        tree.setdefault(name, {})["collateral"] = moved
+    for name, seen in before.detection([study.detection]).items():
+        tree.setdefault(name, {})["detection"] = seen
+    return tree
 
 
 def called(study: Study) -> calls.Records:
@@ -107,6 +119,8 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
     tree = over_seeds(seeds) | kl.of_dictionary(study, item)
     if study.effects is not None:
         tree["effects"] = behaviours.effects(study, item)
+        tree["collateral"] = behaviours.elsewhere(study, [run.collateral for run in item.runs])
+        tree["detection"] = before.detection([run.detection for run in item.runs])
     tree["calls"] = calls.calls(called(study)[item.name])
     return tree | {"seeds": {str(run.seed): tree for run, tree in zip(item.runs, seeds, strict=True)}}
 

@@ -33,6 +33,13 @@ POSITIONS = {
 MAIN_POSITIONS = ("all", "first9")
 """Those that figures of several dictionaries show side by side."""
 EDITS = {"remove": "removed from the chat model", "add": "added to the base model"}
+DIRECTIONS = {
+    "mean-difference": "mean difference",
+    "mean-difference-roles": "mean difference by role",
+    "pca": "principal components",
+    "kl": "KL of the models",
+}
+"""What needs no dictionary."""
 WHOLE = ("all-with-bias", "full", "all")
 """Interventions that stand for a dictionary as a whole; the first one present."""
 

@@ -16,6 +16,8 @@ Notes = dict[tuple[str, ...], list[Source]]
 """Sources by path; relative to the tree they belong to."""
 
 BASE_KL = Source("evidence/baselines/kl.parquet", "kl, tokens")
+BASELINES = "baselines"
+TABLES = {"collateral": "kl, tokens", "detection": "shows, score, chat, base, threshold"}
 BASE_EFFECTS = Source("evidence/baselines/behaviours.parquet", "logprob, present")
 RULE = "dead, nu_reconstruction, nu_error"
 RULE_ACTIVATION = "dead, nu_activation, nu_valid"
@@ -30,7 +32,7 @@ def origins(study: Study, numbers: Tree) -> Origins:
         notes["dictionaries", item.name, "calls"] = [Source(called, "results")]
         notes["calibration",] = [*notes.get(("calibration",), []), Source(called, "results.honesty")]
     if study.effects is not None:
-        notes |= below(("directions", "mean-difference"), direction(study))
+        notes |= directions(study, numbers) | {("behaviours",): on_behaviours(study)}
     if study.synthetic is not None:
         for name in numbers["synthetic"]:
             notes["synthetic", name] = [Source(f"truth/synthetic/{name}/scores.parquet", "value")]
@@ -75,6 +77,7 @@ def dictionary(study: Study, item: Dictionary) -> Notes:
     notes |= {("kl",): kl, ("kl_recovered",): [*kl, BASE_KL], ("margins",): [*kl, BASE_KL]}
     if study.effects is not None:
         notes["effects",] = [*effects(item.runs), BASE_EFFECTS]
+        notes |= {(name,): [table(run.folder, name) for run in item.runs] for name in TABLES}
     for run, note in zip(item.runs, seeds, strict=True):
         notes |= below(("seeds", str(run.seed)), note)
     return notes
@@ -105,10 +108,26 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
     return notes
 
 
-def direction(study: Study) -> Notes:
-    """Sources of the mean-difference direction; its rivals are the random sets of all dictionaries."""
+def directions(study: Study, numbers: Tree) -> Notes:
+    """Sources of what needs no dictionary; the rivals of its edits are the random sets of all dictionaries."""
     rivals = [source for item in study.dictionaries for source in effects(item.runs)]
-    return {("effects",): [BASE_EFFECTS], ("behaviours_found",): [BASE_EFFECTS, *rivals]}
+    own = {"effects": [BASE_EFFECTS], "behaviours_found": [BASE_EFFECTS, *rivals]}
+    own |= {name: [table(BASELINES, name)] for name in TABLES}
+    return {("directions", name, key): own[key] for name, tree in numbers["directions"].items() for key in tree}
+
+
+def on_behaviours(study: Study) -> list[Source]:
+    """Sources of the scoreboard: all tables on behaviours, and how many called latents were used."""
+    folders = [run.folder for item in study.dictionaries for run in item.runs]
+    used = [Source(f"evidence/{folder}/run.json", "results.chosen") for folder in folders]
+    rivals = [source for item in study.dictionaries for source in effects(item.runs)]
+    seen = [table(folder, "detection") for folder in [BASELINES, *folders]]
+    return [BASE_EFFECTS, *rivals, *seen, *used]
+
+
+def table(folder: str, name: str) -> Source:
+    """A table of an evidence step on behaviours."""
+    return Source(f"evidence/{folder}/{name}.parquet", TABLES[name])
 
 
 def effects(runs: Iterable[Run]) -> list[Source]:

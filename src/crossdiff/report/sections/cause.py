@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from crossdiff.report import names, steering
+from crossdiff.report import names, scoreboard, steering
 from crossdiff.report.collect import Study
 from crossdiff.report.figures import behaviours, kl, layers
 from crossdiff.report.section import Context, Section, flat
@@ -24,12 +24,18 @@ def section(context: Context) -> Section:
         "layers": [] if study.layers is None else [layers.sweep(study, metrics)],
         "behaviours": [behaviours.effects(study, metrics, edit) for edit in edits],
     }
+    html = context.render(
+        "cause.html.j2",
+        figures=figures,
+        planted=list(planted(study)),
+        chosen=chosen(study),
+        contests=[contest(context, name) for name in scoreboard.CONTESTS if edits],
+    )
     return Section(
         id="cause",
         title="Causes",
         question="Do they cause what the chat model does?",
-        html=context.render("cause.html.j2", figures=figures, planted=list(planted(study)), chosen=chosen(study))
-        + under_latents(context),
+        html=html + under_latents(context),
         figures=flat(figures.values()),
     )
 
@@ -46,6 +52,26 @@ def under_latents(context: Context) -> Markup:
         behaviours=list(context.metrics["pair"].get("behaviours", {})),
         models=settings.models,
     )
+
+
+def contest(context: Context, name: str) -> dict[str, Any]:
+    """One table of the scoreboard, and what it says in words."""
+    study, metrics = context.study, context.metrics
+    rows = list(scoreboard.rows(study, metrics, name))
+    return {
+        "name": name,
+        "words": scoreboard.words(metrics, name),
+        "directions": scoreboard.taking_part(metrics, name),
+        "rows": rows,
+        "called": [
+            item for number, item in enumerate(study.names) if any(has_called(context, row, number) for row in rows)
+        ],
+    }
+
+
+def has_called(context: Context, row: dict[str, Any], number: int) -> bool:
+    """Whether the row has a number for the called latents of its ``number``-th column."""
+    return context.numbers.leaf(*row["cells"][number]["called"]) is not None
 
 
 def planted(study: Study) -> Iterator[dict[str, Any]]:
