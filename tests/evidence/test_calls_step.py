@@ -12,7 +12,7 @@ from null_latents import make_latents, make_null
 from crossdiff.config import dump
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
-from crossdiff.evidence.calls import main
+from crossdiff.evidence.calls import agreed, main
 from crossdiff.evidence.nulls import TRUTH
 from crossdiff.parts import Calibration
 
@@ -100,12 +100,24 @@ def test_the_same_decoder_from_two_seeds_comes_back(study):
     both = table.pivot("seed", index="latent", values="call")
     for row in both.join(table.filter(pl.col("seed") == 0), on="latent").iter_rows(named=True):
         assert row["consensus_call"] == (row["0"] if row["0"] == row["1"] else None)
+    agree = both.filter((pl.col("0") == "chat-specific") & (pl.col("1") == "chat-specific"))["latent"].to_list()
+    assert results["consensus"] == [{"0": latent, "1": latent} for latent in agree]
+
+
+def test_the_consensus_list_names_each_agreed_latent_by_seed():
+    table = pl.DataFrame({
+        "seed": [0, 0, 1, 1, 2], "latent": [5, 8, 8, 3, 1], "consensus": [4, 2, 4, 2, None],
+        "consensus_call": ["chat-specific", "none", "chat-specific", "none", None],
+    })  # fmt: skip
+    assert agreed(table) == [{"0": 5, "1": 8}]
+    assert agreed(table.filter(pl.col("consensus") == 2)) == []
 
 
 def test_one_seed_refuses_stability_in_words(study):
     table, results = run(study, seeds=(0,))
     assert table["reappears"].null_count() == table["consensus"].null_count() == F
     assert "one seed" in results["stability"]["refused"]
+    assert results["consensus"] is None
     assert results["counts"]["calibrated"]["chat-specific"][0] > 0
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crossdiff.evidence.intervals import recovered_share, token_mean
+from crossdiff.evidence.intervals import posed, recovered_share, token_mean
 
 
 def width(interval):
@@ -30,6 +30,17 @@ def test_recovered_share_is_paired():
     assert found["mean"] == pytest.approx(0.6)
     assert width(found) < 1e-9
     assert recovered_share(none, none, 500, 0)["mean"] == pytest.approx(0)
+
+
+def test_a_share_of_nothing_is_refused():
+    """Two models that differ by rounding alone: the edit "recovers" −900 % of their KL."""
+    none = np.full(8, 1e-7)
+    found = recovered_share(none, 10 * none, 100, 0)
+    assert np.isnan(found["mean"])
+    assert found["n"] == 8
+    assert not posed(none)
+    assert not posed([])
+    assert posed(np.full(8, 0.1))
 
 
 def test_seeds_repeat_and_one_conversation_has_no_interval():

@@ -62,5 +62,6 @@ def calls_results(rng: np.random.Generator, seeds: int) -> dict[str, Any]:
             check | seen | {"nominal": 0.1, "observed": [0.1, 0.0, 0.05]},
             check | seen | {"nominal": None, "criterion": "nu_0.3", "observed": [0.6, 0.5, 0.7]},
         ],
+        "consensus": None if seeds == 1 else [{"0": 7, "1": 41}, {"0": 9, "1": 3}],
         "stability": {"refused": "one seed"} if seeds == 1 else stability,
     }  # fmt: skip

@@ -47,3 +47,10 @@ def test_page_and_metrics(tmp_path, seeds):
     assert len(written.metrics["calibration"]) == 6
     assert "metrics.json#/dictionaries/diff-sae/calls/counts/calibrated/chat-specific" in written.page
     assert "is wrong at a rate of 0.30" in written.page
+
+
+def test_the_consensus_list_is_counted_and_shown(planted, plain):
+    assert planted.metrics["dictionaries"]["diff-sae"]["calls"]["consensus"] == 2
+    assert planted.page.count("0: 7, 1: 41 · 0: 9, 1: 3") == len(planted.config.dictionaries)
+    assert "consensus" not in plain.metrics["dictionaries"]["chat-sae"]["calls"]
+    assert "Which of them do the seeds agree on?" not in plain.page

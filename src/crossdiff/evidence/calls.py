@@ -96,6 +96,16 @@ def sets(items: Sequence[Seed], calibrated: bool) -> dict[str, dict[int, np.ndar
     return out
 
 
+def agreed(table: pl.DataFrame) -> list[dict[str, int]]:
+    """The consensus list: latents that more than half of all seeds call chat-specific, each as {seed: latent}.
+
+    ``table`` is the whole table of calls; the latents of a group were matched by their decoders.
+    """
+    mine = table.filter(pl.col("consensus_call") == "chat-specific").sort("consensus", "seed")
+    groups = mine.group_by("consensus", maintain_order=True)
+    return [{str(row["seed"]): row["latent"] for row in rows.iter_rows(named=True)} for _, rows in groups]
+
+
 def power(items: Sequence[Seed]) -> dict[str, Any]:
     """Null latents that calibrate each call, and the calls of smallest attainable p that the least set must have."""
     first = items[0].called
@@ -146,6 +156,7 @@ def main(
             power=power(items),
             honesty=checks,
             stability=matched.summary(sets(items, bool(known))),
+            consensus=agreed(whole_table) if known and len(seeds) > 1 else None,
         )
 
 

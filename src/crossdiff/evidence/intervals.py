@@ -11,6 +11,8 @@ from scipy.stats import bootstrap
 from scipy.stats import t as student
 
 LEVEL = 0.95
+LEAST_KL = 1e-3
+"""KL a conversation, in nats, below which a share of it says nothing: rounding alone moves predictions as far."""
 
 
 def interval(
@@ -54,11 +56,22 @@ def recovered(none: np.ndarray, edited: np.ndarray, axis: int) -> np.ndarray:
     return 1 - edited.sum(axis) / none.sum(axis)
 
 
+def posed(kl_none: ArrayLike) -> bool:
+    """Whether a share of these KL sums, one a conversation, means anything: their mean is clear of rounding."""
+    kl = np.asarray(kl_none, dtype=np.float64)
+    return bool(len(kl) and kl.mean() >= LEAST_KL)
+
+
 def token_mean(kl: ArrayLike, tokens: ArrayLike, resamples: int, seed: int) -> dict[str, float]:
     """Mean KL a token from sums per conversation, with a clustered interval."""
     return interval(ratio, (kl, tokens), resamples, seed)
 
 
 def recovered_share(kl_none: ArrayLike, kl_edited: ArrayLike, resamples: int, seed: int) -> dict[str, float]:
-    """Recovered share of KL; both arrays hold sums for the same conversations in the same order (paired)."""
+    """Recovered share of KL; both arrays hold sums for the same conversations in the same order (paired).
+
+    NaN where the models hardly differ (`posed`): the ratio would be one of rounding errors.
+    """
+    if not posed(kl_none):
+        return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n": len(np.asarray(kl_none))}
     return interval(recovered, (kl_none, kl_edited), resamples, seed)

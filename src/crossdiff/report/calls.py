@@ -43,7 +43,8 @@ def over(values: list[float | None], bounds: tuple[float, float] | None = SHARE)
 
 
 def calls(results: Mapping[str, Any]) -> Tree:
-    """Numbers of one dictionary: {counts: criterion -> call -> n, stability, power}; counts are means over seeds.
+    """Numbers of one dictionary: {counts: criterion -> call -> n, stability, power, consensus}; counts are means over
+    seeds, ``consensus`` is how many latents more than half of the seeds call chat-specific.
 
     What was not measured has no name.
     """
@@ -52,7 +53,8 @@ def calls(results: Mapping[str, Any]) -> Tree:
         for name, numbers in results["stability"].items()
         if isinstance(numbers, dict)
     }
-    return {
+    agreed = results.get("consensus")
+    return ({} if agreed is None else {"consensus": len(agreed)}) | {
         "q": results["q"],
         "counts": {
             criterion: {call: leaf(values) for call, values in by_call.items()}

@@ -7,7 +7,7 @@ conversation are not independent. Seeds, and random sets of one size, are averag
 import numpy as np
 import polars as pl
 
-from crossdiff.evidence.intervals import interval, recovered_share, token_mean
+from crossdiff.evidence.intervals import interval, posed, recovered_share, token_mean
 from crossdiff.report import names
 from crossdiff.report.collect import Dictionary, Study
 from crossdiff.report.seeds import Tree, plain
@@ -49,9 +49,11 @@ def of_dictionary(study: Study, item: Dictionary) -> Tree:
             "whole_over_template": (names.whole(table["intervention"].unique().to_list()), "template"),
         }
         margins[positions[0]] = {
-            name: margin(study, wide.drop_nulls([one, other, NONE]), one, other)
+            name: margin(study, both, one, other)
             for name, (one, other) in pairs.items()
             if one in wide.columns and other in wide.columns
+            for both in [wide.drop_nulls([one, other, NONE])]
+            if posed(both[NONE])
         }
     return levels(study, table) | {"margins": margins}
 
@@ -75,7 +77,7 @@ def levels(study: Study, table: pl.DataFrame) -> Tree:
         level = token_mean(rows["kl"], rows["tokens"], *resampling)
         found["kl"].setdefault(positions, {})[intervention] = plain(level)
         paired = rows.join(none, on=["positions", "conversation"], suffix="_none").sort("conversation")
-        if intervention != NONE and paired["kl_none"].sum() > 0:
+        if intervention != NONE and posed(paired["kl_none"]):
             share = recovered_share(paired["kl_none"], paired["kl"], *resampling)
             found["kl_recovered"].setdefault(positions, {})[intervention] = plain(share)
     return found

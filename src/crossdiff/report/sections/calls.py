@@ -6,7 +6,9 @@ from crossdiff.report.section import Context, Section
 
 def section(context: Context) -> Section:
     """Counts beside fixed thresholds, observed beside stated rates."""
-    html = context.render("calls.html.j2", broken=broken(context.metrics["calibration"]))
+    records = {item.name: context.study.records[f"calls/{item.name}.run.json"] for item in context.study.dictionaries}
+    agreed = {name: record["results"].get("consensus") for name, record in records.items()}
+    html = context.render("calls.html.j2", broken=broken(context.metrics["calibration"]), agreed=agreed)
     return Section(
         id="calls", title="Calls", question="Which latents can be called, and how often is that wrong?", html=html
     )
