@@ -20,6 +20,7 @@ include: "workflow/rules/activations.smk"
 include: "workflow/rules/dictionaries.smk"
 include: "workflow/rules/attribution.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/interpretation.smk"
 include: "workflow/rules/calls.smk"
 include: "workflow/rules/report.smk"
 

@@ -16,7 +16,7 @@ from crossdiff.cli import stage
 from crossdiff.dictionaries.published.settings import Entry, Published, without_null
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
-from crossdiff.evidence.settings import Evidence
+from crossdiff.evidence.interpretation.settings import Examination
 from crossdiff.parts import (
     Activations,
     Attribution,
@@ -50,7 +50,7 @@ class Config(Part):
     seeds: list[Seed] = Field([0, 1, 2], min_length=1)
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
-    evidence: Evidence = Evidence()
+    evidence: Examination = Examination()
     synthetic: Synthetic | None = Synthetic()
     """The synthetic benchmark; null leaves it out."""
     calibration: Calibration = Calibration()

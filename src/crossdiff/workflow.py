@@ -25,6 +25,7 @@ WEIGHTS = ("*.safetensors", "*.pt", "*.json")
 TABLES_OF_LATENTS = ("examples", "tokens", "descriptions", "twins", "template", "comparisons")
 LATENTS = ("parquet", *(f"{name}.parquet" for name in TABLES_OF_LATENTS), "run.json")
 CALLS = ("parquet", "run.json")
+INTERPRETATION = ("parquet", "verdicts.parquet", "run.json")
 SHARED = "shared.safetensors"
 LAYERS = ("kl.parquet", "run.json")
 PROMPTED = ("rows.parquet", "run.json")
@@ -164,7 +165,13 @@ def results(study: Config) -> list[str]:
         *(f"evidence/layers/{file}" for file in LAYERS if study.evidence.layer_sweep),
         *(f"evidence/prompts/{file}" for file in PROMPTED if study.evidence.prompts),
         *(f"calls/{name}.{ending}" for name in study.dictionaries for ending in CALLS),
+        *(f"evidence/interpretation/{run}.{ending}" for run in interpreted(study) for ending in INTERPRETATION),
     ]
+
+
+def interpreted(study: Config) -> list[str]:
+    """Dictionaries and seeds whose latents are explained: the first seed of each, if language models are asked."""
+    return [f"{name}-seed{study.seeds_of(name)[0]}" for name in study.dictionaries if study.evidence.interpretation]
 
 
 def null_latents(study: Config, dictionary: str) -> list[str]:

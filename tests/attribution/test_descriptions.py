@@ -2,13 +2,13 @@
 
 import polars as pl
 import torch
+from made import make_dictionary
 
 from crossdiff.activations.store import Block
 from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import TABLE, Facts, commonest, description_table, phrase, quoted
 from crossdiff.attribution.measure import measure
 from crossdiff.attribution.texts import PROMOTED
-from tests.made import make_dictionary
 
 WORDS = {0: "<s>", 1: " Paris", 2: " in", 3: " lives", 7: "User", 8: "Yes"}
 

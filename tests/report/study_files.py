@@ -14,6 +14,7 @@ from crossdiff.report.__main__ import main
 from crossdiff.workflow import results
 from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours
 from tests.report.study_calls import called, calls_results, synthetic_scores
+from tests.report.study_explained import explained
 
 KINDS = {
     "crosscoder-l1": {"kind": "crosscoder", "sparsity": "l1"},
@@ -371,6 +372,8 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
         subjects = ("best", "called") if CALLED in file else ("best",)
         sets = {name: {s: {"latents": rng.integers(0, 300, 3).tolist()} for s in subjects} for name in BEHAVIOURS}
         numbers = {"called": 40 if CALLED in file else 0, "chosen": sets}
+    if file.startswith("evidence/interpretation/"):
+        numbers = explained(rng, "crosscoder" in file)
     if file.startswith("calls/"):
         numbers = calls_results(rng, len(config.seeds))
     return {

@@ -72,6 +72,15 @@ def test_published_dictionaries_are_taken_instead_of_trained(tmp_path: Path, sto
     assert (counts.get("dictionary"), counts.get("dictionaries")) == jobs
 
 
+def test_one_seed_of_each_dictionary_is_explained_if_a_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "asked.yaml").write_text("evidence: {interpretation: {explainer: {path: org/chat}}}")
+    done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "asked.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert counts["interpretation"] == str(len(study["dictionaries"]))
+
+
 def test_a_study_may_train_nothing(tmp_path: Path) -> None:
     names = yaml.safe_load((ROOT / "config.yaml").read_text())["dictionaries"]
     entries = "".join(f"{name}: null, " for name in names) + "theirs: {from: org/theirs, kind: diff-sae}"

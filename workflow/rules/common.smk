@@ -11,6 +11,7 @@ from crossdiff.workflow import (
     CRATE,
     DICTIONARY,
     IMPORTED,
+    INTERPRETATION,
     LATENTS,
     LAYERS,
     PROMPTED,

@@ -29,7 +29,7 @@ rule baselines:
     resources:
         gpu=gpus,
     params:
-        settings=dump(study.evidence),
+        settings=dump(study.evidence.experiments),
         answers=answers_option,
         threads=study.compute.threads.dictionaries,
         device=device,
@@ -60,7 +60,7 @@ rule evidence:
     resources:
         gpu=gpus,
     params:
-        settings=dump(study.evidence),
+        settings=dump(study.evidence.experiments),
         answers=answers_option,
         threads=study.compute.threads.dictionaries,
         device=device,
@@ -91,7 +91,7 @@ if study.evidence.prompts:
         resources:
             gpu=gpus,
         params:
-            settings=dump(study.evidence),
+            settings=dump(study.evidence.experiments),
             threads=study.compute.threads.models,
             device=device,
         message:
@@ -120,7 +120,7 @@ if study.evidence.layer_sweep:
         resources:
             gpu=gpus,
         params:
-            settings=dump(study.evidence),
+            settings=dump(study.evidence.experiments),
             threads=study.compute.threads.models,
             device=device,
         message:
@@ -157,7 +157,7 @@ if study.evidence.steering:
         resources:
             gpu=gpus,
         params:
-            settings=dump(study.evidence),
+            settings=dump(study.evidence.experiments),
             answers=answers_option,
             threads=study.compute.threads.dictionaries,
             device=device,

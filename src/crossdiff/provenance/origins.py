@@ -90,14 +90,14 @@ def read(path: Path) -> Origins:
 
 
 def record_of(file: str) -> str:
-    """The run.json that a result's step wrote, by where steps put it: beside the file, or NAME.run.json in latents/."""
+    """The run.json that a result's step wrote, by where steps put it: beside the file, or NAME.run.json beside it."""
     path = PurePosixPath(file)
     if path.name.endswith("run.json"):
         return file
     top = path.parts[0]
     if top == METRICS or top == "report":
         return "report/run.json"
-    if top == "latents":
+    if top == "latents" or path.parts[:2] == ("evidence", "interpretation"):
         return str(path.with_name(re.sub(r"(-seed\d+)\..*", r"\1.run.json", path.name)))
     if top in ("models", "dictionaries", "evidence"):
         return str(PurePosixPath(top, path.parts[1].removesuffix(".gguf"), "run.json"))

@@ -21,6 +21,7 @@ import polars as pl
 
 from crossdiff.report import before, behaviours, calls, kl, scoreboard, steering
 from crossdiff.report.collect import Dictionary, Run, Study
+from crossdiff.report.interpretation import interpretation
 from crossdiff.report.latents import (
     CLASSES,
     NU_ACTIVATION,
@@ -122,6 +123,9 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
         tree["collateral"] = behaviours.elsewhere(study, [run.collateral for run in item.runs])
         tree["detection"] = before.detection([run.detection for run in item.runs])
     tree["calls"] = calls.calls(called(study)[item.name])
+    explained = interpretation(study, item)
+    if explained is not None:
+        tree["interpretation"] = explained
     return tree | {"seeds": {str(run.seed): tree for run, tree in zip(item.runs, seeds, strict=True)}}
 
 

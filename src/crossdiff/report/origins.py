@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from crossdiff.errors import UserError
 from crossdiff.provenance.origins import Origins, Source, pointer
 from crossdiff.report.collect import Dictionary, Run, Study
+from crossdiff.report.interpretation import record
 from crossdiff.report.latents import NU_ACTIVATION
 from crossdiff.report.metrics import fve_names
 from crossdiff.report.seeds import Tree
@@ -30,6 +31,8 @@ def origins(study: Study, numbers: Tree) -> Origins:
         notes |= below(("dictionaries", item.name), dictionary(study, item))
         called = f"calls/{item.name}.run.json"
         notes["dictionaries", item.name, "calls"] = [Source(called, "results")]
+        if explained := record(study, item):
+            notes["dictionaries", item.name, "interpretation"] = [Source(explained, "results")]
         notes["calibration",] = [*notes.get(("calibration",), []), Source(called, "results.honesty")]
     if study.effects is not None:
         notes |= directions(study, numbers) | {("behaviours",): on_behaviours(study)}

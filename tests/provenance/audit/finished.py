@@ -104,8 +104,10 @@ def recorded(base: Path, name: str, config: Config, patch: pytest.MonkeyPatch) -
     if step == "dictionaries":
         dictionary, _, seed = name.split("/")[1].rpartition("-seed")
         params = {"recipe": config.dictionaries[dictionary], "seed": int(seed)}
-    elif step in ("activations", "evidence"):
-        params = getattr(config, step).model_dump(mode="json")
+    elif step == "activations":
+        params = config.activations.model_dump(mode="json")
+    elif step == "evidence":
+        params = config.evidence.experiments.model_dump(mode="json")
     if name == TRACKED:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{base}/mlflow.db")
     given = [Path(PAIR, file) for file in inputs(name)]

@@ -58,8 +58,12 @@ def own_settings(study: Study, config: dict[str, Any], found: Finding) -> None:
 def expected(name: str, config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """(key in the record's params or "" for all of them, value) that a step's record should hold."""
     step = name.split("/")[0]
-    if step in ("activations", "evidence"):
+    if step == "activations":
         yield "", config[step]
+    if step == "evidence":
+        asked = dict(config[step])
+        interpretation = asked.pop("interpretation", None)
+        yield "", interpretation if name.startswith("evidence/interpretation/") else asked
     if step == "dictionaries":
         dictionary, _, seed = name.split("/")[1].rpartition("-seed")
         yield "recipe", config["dictionaries"].get(dictionary)
@@ -86,5 +90,7 @@ def concerned(study: Study, path: tuple[str, ...]) -> frozenset[str]:
     """Records of the steps that a setting enters; what is made of their outputs follows from the inputs."""
     section = {"attribution": "latents"}.get(path[0], path[0])
     prefix = f"dictionaries/{path[1]}-seed" if section == "dictionaries" and len(path) > 1 else f"{section}/"
+    if path[:2] == ("evidence", "interpretation"):
+        prefix = "evidence/interpretation/"
     found = frozenset(name for name in study.expected if name.startswith(prefix))
     return found or frozenset([REPORT])

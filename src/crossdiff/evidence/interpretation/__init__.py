@@ -1,0 +1,1 @@
+"""How well an explanation of a latent tells on which texts it fires, judged by language models."""
