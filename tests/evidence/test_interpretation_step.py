@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,11 @@ def test_an_interrupted_run_goes_on_where_it_was_and_a_second_is_free(given: Giv
 
 
 def test_a_busy_server_is_asked_again(given: Given, tmp_path: Path) -> None:
-    state = {"asked": 0}
+    tries: Counter[str] = Counter()
 
     def reply(prompt: str) -> str | int:
-        state["asked"] += 1
-        return (429, 503)[state["asked"] % 2] if state["asked"] % 3 else knows(prompt)
+        tries[prompt] += 1
+        return {1: 429, 2: 503}.get(tries[prompt]) or knows(prompt)
 
     found, seen = ask(given, tmp_path, reply)
     assert found["overall"]["total_random"]["mean"] == 1

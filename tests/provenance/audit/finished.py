@@ -91,7 +91,8 @@ def inputs(name: str) -> list[str]:
     folder = rest.split("/")[0].removesuffix(".run.json")
     if step == "calls":
         return [f"latents/{folder}-seed0.parquet"]
-    own = [] if folder == "baselines" else [f"dictionaries/{folder}/dictionary.safetensors"]
+    run = folder.removeprefix("steering-")
+    own = [] if run == "baselines" else [f"dictionaries/{run}/dictionary.safetensors"]
     return ["activations/manifest.json", "corpus/rows.parquet", *own]
 
 
