@@ -18,7 +18,8 @@ def scale(dictionary, x_BLD, block_B=None, batch=64):
     products = Products(decoder_rows(dictionary), names, int(block_B.max()) + 1)
     for x, block in zip(x_BLD.split(batch), block_B.split(batch), strict=True):
         codes = dictionary.codes(dictionary.read(x))
-        products.add(codes, series(dictionary, x, dictionary.decode_codes(codes, len(x))), block)
+        taken = dictionary.taken(codes.value_N, codes.latent_N) if dictionary.decoupled else None
+        products.add(codes, series(dictionary, x, dictionary.decode_codes(codes, len(x))), block, taken)
     return scaling_columns(products.finish(), writes(dictionary), dictionary.kind == "crosscoder")
 
 
@@ -28,11 +29,15 @@ def naive_betas(dictionary, x_BLD):
     d_LFD = dictionary.directions().double().numpy()
     x = x_BLD.double().numpy()
     r = dictionary.decode(torch.tensor(f_BF, dtype=torch.float32)).double().numpy()
+    own_LBF = [f_BF, f_BF]
+    if dictionary.decoupled:  # each model takes what its own score lets pass
+        norm_LF = dictionary.decoder.double().norm(dim=-1).numpy()
+        own_LBF = f_BF * (f_BF * norm_LF[:, None] > dictionary.threshold.double().numpy()[:, None, None])
     out = {}
     for g, direction in enumerate(("base", "chat")):
         for m, model in enumerate(("base", "chat")):
             for j in range(f_BF.shape[1]):
-                part = f_BF[:, j : j + 1] * d_LFD[m, j]
+                part = own_LBF[m][:, j : j + 1] * d_LFD[m, j]
                 targets = {
                     "activation": x[:, m],
                     "reconstruction": r[:, m],
@@ -47,8 +52,11 @@ def naive_betas(dictionary, x_BLD):
     return out
 
 
-def test_betas_equal_the_naive_ones():
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_betas_equal_the_naive_ones(decoupled):
     dictionary, x = make_dictionary(), make_pairs()
+    if decoupled:
+        dictionary = replace(dictionary, score="decoupled", threshold=torch.tensor([0.6, 1.8]))
     found, expected = scale(dictionary, x), naive_betas(dictionary, x)
     assert set(expected) == {name for name in found if name.startswith("beta")}
     for name, column in expected.items():

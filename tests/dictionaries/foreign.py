@@ -79,7 +79,7 @@ class Draw:
         return 0.2 + torch.rand(*shape, generator=self.generator)
 
 
-CODE_IDS = {"crosscoder": 1, "SAE": 2, "mixed": 3, "NONE": 4}
+CODE_IDS = {"crosscoder": 1, "SAE": 2, "mixed": 3, "NONE": 4, "decoupled": 5}
 
 
 def norms(code: str, decoder: Array, alphas: tuple[float, float] = (1.0, 0.1)) -> Array:
@@ -112,18 +112,29 @@ def finetuning_crosscoder(
             settings |= {"code_normalization_alpha_sae": alphas[0], "code_normalization_alpha_cc": alphas[1]}
     if topk:
         tensors |= {"k": torch.tensor(3, dtype=torch.int32), "threshold": torch.tensor(1.1)}
+        if code == "decoupled":
+            tensors["threshold"] = torch.tensor([1.1, 0.8])
     t = numpy(tensors)
     active = normalised and not old
     weight = norms(code, t["decoder.weight"], alphas)
+    own, levels = np.sqrt((t["decoder.weight"] ** 2).sum(2)), np.array([1.1, 0.8])
+
+    def taken(f: Array) -> Array:
+        return f * own[:, None] > levels[:, None, None]
 
     def encode(x: Array) -> tuple[Array, Array]:
         if active:
             x = np.stack([(x[:, m] - t["activation_mean"][m]) * t["activation_global_scale"][m] for m in (0, 1)], 1)
         pre = sum(x[:, m] @ t["encoder.weight"][m] for m in (0, 1)) + t["encoder.bias"]
+        if code == "decoupled" and topk:
+            scores = np.maximum(pre, 0) * own[:, None]
+            margins = np.abs(scores - levels[:, None, None]).min(0)
+            return np.maximum(pre, 0) * taken(np.maximum(pre, 0)).any(0), np.minimum(margins, np.abs(pre))
         return kept(pre, np.maximum(pre, 0) * weight, 1.1 if topk else 0.0)
 
     def decode(f: Array) -> Array:
-        out = np.stack([f @ t["decoder.weight"][m] + t["decoder.bias"][m] for m in (0, 1)], 1)
+        each = f * taken(f) if code == "decoupled" and topk else [f, f]
+        out = np.stack([each[m] @ t["decoder.weight"][m] + t["decoder.bias"][m] for m in (0, 1)], 1)
         if active:
             back = [out[:, m] / t["activation_global_scale"][m] + t["activation_mean"][m] for m in (0, 1)]
             return np.stack(back, 1)

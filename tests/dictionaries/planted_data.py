@@ -12,11 +12,13 @@ from crossdiff.dictionaries.recipe import Recipe
 
 CASES = [
     (kind, sparsity) for kind in ("crosscoder", "diff-sae", "chat-sae", "base-sae") for sparsity in ("batchtopk", "l1")
-]
+] + [("crosscoder", "decoupled")]
 
 
 def small(kind: str = "crosscoder", sparsity: str = "batchtopk", **over: Any) -> Recipe:
-    """A recipe for tests: 24 latents, 60 steps of 64 tokens, fp32."""
+    """A recipe for tests: 24 latents, 60 steps of 64 tokens, fp32; ``decoupled`` is BatchTopK with that score."""
+    if sparsity == "decoupled":
+        sparsity, over = "batchtopk", {"score": "decoupled"} | over
     settings: dict[str, Any] = {
         "kind": kind, "sparsity": sparsity, "latents": 24, "k": 3, "l1": 0.05, "steps": 60, "batch": 64, "lr": 1e-2,
         "warmup_steps": 5, "threshold_start": 10, "threshold_decay": 0.9, "dead_after_tokens": 1000,
@@ -63,6 +65,8 @@ def numpy_encode(dictionary: Dictionary, x_BLD: Tensor) -> np.ndarray:
     f = np.maximum(pre, 0)
     norms = np.sqrt((d["decoder"] ** 2).sum(-1))
     weight = {"sum": norms.sum(0), "concat": np.sqrt((norms**2).sum(0)), "none": np.ones(f.shape[1])}
+    if dictionary.score == "decoupled":
+        return f * numpy_taken(dictionary, f).any(0)
     weight["mixed"] = weight["concat"] + 0.1 * weight["sum"]
     weight = weight[dictionary.score]
     return f * (f * weight > d["threshold"])
@@ -71,5 +75,13 @@ def numpy_encode(dictionary: Dictionary, x_BLD: Tensor) -> np.ndarray:
 def numpy_decode(dictionary: Dictionary, f_BF: np.ndarray) -> np.ndarray:
     """x̂ [B, L, D] in raw units, in float64."""
     d = {name: tensor.double().numpy() for name, tensor in dictionary.tensors.items()}
-    rows = [f_BF @ d["decoder"][m] + d["decoder_bias"][m] for m in range(len(d["decoder"]))]
+    models = range(len(d["decoder"]))
+    own = f_BF * numpy_taken(dictionary, f_BF) if dictionary.score == "decoupled" else [f_BF for _ in models]
+    rows = [own[m] @ d["decoder"][m] + d["decoder_bias"][m] for m in models]
     return np.stack(rows, 1) / d["scale"] + d["mean"]
+
+
+def numpy_taken(dictionary: Dictionary, f_BF: np.ndarray) -> np.ndarray:
+    """Where each model's own score f·‖d‖ of decoupled codes exceeds its θ, [L, B, F]."""
+    norms = np.sqrt((dictionary.decoder.double().numpy() ** 2).sum(-1))
+    return np.stack([f_BF * norm > level for norm, level in zip(norms, dictionary.threshold.tolist(), strict=True)])

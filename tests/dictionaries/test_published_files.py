@@ -177,13 +177,6 @@ def test_what_cannot_be_used_is_told(made: Foreign, message: str, tmp_path: Path
         read(made, tmp_path, "crosscoder" if "a crosscoder was asked" in message else "")
 
 
-def test_decoupled_codes_are_refused(tmp_path: Path) -> None:
-    made = with_tensor("crosscoder", code_normalization_id=5, threshold=[0.1, 0.2])
-    del made.settings["code_normalization"]
-    with pytest.raises(UserError, match="DECOUPLED: a latent may be on in one model and off in the other"):
-        read(made, tmp_path)
-
-
 def test_an_sae_is_no_crosscoder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="kind: the files hold an SAE, not a crosscoder; give chat-sae"):
         read(FRESH["sparsify"](), tmp_path, "crosscoder")

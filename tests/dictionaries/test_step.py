@@ -1,12 +1,14 @@
 """The fast step against the plain one, and the plain one against formulas written out here."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_data import small
 
-from crossdiff.dictionaries import eager, sparse
+from crossdiff.dictionaries import decoupled, eager, sparse
 from crossdiff.dictionaries.init import initial
 from crossdiff.dictionaries.parameters import weight_of
 
@@ -66,6 +68,42 @@ def test_sparse_equals_eager(kind, sparsity, loss, score, hybrid, path, tokens, 
     done, wanted = (step(parameters, x, recipe, k, silent) for step in (sparse.step, eager.step))
     same(done, wanted, least=0.1 if hybrid else 1e-3)  # errors that cancel leave their own rounding
     assert all(torch.equal(a, b) for a, b in zip(before, parameters.tensors, strict=True))
+
+
+@given(
+    tokens=st.sampled_from([1, 2, 7, 33]),
+    width=st.integers(1, 9),
+    latents=st.sampled_from([1, 2, 13, 97]),
+    k=st.integers(1, 5),
+    dead_after=st.sampled_from([1, 64, 10**7]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_decoupled_equals_eager(tokens, width, latents, k, dead_after, seed):
+    recipe = small("crosscoder", "decoupled", latents=latents, k=min(k, latents), dead_after_tokens=dead_after)
+    parameters, x, silent = start(recipe, tokens, width, seed)
+    done, wanted = (step(parameters, x, recipe, recipe.k, silent) for step in (decoupled.step, eager.step))
+    torch.testing.assert_close(done.least_score, wanted.least_score, rtol=1e-5, atol=0)
+    # What both models send into one encoder may cancel, and leaves its own rounding.
+    same(replace(done, least_score=None), replace(wanted, least_score=None), least=0.1)
+
+
+def test_each_model_selects_its_own_entries():
+    """With a decoder far larger in chat, its selection is that of one model; base keeps as many of its own."""
+    recipe = small("crosscoder", "decoupled", latents=30, k=3, dead_after_tokens=10**7)
+    parameters, x, silent = start(recipe, 20, 6)
+    parameters.decoder_FI[:, 6:] *= torch.linspace(1, 50, 30)[:, None]
+    done = decoupled.step(parameters, x, recipe, 3, silent)
+    f = (x @ parameters.encoder_FI.T + parameters.encoder_bias_F).clamp(min=0)
+    error = x - parameters.decoder_bias_I
+    for model, part in enumerate((slice(6), slice(6, 12))):
+        rows = parameters.decoder_FI[:, part]
+        score = f * rows.norm(dim=1)
+        least = score.flatten().topk(60).values.min()
+        assert float(done.least_score[model]) == pytest.approx(float(least), rel=1e-5)
+        wanted = error[:, part] - (f * (score >= least)) @ rows
+        torch.testing.assert_close(done.error_BI[:, part], wanted, rtol=1e-4, atol=1e-4)
+    assert 60 < done.active <= 120
 
 
 def test_sparse_equals_eager_at_a_size_that_samples():

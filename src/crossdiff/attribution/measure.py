@@ -96,7 +96,8 @@ def measure(
         token_N, latent_N, value_N = codes
         reconstruction_BLD = dictionary.decode_codes(codes, len(x_BLD))
         block_B = block_R[row_B].to(device)
-        products.add(codes, series(dictionary, x_BLD, reconstruction_BLD), block_B)
+        taken_LN = dictionary.taken(value_N, latent_N) if dictionary.decoupled else None
+        products.add(codes, series(dictionary, x_BLD, reconstruction_BLD), block_B, taken_LN)
         if spread is not None:
             spread.add(x_BLD, block_B)
         usage.add(codes, source_R[row_B].to(device), block.role_B.long().to(device), block_B)

@@ -7,6 +7,9 @@ Y in {h^b, h^c, ε^b, ε^c} is accumulated, and the other targets follow exactly
     error:           Y = ε^m + f_j·d_j^m  ⇒  β = β_j(ε^m) + ⟨d_j, d_j^m⟩ / ‖d_j‖²
     reconstruction:  Y = r^m = h^m − ε^m  ⇒  β = β_j(h^m) − β_j(ε^m)
 
+With decoupled codes f_ij is active where it is in either model, and the latent's own part of model m's reconstruction
+only where it is in m: the last term of the error's β is then times Σ_i (f^m_ij)² / Σ_i f_ij².
+
     centred:         regression of ⟨d_j, h⟩ on f_j with an intercept, over all tokens:
                      β = Cov(f_j, ⟨d_j, h^m⟩) / (‖d_j‖²·Var(f_j))
 
@@ -41,13 +44,25 @@ class Products:
         self.level_KGSF = torch.zeros_like(self.numerator_KGSF)
         self.code_KF = first.new_zeros(blocks, latents, dtype=torch.float64)
         self.square_KF = torch.zeros_like(self.code_KF)
+        self._own_KLF: Tensor | None = None
         self.tokens_K = first.new_zeros(blocks, dtype=torch.float64)
         self._sums_FE = first.new_zeros(latents, len(series) * self._width)
         self._total_SD = first.new_zeros(len(series), self._width, dtype=torch.float64)
         self._block: int | None = None
 
-    def add(self, codes: tuple[Tensor, Tensor, Tensor], y_BSD: Tensor, block_B: Tensor) -> None:
-        """Add a batch: its codes, its series [B, S, D] float32 and the block of each token."""
+    def add(
+        self,
+        codes: tuple[Tensor, Tensor, Tensor],
+        y_BSD: Tensor,
+        block_B: Tensor,
+        taken_LN: Tensor | None = None,
+    ) -> None:
+        """Add a batch: its codes, its series [B, S, D] float32 and the block of each token.
+
+        ``taken_LN`` tells of decoupled codes in which models each is active.
+        """
+        if taken_LN is not None:
+            self._add_own(codes, block_B, taken_LN)
         token_N, latent_N, value_N = codes
         for block in torch.unique(block_B).tolist():
             if block != self._block:
@@ -61,6 +76,19 @@ class Products:
             self.code_KF[block].index_add_(0, latent_M, value_M.double())
             self.square_KF[block].index_add_(0, latent_M, value_M.double().square())
             self.tokens_K[block] += int(here_B.sum())
+
+    def _add_own(self, codes: tuple[Tensor, Tensor, Tensor], block_B: Tensor, taken_LN: Tensor) -> None:
+        token_N, latent_N, value_N = codes
+        blocks, latents = self.square_KF.shape
+        if self._own_KLF is None:
+            self._own_KLF = self.square_KF.new_zeros(blocks, len(taken_LN), latents)
+        for model, taken_N in enumerate(taken_LN):
+            place_M = block_B[token_N[taken_N]], latent_N[taken_N]
+            self._own_KLF[:, model].index_put_(place_M, value_N[taken_N].double().square(), accumulate=True)
+
+    def own_square_KF(self, model: str) -> Tensor:
+        """Σ f_ij² of each block where the latent writes a model's reconstruction."""
+        return self.square_KF if self._own_KLF is None else self._own_KLF[:, MODELS.index(model)]
 
     def finish(self) -> "Products":
         """Close the last block; call once after the last batch."""
@@ -145,7 +173,7 @@ def numerators(products: Products, decoder: dict[str, Tensor], direction: str) -
             residual_KF = products.per_block(direction, f"residual_{model}")
             own_F = (rows_FD * decoder[model].double()).sum(-1)
             out["reconstruction"][model] = (activation_KF - residual_KF,)
-            out["error"][model] = (residual_KF + own_F * products.square_KF,)
+            out["error"][model] = (residual_KF + own_F * products.own_square_KF(model),)
         level_KF = products.level(direction, f"activation_{model}")
         out["centred"][model] = (activation_KF, products.code_KF, level_KF, products.tokens_KF())
     return {target: models for target, models in out.items() if models}

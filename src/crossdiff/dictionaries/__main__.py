@@ -116,7 +116,7 @@ def finish(
     run.result(
         **results,
         tokens={"train": tokens, "validation": held_out.tokens, "presented": recipe.steps * recipe.batch},
-        threshold=float(dictionary.threshold),
+        threshold=dictionary.threshold.tolist(),
         training={key: curves[-1][key] for key in ("loss", "fve", "l0", "dead")} | {"seconds": round(seconds, 3)},
     )
 

@@ -44,7 +44,7 @@ def score_weight(decoder_FLD: Tensor, form: str) -> Tensor:
     """w [F]: what an activation is multiplied by before it is ranked or charged (study_spec §1.2).
 
     ``sum`` of the latent's decoder norms over models, norm of the ``concat``enated decoder, `MIXED` of both, or 1
-    (``none``).
+    (``none``). ``decoupled`` codes are ranked by each model's own norm (`norms`); their activity is that of the sum.
     """
     if form == "mixed":
         return torch.stack([share * score_weight(decoder_FLD, part) for part, share in MIXED.items()]).sum(0)
@@ -52,7 +52,12 @@ def score_weight(decoder_FLD: Tensor, form: str) -> Tensor:
         return decoder_FLD.new_ones(decoder_FLD.shape[0])
     if form == "concat":
         return torch.linalg.vector_norm(decoder_FLD.flatten(1), dim=1)
-    return torch.linalg.vector_norm(decoder_FLD, dim=2).sum(1)
+    return norms(decoder_FLD).sum(1)
+
+
+def norms(decoder_XD: Tensor) -> Tensor:
+    """Norm of every decoder row [..] of [.., D]: what `decoupled` codes are ranked by in each model."""
+    return torch.linalg.vector_norm(decoder_XD, dim=-1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Dictionary:
     kind: Kind
     """What it reads, see `read`."""
     score: str
-    """Form of the score weight w: sum, concat, mixed or none."""
+    """Form of the score weight w: sum, concat, mixed or none. Or decoupled: each model's decoder takes f only where
+    f·‖d^m‖ > θ^m, so that f alone says in which models a latent is on (`taken`)."""
     encoder: Tensor
     """[L, D, F]."""
     encoder_bias: Tensor
@@ -77,7 +83,7 @@ class Dictionary:
     decoder_bias: Tensor
     """[L, D]."""
     threshold: Tensor
-    """θ [] or [F], on scores f·w; 0 for L1."""
+    """θ [] or [F], on scores f·w; 0 for L1. Of decoupled codes [L], one a model."""
     mean: Tensor
     """[L, D], subtracted from raw activations; 0 where activations are not normalised."""
     scale: Tensor
@@ -118,6 +124,18 @@ class Dictionary:
         """w [F], fp32."""
         return score_weight(self.decoder.transpose(0, 1), self.score)
 
+    @property
+    def decoupled(self) -> bool:
+        """Whether a latent may be on in one model and off in the other."""
+        return self.score == "decoupled"
+
+    def taken(self, value_XF: Tensor, latent_F: Tensor | slice = slice(None)) -> Tensor:
+        """Where each model's decoder takes decoupled codes [.., F] of the numbered latents, bool [L, .., F]."""
+        norm_LF, level_L1 = self._selections()
+        others = [1] * (value_XF.ndim - 1)
+        weight_LXF = norm_LF[:, latent_F].view(len(norm_LF), *others, -1)
+        return value_XF * weight_LXF > level_L1.view(-1, *others, 1)
+
     def directions(self) -> Tensor:
         """Decoder rows in the space of raw activations, [L, F, D]."""
         return self.decoder / self.scale.reshape(-1, 1, 1)
@@ -127,13 +145,18 @@ class Dictionary:
         if self.whole is not None:
             return self.whole.dictionary.encode(x_BLD).index_select(1, self.whole.latents_S)
         f_BF = torch.relu_(self._preactivation(x_BLD))
+        if self.decoupled:
+            return f_BF * self.taken(f_BF).any(0)
         score_BF = f_BF * self.score_weight()
         f_BF = f_BF * (score_BF > self.threshold)
         return f_BF if self.k is None else f_BF * _largest(score_BF * (f_BF > 0), self.k)
 
     def decode(self, f_BF: Tensor) -> Tensor:
         """Reconstruction [B, L, D] fp32, in raw units, of codes [B, F]."""
-        return self._raw(torch.einsum("bf,lfd->bld", f_BF.float(), self.decoder))
+        f_BF = f_BF.float()
+        if self.decoupled:
+            return self._raw(torch.einsum("lbf,lfd->bld", f_BF * self.taken(f_BF), self.decoder))
+        return self._raw(torch.einsum("bf,lfd->bld", f_BF, self.decoder))
 
     def codes(self, x_BLD: Tensor) -> Codes:
         """The active entries of `encode`, without the zeros."""
@@ -142,13 +165,13 @@ class Dictionary:
             token_N, latent_N = f_BF.nonzero(as_tuple=True)
             return Codes(token_N, latent_N, f_BF[token_N, latent_N])
         pre_BF = self._preactivation(x_BLD)
-        weight_F = self.score_weight()
-        flat_N = above(pre_BF, level_of_value(self.threshold.clamp_min(0), weight_F))
+        weight_SF, level_SF = self._selections()
+        flat_N = above(pre_BF, level_of_value(level_SF.clamp_min(0), weight_SF).amin(0))
         value_N = pre_BF.view(-1).index_select(0, flat_N)
         latent_N = flat_N % pre_BF.shape[1]
         # Judged by the very product that `encode` compares, so that both agree on entries near θ.
-        level_N = self.threshold if self.threshold.ndim == 0 else self.threshold.index_select(0, latent_N)
-        active_N = value_N * weight_F.index_select(0, latent_N) > level_N
+        level_SN = level_SF.expand_as(weight_SF).index_select(1, latent_N)
+        active_N = (value_N * weight_SF.index_select(1, latent_N) > level_SN).any(0)
         flat_N = flat_N[active_N]
         return Codes(flat_N // pre_BF.shape[1], latent_N[active_N], value_N[active_N])
 
@@ -156,9 +179,22 @@ class Dictionary:
         """Reconstruction [tokens, L, D] fp32, in raw units, of sparse codes."""
         models, width, latents = self.shape
         offset_B = torch.searchsorted(codes.token_N, torch.arange(tokens, device=codes.token_N.device))
+        if self.decoupled:
+            value_LN = codes.value_N * self.taken(codes.value_N, codes.latent_N)
+            bags = [
+                embedding_bag(codes.latent_N, rows_FD, offset_B, mode="sum", per_sample_weights=value_N)
+                for rows_FD, value_N in zip(self.decoder, value_LN, strict=True)
+            ]
+            return self._raw(torch.stack(bags, 1))
         decoder_FI = self.decoder.transpose(0, 1).reshape(latents, models * width)
         bags_BI = embedding_bag(codes.latent_N, decoder_FI, offset_B, mode="sum", per_sample_weights=codes.value_N)
         return self._raw(bags_BI.view(tokens, models, width))
+
+    def _selections(self) -> tuple[Tensor, Tensor]:
+        """Score weights [S, F] and θ [1, 1], [1, F] or [L, 1]: of the one selection, or of each model's own."""
+        if self.decoupled:
+            return norms(self.decoder), self.threshold[:, None]
+        return self.score_weight()[None], self.threshold.view(1, -1)
 
     def _preactivation(self, x_BLD: Tensor) -> Tensor:
         normal_BLD = (x_BLD.float() - self.mean) * self.scale

@@ -44,7 +44,9 @@ def write(file: Path, state: State, fingerprint: str) -> None:
     tensors |= {f"exponents.{n}": t for n, t in enumerate(state.moments.exponents)}
     tensors["silent"] = state.silent_F
     tensors |= {f"beside.{name}": tensor for name, tensor in state.beside.items()}
-    facts = {"step": state.step, "threshold": known(state.threshold), "curves": state.curves}
+    threshold = state.threshold
+    kept = threshold.tolist() if isinstance(threshold, Tensor) and threshold.ndim else known(threshold)
+    facts = {"step": state.step, "threshold": kept, "curves": state.curves}
     with whole(file) as temporary:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -73,8 +75,12 @@ def read(file: Path, fingerprint: str, device: str | torch.device) -> State | No
         parameters=Parameters(*group("parameter")),
         moments=Moments(Parameters(*group("mean")), Parameters(*group("square")), group("steps"), group("exponents")),
         silent_F=tensors["silent"],
-        threshold=facts["threshold"],
+        threshold=_threshold(facts["threshold"], device),
         step=facts["step"],
         curves=facts["curves"],
         beside={name.removeprefix("beside."): t for name, t in tensors.items() if name.startswith("beside.")},
     )
+
+
+def _threshold(kept: float | list[float] | None, device: str | torch.device) -> Threshold:
+    return torch.tensor(kept, dtype=torch.float64, device=device) if isinstance(kept, list) else kept

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, relu
 
+from crossdiff.dictionaries.architecture import norms
 from crossdiff.dictionaries.parameters import Parameters, Step, encoder_input, silence, weight_of
 from crossdiff.dictionaries.recipe import Recipe
 
@@ -20,14 +21,11 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
     pre_BF = linear(input_BI.to(kind), leaves.encoder_FI.to(kind), leaves.encoder_bias_F.to(kind)).float()
     positive_BF = relu(pre_BF)
     weight_F = weight_of(leaves, recipe)
-    least = None
-    code_BF = positive_BF
-    if recipe.sparsity == "batchtopk":
-        keep_BF = largest(positive_BF.detach() * weight_F.detach(), tokens * k)
-        code_BF = positive_BF * keep_BF
-        if keep_BF.any():
-            least = float((positive_BF.detach() * weight_F.detach())[keep_BF].min())
-    error_BI = x_BI - (code_BF @ leaves.decoder_FI + leaves.decoder_bias_I)
+    code_SBF, least = _codes(positive_BF, leaves, recipe, tokens * k)
+    code_BF = code_SBF.amax(0)
+    rows = leaves.decoder_FI.chunk(len(code_SBF), 1)
+    rebuilt_BI = torch.cat([code @ rows_FD for code, rows_FD in zip(code_SBF, rows, strict=True)], 1)
+    error_BI = x_BI - (rebuilt_BI + leaves.decoder_bias_I)
     error_BLD = error_BI.view(tokens, recipe.models, -1)
     norm_BL = torch.linalg.vector_norm(error_BLD, dim=2)
     loss = (norm_BL if recipe.loss_form == "norm" else norm_BL.square()).mean()
@@ -48,6 +46,20 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
         loss.detach(), gradients, error_BI.detach(), silent_F, active, least,
         aux.detach() if isinstance(aux, Tensor) else aux,
     )  # fmt: skip
+
+
+def _codes(positive_BF: Tensor, leaves: Parameters, recipe: Recipe, count: int) -> tuple[Tensor, float | Tensor | None]:
+    """Codes of each selection [S, B, F], one or one a model, and the smallest kept score (of each, if decoupled)."""
+    if recipe.sparsity == "l1":
+        return positive_BF[None], None
+    weight_F = weight_of(leaves, recipe).detach()
+    weight_SF = norms(leaves.decoder_FLD(recipe.models)).detach().T if recipe.decoupled else weight_F[None]
+    score_SBF = positive_BF.detach() * weight_SF[:, None]
+    keep_SBF = torch.stack([largest(score_BF, count) for score_BF in score_SBF])
+    least_S = torch.where(keep_SBF, score_SBF, torch.inf).amin((1, 2))
+    if recipe.decoupled:
+        return positive_BF * keep_SBF, least_S.double()
+    return positive_BF * keep_SBF, float(least_S) if keep_SBF.any() else None
 
 
 def largest(score_BF: Tensor, count: int) -> Tensor:

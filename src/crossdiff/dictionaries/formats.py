@@ -45,7 +45,7 @@ def load(path: Path | str, device: str | torch.device = "cpu") -> Dictionary:
     folder = Path(path)
     document = _document(folder / "dictionary.json")
     tensors: dict[str, Any] = _tensors(folder / "dictionary.safetensors")
-    _check(tensors, document["shape"], folder / "dictionary.safetensors")
+    _check(tensors, document["shape"], document["score"] == "decoupled", folder / "dictionary.safetensors")
     about = document.get("about", {})
     kind, score, k = document["kind"], document["score"], document.get("k")
     return Dictionary(kind=kind, score=score, k=k, about=about, **tensors).to(device)
@@ -66,6 +66,8 @@ def _document(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: k must be a positive number, got {document['k']!r}")
     if shape["models"] != (2 if document["kind"] == "crosscoder" else 1):
         raise UserError(f"{file}: a {document['kind']} cannot have models = {shape['models']}")
+    if document["score"] == "decoupled" and (shape["models"] == 1 or document.get("k") is not None):
+        raise UserError(f"{file}: decoupled codes are of a crosscoder with a threshold for each model")
     return document
 
 
@@ -78,7 +80,7 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         raise UserError(f"{file} cannot be read ({error}): copy it again or train the dictionary again") from None
 
 
-def _check(tensors: dict[str, Tensor], shape: dict[str, int], file: Path) -> None:
+def _check(tensors: dict[str, Tensor], shape: dict[str, int], decoupled: bool, file: Path) -> None:
     """All tensors there, no other, fp32, finite, of the shapes that dictionary.json tells."""
     missing, extra = set(TENSORS) - set(tensors), set(tensors) - set(TENSORS)
     if missing or extra:
@@ -91,7 +93,7 @@ def _check(tensors: dict[str, Tensor], shape: dict[str, int], file: Path) -> Non
         "encoder_bias": ((latents,),),
         "decoder": ((models, latents, width),),
         "decoder_bias": ((models, width),),
-        "threshold": ((), (latents,)),
+        "threshold": ((models,),) if decoupled else ((), (latents,)),
         "mean": ((models, width),),
         "scale": ((), (models, 1)),
     }

@@ -31,7 +31,8 @@ def active_latents(recipe: Recipe, step: int) -> int:
 
 
 Threshold = float | Tensor | None
-"""θ: None before its start; on a device an fp64 scalar, NaN before its start, so that the host need not wait for it."""
+"""θ: None before its start; on a device an fp64 scalar, NaN before its start, so that the host need not wait for it. Of
+decoupled codes an fp64 vector [L] wherever it is."""
 
 
 def next_threshold(threshold: Threshold, least: Threshold, recipe: Recipe, step: int) -> Threshold:
@@ -50,8 +51,8 @@ def next_threshold(threshold: Threshold, least: Threshold, recipe: Recipe, step:
 
 
 def known(threshold: Threshold) -> float | None:
-    """θ as a number on the host."""
-    value = math.nan if threshold is None else float(threshold)
+    """θ as a number on the host: the mean of those that are set."""
+    value = math.nan if threshold is None else float(torch.as_tensor(threshold, dtype=torch.float64).nanmean())
     return None if math.isnan(value) else value
 
 

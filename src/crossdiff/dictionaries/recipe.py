@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 Kind = Literal["crosscoder", "diff-sae", "chat-sae", "base-sae"]
 Moment = Literal["float32", "bfloat16", "float8"]
 Difference = Literal["chat - base", "base - chat"]
-Score = Literal["sum", "concat", "mixed", "none"]
+Score = Literal["sum", "concat", "mixed", "none", "decoupled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,9 @@ class Recipe:
     """Train on standard normal numbers in place of normalised activations: a control, whose latents mean nothing."""
     score: Score | None = None
     """Weight of an activation in selection and charge: sum of the latent's decoder norms over models, norm of the
-    concatenated decoder, that and a tenth of the sum (mixed), or 1. By default crosscoders use `sum`, SAEs (unit norms)
-    `none`."""
+    concatenated decoder, that and a tenth of the sum (mixed), or 1. `decoupled` (BatchTopK crosscoders): each model
+    selects batch × k by its own decoder norms, so that a latent may be on in one and off in the other. By default
+    crosscoders use `sum`, SAEs (unit norms) `none`."""
     init_norm: float = 1.0
     """Norm of each model's decoder row at the start; the study uses 0.005 for L1."""
     normalise: bool = True
@@ -105,6 +106,8 @@ class Recipe:
             raise ValueError("hybrid is of a crosscoder's squared errors: set kind: crosscoder and loss: squared")
         if abs(self.hybrid) > 1:
             raise ValueError(f"hybrid must be from -1 to 1, got {self.hybrid}: beyond, the loss has no minimum")
+        if self.decoupled and (self.models == 1 or self.sparsity != "batchtopk"):
+            raise ValueError("score: decoupled is of BatchTopK crosscoders: SAEs have one model, L1 selects nothing")
         if self.difference != "chat - base" and self.kind != "diff-sae":
             raise ValueError(f"difference is of a diff-sae, not of a {self.kind}; take it out")
         if self.warmup_steps > self.steps:
@@ -129,6 +132,11 @@ class Recipe:
     def score_form(self) -> str:
         """The score weight in force."""
         return self.score or ("sum" if self.models == 2 else "none")
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether each model selects for itself."""
+        return self.score_form == "decoupled"
 
     @property
     def unit_norm(self) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossdiff.dictionaries import checkpoint, eager, kernels, sparse
+from crossdiff.dictionaries import checkpoint, decoupled, eager, kernels, sparse
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.checkpoint import State
 from crossdiff.dictionaries.init import initial
@@ -141,12 +141,16 @@ def presented(x_BLD: Tensor, recipe: Recipe, seed: int, step: int) -> Tensor:
 def _advance(state: State, x_BI: Tensor, recipe: Recipe) -> Step:
     """One step, in place."""
     given = state.parameters, x_BI, recipe, active_latents(recipe, state.step), state.silent_F
-    if recipe.path == "auto" and recipe.sparsity == "batchtopk" and kernels.serve(x_BI):
+    if recipe.path == "eager":
+        done = eager.step(*given)
+    elif recipe.decoupled:
+        done = decoupled.step(*given)
+    elif recipe.path == "auto" and recipe.sparsity == "batchtopk" and kernels.serve(x_BI):
         from crossdiff.dictionaries import gpu
 
         done = gpu.step(*given, gpu.look(state, recipe))
     else:
-        done = (eager.step if recipe.path == "eager" else sparse.step)(*given)
+        done = sparse.step(*given)
     move(state.parameters, done.gradients, state.moments, recipe, state.step)
     state.silent_F = done.silent_F
     state.threshold = next_threshold(state.threshold, done.least_score, recipe, state.step)
@@ -165,7 +169,8 @@ def point(state: State, done: Step, x_BLD: Tensor, recipe: Recipe, tokens_per_se
     """One point of the curves, of the batch just trained on.
 
     loss (all terms), auxiliary (unweighted), fve (pooled) and fve_base, fve_chat (crosscoder), l0 (entries a token),
-    dead (share of latents silent for ``dead_after_tokens``), threshold, lr, tokens (presented), tokens_per_second.
+    dead (share of latents silent for ``dead_after_tokens``), threshold (mean over models if decoupled), lr,
+    tokens (presented), tokens_per_second.
     """
     loss = float(done.loss)
     if not math.isfinite(loss):
@@ -205,9 +210,16 @@ def export(state: State, recipe: Recipe, normaliser: Normaliser, about: dict[str
         encoder_bias=bias_F.clone(),
         decoder=parameters.decoder_FI.view(latents, models, -1).permute(1, 0, 2).contiguous(),
         decoder_bias=parameters.decoder_bias_I.view(models, -1).clone(),
-        threshold=torch.tensor(known(state.threshold) or 0.0, dtype=torch.float32, device=bias_F.device),
+        threshold=_threshold(state, recipe).to(bias_F.device),
         mean=normaliser.mean,
         scale=normaliser.scale,
         about=about,
     )
     return replace(found.negated(), mean=normaliser.mean) if recipe.difference == "base - chat" else found
+
+
+def _threshold(state: State, recipe: Recipe) -> Tensor:
+    """θ [] or, of decoupled codes, [L], fp32; 0 where it was never set."""
+    if recipe.decoupled and isinstance(state.threshold, Tensor):
+        return state.threshold.nan_to_num(0.0).float()
+    return torch.full([recipe.models] if recipe.decoupled else [], known(state.threshold) or 0.0)

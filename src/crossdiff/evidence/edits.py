@@ -1,7 +1,7 @@
 """Edits of a stream that take a dictionary's latents, or a fixed direction, away from chat or give them to base.
 
 An edit is a function of both models' streams, so it can be applied to a whole answer at once or at each step of
-generation. Shapes: R rows, T positions, L models, D width, U latents in use.
+generation. Shapes: R rows, T positions, L models, D width, U latents in use, C their contributions.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from crossdiff.attribution.directions import contribution, subset
+from crossdiff.attribution.directions import contributions, spread, subset
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.evidence.streams import Site
 
@@ -43,18 +43,19 @@ class Latents:
         used = sorted({latent for chosen in sets.values() for latent in chosen})
         self._place = {latent: place for place, latent in enumerate(used)}
         self._part = subset(dictionary, torch.tensor(used, dtype=torch.long, device=dictionary.encoder.device))
-        self._rows_UD = contribution(self._part)
+        self._rows_CD = contributions(self._part)
 
     def edit(self, rows: list[tuple[str, str]], direction: Direction) -> Edit:
-        weight_RU = torch.zeros(len(rows), len(self._place), device=self._rows_UD.device)
+        weight_RU = torch.zeros(len(rows), len(self._place), device=self._rows_CD.device)
         for number, row in enumerate(rows):
             weight_RU[number, [self._place[latent] for latent in self.sets[row]]] = SIGN[direction]
+        weight_RC = weight_RU.repeat(1, len(self._rows_CD) // max(1, len(self._place)))
 
         def apply(x_RTLD: Tensor, row_R: Tensor, answering_RT: Tensor) -> Tensor:
             x_BLD = x_RTLD.flatten(0, 1)
             f_RTU = self._part.encode(self._part.read(x_BLD)).unflatten(0, x_RTLD.shape[:2])
             kept_RT1 = self.site.kept(x_BLD).view(*x_RTLD.shape[:2], 1)
-            return (f_RTU * weight_RU[row_R][:, None] * kept_RT1) @ self._rows_UD
+            return (spread(self._part, f_RTU) * weight_RC[row_R][:, None] * kept_RT1) @ self._rows_CD
 
         return apply
 

@@ -1,10 +1,10 @@
 """The interventions of the KL experiment and the edited streams (study_spec §3.3 for crosscoders, §3.4 for SAEs).
 
-    stream = start ± (Σ_{j in set} f_j·v_j + bias)      v_j: `attribution.directions.contribution`
+    stream = start ± (Σ_{j in set} f_j·v_j + bias)      v_j: `attribution.directions.contributions`
 
 In the additive form v_j is chat's decoder row alone: base keeps what it has of the latent.
 
-Shapes: T positions, L models, F latents, D width.
+Shapes: T positions, L models, F latents, C contributions, D width.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from crossdiff.attribution.directions import contribution, offset
+from crossdiff.attribution.directions import contributed, contributions, offset
 from crossdiff.attribution.sums import weighted_sums
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.evidence.sets import (
@@ -115,15 +115,17 @@ def bias_difference(dictionary: Dictionary) -> Tensor:
 
 def edited_streams(dictionary: Dictionary, chosen: list[Intervention], x_TLD: Tensor, kept_T: Tensor) -> Tensor:
     """Streams [S, T, D] float32 under each intervention; tokens not ``kept`` are left as the start stream has them."""
-    rows_FD, bias_D = contribution(dictionary), bias_difference(dictionary)
+    rows_CD, bias_D = contributions(dictionary), bias_difference(dictionary)
     chat_FD = dictionary.directions()[-1]
     index_K = kept_T.nonzero().flatten()
-    token_N, latent_N, value_N = dictionary.codes(dictionary.read(x_TLD[index_K]))
+    token_N, row_N, value_N = contributed(dictionary, dictionary.codes(dictionary.read(x_TLD[index_K])))
     streams = []
     for intervention in chosen:
-        in_N = intervention.latents_F.to(latent_N.device)[latent_N]
-        rows = chat_FD if intervention.additive else rows_FD
-        edit_KD = weighted_sums(rows, latent_N[in_N], token_N[in_N], value_N[in_N], len(index_K))
+        in_N = intervention.latents_F.to(row_N.device)[row_N % len(chat_FD)]
+        if intervention.additive:
+            in_N = in_N & (row_N < len(chat_FD))
+        rows = chat_FD if intervention.additive else rows_CD
+        edit_KD = weighted_sums(rows, row_N[in_N], token_N[in_N], value_N[in_N], len(index_K))
         if intervention.bias:
             edit_KD = edit_KD + bias_D
         stream_TD = x_TLD[:, 1 if intervention.start == "chat" else 0].float()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from crossdiff.attribution.directions import contribution
+from crossdiff.attribution.directions import contributed, contributions
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.evidence.streams import FORWARD_TOKENS, Site, alike
 from crossdiff.pair.blocks import upper
@@ -95,15 +95,15 @@ def _mean_difference(parts: Sequence[Tensor]) -> Tensor:
 
 def attribute(site: Site, dictionary: Dictionary, seen: Material) -> tuple[Tensor, Tensor]:
     """(score [F], mass Σ f_j·‖v_j‖ [F]) of every latent over a behaviour's select prompts, float32."""
-    rows_FD = contribution(dictionary)
-    norm_F = rows_FD.norm(dim=-1)
-    score_F, mass_F = torch.zeros_like(norm_F), torch.zeros_like(norm_F)
+    rows_CD, latents = contributions(dictionary), dictionary.shape[2]
+    norm_C = rows_CD.norm(dim=-1)
+    score_F, mass_F = torch.zeros_like(norm_C[:latents]), torch.zeros_like(norm_C[:latents])
     for x_TLD, gradient_TD in zip(seen.streams, seen.gradients, strict=True):
         kept_T = site.known(x_TLD)
-        token_N, latent_N, value_N = dictionary.codes(dictionary.read(x_TLD[kept_T]))
-        slope_N = (rows_FD[latent_N] * gradient_TD[kept_T][token_N]).sum(-1)
-        score_F.index_add_(0, latent_N, value_N * slope_N)
-        mass_F.index_add_(0, latent_N, value_N * norm_F[latent_N])
+        token_N, row_N, value_N = contributed(dictionary, dictionary.codes(dictionary.read(x_TLD[kept_T])))
+        slope_N = (rows_CD[row_N] * gradient_TD[kept_T][token_N]).sum(-1)
+        score_F.index_add_(0, row_N % latents, value_N * slope_N)
+        mass_F.index_add_(0, row_N % latents, value_N * norm_C[row_N])
     return score_F, mass_F
 
 

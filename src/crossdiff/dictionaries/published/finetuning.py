@@ -27,7 +27,7 @@ from crossdiff.provenance.files import whole
 NAME = "science-of-finetuning"
 FILES: tuple[str, ...] = ("model.safetensors", "model_final.pt", "checkpoint_*.pt")
 CODES = {1: "CROSSCODER", 2: "SAE", 3: "MIXED", 4: "NONE", 5: "DECOUPLED"}
-SCORES = {"CROSSCODER": "sum", "SAE": "concat", "MIXED": "mixed", "NONE": "none"}
+SCORES = {"CROSSCODER": "sum", "SAE": "concat", "MIXED": "mixed", "NONE": "none", "DECOUPLED": "decoupled"}
 ALPHAS = {"concat": "code_normalization_alpha_sae", "sum": "code_normalization_alpha_cc"}
 """Settings of a MIXED w; without them it is `MIXED`."""
 OTHER_LAYERS = ("encoder_layers", "latent_processor")
@@ -76,14 +76,9 @@ def _crosscoder(
         file,
         NORMALISER,
     )
-    if code == "DECOUPLED":
-        raise UserError(
-            f"{file}: code_normalization is DECOUPLED: a latent may be on in one model and off in the other;"
-            " here both share its code, so it cannot be used"
-        )
     threshold = _threshold(found, file, about) if topk else torch.zeros(())
     decoder = found["decoder.weight"]
-    score, shares = SCORES[code], _shares(settings)
+    score, shares = SCORES[code] if topk or code != "DECOUPLED" else "sum", _shares(settings)
     if score == "mixed" and shares != MIXED:
         score, threshold = "none", _of_codes(threshold, decoder, shares)
     mean, scale = normaliser(found, file)
@@ -174,11 +169,11 @@ def write(dictionary: Dictionary, folder: Path) -> None:
     """model.safetensors and config.json as the hub has them; UserError names what the format has no place for."""
     if dictionary.k is not None:
         raise UserError(f"{NAME} holds no TopK dictionary; export it as dictionary_learning, saelens or sparsify")
-    if dictionary.threshold.ndim:
+    if dictionary.threshold.ndim and not dictionary.decoupled:
         raise UserError(
             f"{NAME} holds one threshold, not one a latent; export an SAE as dictionary_learning or saelens"
         )
-    topk = dictionary.shape[0] == 1 or bool(dictionary.threshold != 0)
+    topk = dictionary.shape[0] == 1 or bool((dictionary.threshold != 0).any())
     tensors, config = _of_crosscoder(dictionary) if dictionary.shape[0] == 2 else _of_sae(dictionary)
     if topk:
         k = k_of(dictionary)
@@ -204,7 +199,7 @@ def _of_crosscoder(dictionary: Dictionary) -> tuple[dict[str, Tensor], dict[str,
     config |= {"activation_mean": None, "activation_std": None, "target_rms": float(tensors["target_rms"])}
     config |= {"code_normalization": code}
     config |= {ALPHAS[form]: share for form, share in MIXED.items()} if code == "MIXED" else {}
-    name = "BatchTopKCrossCoder" if bool(dictionary.threshold != 0) else "CrossCoder"
+    name = "BatchTopKCrossCoder" if bool((dictionary.threshold != 0).any()) else "CrossCoder"
     return tensors, config | {"dict_class": name}
 
 
