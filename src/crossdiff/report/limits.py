@@ -21,9 +21,9 @@ def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
         seeds=f"{spelled(seeds).capitalize()} seed{'s' if seeds != 1 else ''}",
     )
     yield Markup(
-        "Thresholds of Δ<sub>norm</sub> and ν are conventions of the literature. No null pair, such as two seeds of one"
-        " model, was measured, so a count has no false-positive rate."
+        "Thresholds of Δ<sub>norm</sub> and ν are conventions of the literature: their counts state no error rate."
     )
+    yield nulls(study)
     yield Markup(
         "0 % of the KL gap is a stitched model, the base model's stream in the chat model's upper blocks, not the base"
         " model itself."
@@ -49,6 +49,24 @@ def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
             "Planted behaviours are narrow and change the words of an answer; finding them is easier than finding what"
             " chat tuning does at large."
         )
+
+
+def nulls(study: Study) -> Markup:
+    """What calls are calibrated on, and what that leaves open."""
+    calibration = study.config.calibration
+    if calibration.nulls:
+        return sentence(
+            "Calls are calibrated on another tune of the same base ({nulls}). What that tune adds in truth counts as"
+            " false there, so they err towards too few.",
+            nulls=listed([name(null) for null in calibration.nulls]),
+        )
+    if study.config.synthetic and calibration.synthetic:
+        return Markup(
+            "Calls are calibrated on a synthetic null alone, which knows nothing of real tunes. On the packaged pair a"
+            " tune with nothing planted was given as many calls as the planted one: name such a null under"
+            " <code>calibration.nulls</code> before a call is believed."
+        )
+    return Markup("No null was given, so nothing is called and a count has no false-positive rate.")
 
 
 def ill_posed(numbers: Numbers, item: str) -> Iterator[Markup]:

@@ -1,6 +1,7 @@
 """Calls at a stated rate of false discoveries: how many, how often they are wrong, and whether seeds share them."""
 
 from crossdiff.report.calls import broken
+from crossdiff.report.limits import nulls
 from crossdiff.report.section import Context, Section
 
 
@@ -8,7 +9,9 @@ def section(context: Context) -> Section:
     """Counts beside fixed thresholds, observed beside stated rates."""
     records = {item.name: context.study.records[f"calls/{item.name}.run.json"] for item in context.study.dictionaries}
     agreed = {name: record["results"].get("consensus") for name, record in records.items()}
-    html = context.render("calls.html.j2", broken=broken(context.metrics["calibration"]), agreed=agreed)
+    html = context.render(
+        "calls.html.j2", broken=broken(context.metrics["calibration"]), agreed=agreed, nulls=nulls(context.study)
+    )
     return Section(
         id="calls", title="Calls", question="Which latents can be called, and how often is that wrong?", html=html
     )
