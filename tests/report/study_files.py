@@ -15,6 +15,7 @@ from crossdiff.workflow import results
 from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours
 from tests.report.study_calls import called, calls_results, synthetic_scores
 from tests.report.study_explained import explained
+from tests.report.study_tables import comparisons, slots, twins
 
 KINDS = {
     "crosscoder-l1": {"kind": "crosscoder", "sparsity": "l1"},
@@ -120,6 +121,10 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
             save(root / f"latents/{folder}.parquet", table)
             save(root / f"latents/{folder}.examples.parquet", examples(rng, table, rows))
             save(root / f"latents/{folder}.descriptions.parquet", descriptions(table))
+            own = np.random.default_rng(number)
+            save(root / f"latents/{folder}.comparisons.parquet", comparisons(own, table, recipe.kind))
+            save(root / f"latents/{folder}.template.parquet", slots(own, table))
+            save(root / f"latents/{folder}.twins.parquet", twins(own, name))
             save(root / f"dictionaries/{folder}/training.parquet", training(rng, recipe.steps))
             save(root / f"evidence/{folder}/kl.parquet", kl(rng, interventions(recipe.kind, STRENGTH[name])))
             if config.evidence.steering:
@@ -300,6 +305,7 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
             "chat-only" if d > 0.9 else "base-only" if d < 0.1 else "shared" if abs(d - 0.5) < 0.1 else "other"
             for d in delta
         ]
+    table |= {"frequency_web": 0.5 * table["frequency"], "frequency_chat": 1.5 * table["frequency"]}
     frame = pl.DataFrame(table).with_columns(pl.Series("class", names, dtype=pl.String))
     nullable = [
         name

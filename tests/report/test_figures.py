@@ -13,11 +13,12 @@ from study_files import Written
 
 from crossdiff.report.collect import collect
 from crossdiff.report.figures import kl, theme
+from crossdiff.report.figures.files import table
 from crossdiff.report.figures.layers import sweep
 from crossdiff.report.figures.norms import delta_norm
 from crossdiff.report.figures.nulls import margins
 from crossdiff.report.figures.panels import histogram
-from crossdiff.report.figures.scaling import cells
+from crossdiff.report.figures.scatter import cells
 from crossdiff.report.figures.seeds import spread
 from crossdiff.report.figures.training import thinned
 
@@ -102,7 +103,7 @@ def datasets(spec: dict[str, Any]) -> list[list[dict[str, Any]]]:
 def test_delta_norm_bars_are_the_latents(planted: Written) -> None:
     study = collect(planted.config, planted.root)
     figure = delta_norm(study.dictionaries[0])
-    (rows,) = datasets(figure.spec)
+    rows = table(figure).filter(layer="0 to 1").to_dicts()
     counts = {kind: sum(row["count"] for row in rows if row["kind"] == kind) for kind in {row["kind"] for row in rows}}
     numbers = planted.metrics["dictionaries"]["crosscoder-l1"]["seeds"]["0"]
     assert counts["chat-specific by ν"] == numbers["chat_specific"]["reconstruction_and_error"]

@@ -15,7 +15,7 @@ from crossdiff.report.sections.made import stages
 from crossdiff.report.seeds import ends, mean
 
 SECTIONS = [
-    "latents", "calls", "cause", "dictionaries", "seeds", "nulls", "synthetic", "change", "explorer", "pair",
+    "latents", "calls", "cause", "dictionaries", "seeds", "nulls", "synthetic", "drawn", "change", "explorer", "pair",
     "training", "made",
 ]  # fmt: skip
 ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51}

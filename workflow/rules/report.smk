@@ -1,7 +1,7 @@
 rule report:
     input:
         expand("results/{{pair}}/{file}", file=results(study)),
-        code=sources("crossdiff.report", "templates/*"),
+        code=sources("crossdiff.report", "templates/*", "published.yaml"),
     output:
         page="results/{pair}/report/report.html",
         figures=directory("results/{pair}/report/figures"),

@@ -35,6 +35,12 @@ class Run:
     """Texts on which some of the latents are active."""
     weights: Path | None
     """Its safetensors file."""
+    comparisons: pl.DataFrame
+    """Numbers over all its latents."""
+    twins: pl.DataFrame
+    """Twin pairs and their control; empty of an SAE."""
+    slots: pl.DataFrame
+    """One row for each latent and place of the template it is active at."""
     tokens: pl.DataFrame | None
     """Tokens that some of the latents promote and suppress; None in a study of an earlier version."""
     descriptions: pl.DataFrame | None
@@ -133,6 +139,9 @@ EXAMPLES = (
     "activations_base", "activations_chat", "half_base", "half_chat",
 )  # fmt: skip
 DESCRIPTIONS = ("latent", "description")
+COMPARISONS = ("quantity", "group", "at", "value", "n")
+TWINS = ("kind", "chat", "base", "cosine", "divergence", "chat_given_base", "base_given_chat")
+SLOTS = ("latent", "share", "before", "after", "place", "token")
 TOKENS = ("latent", "model", "side", "rank", "token", "logit")
 CALLS = ("latent", "seed", "call")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
@@ -234,6 +243,9 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, config: 
             read.table(f"calls/{name}.parquet", CALLS).filter(pl.col("seed") == seed),
         ),
         examples=read.table(f"latents/{folder}.examples.parquet", EXAMPLES),
+        comparisons=read.table(f"latents/{folder}.comparisons.parquet", COMPARISONS),
+        twins=read.table(f"latents/{folder}.twins.parquet", TWINS),
+        slots=read.table(f"latents/{folder}.template.parquet", SLOTS),
         weights=read.found(f"dictionaries/{folder}/dictionary.safetensors"),
         tokens=read.optional(f"latents/{folder}.tokens.parquet", TOKENS),
         descriptions=read.optional(f"latents/{folder}.descriptions.parquet", DESCRIPTIONS),

@@ -3,8 +3,8 @@
     pair          facts of the pair: difference_share, kl, kl_by_layer, high_norm_share, tokens, behaviours, layers,
                   width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects, collateral,
-                  detection, behaviours_found, steering, seconds, calls (counts, power, stability); and the same but
-                  calls per seed, as plain numbers, under seeds
+                  detection, behaviours_found, steering, seconds, calls (counts, power, stability), and those of
+                  `overall`; and the same but calls per seed, as plain numbers, under seeds
     directions    <direction>, what needs no dictionary: effects, behaviours_found, collateral, detection
     behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
@@ -30,6 +30,7 @@ from crossdiff.report.latents import (
     by_error_and_reconstruction,
     chat_specific,
 )
+from crossdiff.report.overall import overall
 from crossdiff.report.seeds import Tree, over_seeds
 from crossdiff.report.synthetic import synthetic
 
@@ -144,6 +145,7 @@ def one_run(item: Dictionary, run: Run) -> Tree:
     live = latents.filter(alive)
     tree["nu"] = {"alive": live.height, "valid": live.filter(pl.col("nu_valid").fill_null(False)).height}
     tree["template"] = template(item, latents)
+    tree |= overall(item, run)
     if run.training is not None:
         tree["seconds"] = {"training": run.record["seconds"]}
     return tree

@@ -11,6 +11,7 @@ from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.interpretation import record
 from crossdiff.report.latents import NU_ACTIVATION
 from crossdiff.report.metrics import fve_names
+from crossdiff.report.overall import sources
 from crossdiff.report.seeds import Tree
 
 Notes = dict[tuple[str, ...], list[Source]]
@@ -101,6 +102,7 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
         ("template", "chat_specific"): [Source(latents, f"template_share, {rule}")],
         ("seconds", "training"): [Source(record, "seconds")],
     }
+    notes |= sources(item, run)
     if item.two_sided:
         notes["classes",] = [Source(latents, "dead, class")]
         notes["chat_specific", "reconstruction_and_error"] = [Source(latents, RULE)]

@@ -10,7 +10,11 @@ Leaf = float | int | dict[str, float | int]
 Tree = dict[str, Any]
 """Nested names; each leaf a number, or {mean, low, high, n}."""
 
-RANGES = {"fve": (-math.inf, 1.0), "dead": (0.0, 1.0), "template": (0.0, 1.0)}
+RANGES = {
+    "fve": (-math.inf, 1.0),
+    **dict.fromkeys(("dead", "template", "delta_norm", "overlap"), (0.0, 1.0)),
+    **dict.fromkeys(("cosine", "correlation"), (-1.0, 1.0)),
+}
 """What values a group of numbers can take; others that are nowhere negative start at 0."""
 
 

@@ -36,10 +36,10 @@ def histogram(values: pl.Series, low: float, high: float, bins: int) -> pl.DataF
     )
 
 
-def bars(rows: pl.DataFrame) -> alt.Chart:
+def bars(rows: pl.DataFrame, name: str | None = None) -> alt.Chart:
     """Histogram bars on a logarithmic count axis; rows need left, right, count."""
     return (
-        alt.Chart(data(rows))
+        alt.Chart(data(rows, name))
         .mark_bar(binSpacing=1)
         .encode(
             y=alt.Y("count:Q", scale=count_scale, axis=count_axis),

@@ -71,7 +71,7 @@ class Figure:
         text = vl_convert.vegalite_to_svg(self.spec, vl_version=VERSION)
         for number, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', text))):
             text = re.sub(rf'(\bid="|url\(#){re.escape(name)}(?=["\)])', rf"\g<1>part{number}", text)
-        return re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+        return re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), text)
 
 
 def data(rows: pl.DataFrame | Iterable[Mapping[str, Any]], name: str | None = None) -> alt.InlineData:
@@ -79,6 +79,22 @@ def data(rows: pl.DataFrame | Iterable[Mapping[str, Any]], name: str | None = No
     items = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
     values = [{key: _short(value) for key, value in item.items()} for item in items]
     return alt.InlineData(values=values, name=name) if name else alt.InlineData(values=values)
+
+
+def decades(title: str) -> alt.Axis:
+    """An axis of a logarithmic scale, with a line a power of ten."""
+    return alt.Axis(
+        title=title, values=[10.0**power for power in range(-8, 8)], labelExpr="format(datum.value, '~g')", grid=True
+    )
+
+
+def by_dictionary(shown: list[str], names: list[str]) -> alt.Color:
+    """Colour of the dictionaries ``shown``, a line each; every figure gives one of the study's ``names`` the same."""
+    return alt.Color(
+        "dictionary:N",
+        scale=alt.Scale(domain=shown, range=[SERIES[names.index(name) % len(SERIES)] for name in shown]),
+        legend=alt.Legend(title=None, columns=2, symbolType="stroke", symbolStrokeWidth=2),
+    )
 
 
 def _short(value: Any) -> Any:

@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from crossdiff.report.collect import Study
-from crossdiff.report.figures.theme import SERIES, Figure, data
+from crossdiff.report.figures.theme import Figure, by_dictionary, data
 
 CURVES = {"fve": "FVE, both models pooled", "l0": "L0, active latents a token", "dead": "dead latents"}
 POINTS = 200
@@ -29,7 +29,6 @@ def curve(study: Study, column: str) -> Figure:
             if run.training is not None
         ]
     )
-    colours = [SERIES[number % len(SERIES)] for number in range(len(study.names))]
     fixed = {"fve": alt.Scale(domain=[0, 1], clamp=True), "dead": alt.Scale(domain=[0, 1])}
     chart = (
         alt.Chart(data(rows))
@@ -41,11 +40,7 @@ def curve(study: Study, column: str) -> Figure:
                 axis=alt.Axis(title=CURVES[column], tickCount=5, format="%" if column == "dead" else "~g"),
                 scale=fixed.get(column, alt.Scale(zero=True)),
             ),
-            color=alt.Color(
-                "dictionary:N",
-                scale=alt.Scale(domain=study.names, range=colours),
-                legend=alt.Legend(title=None, columns=2, symbolType="stroke", symbolStrokeWidth=2),
-            ),
+            color=by_dictionary(study.names, study.names),
             detail="seed:N",
         )
         .properties(width=270, height=170)

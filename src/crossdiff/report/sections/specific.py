@@ -1,6 +1,6 @@
 """Which latents are chat-specific: by decoder norms, by Latent Scaling, and apart from the template."""
 
-from crossdiff.report.figures import norms, scaling, template
+from crossdiff.report.figures import norms, scaling, scatter, template
 from crossdiff.report.section import Context, Section, flat
 
 
@@ -11,7 +11,7 @@ def section(context: Context) -> Section:
     one_sided = [item for item in dictionaries if not item.two_sided]
     figures = {
         "norms": [norms.delta_norm(item) for item in two_sided],
-        "scatter": [scaling.nu_scatter(item) for item in two_sided],
+        "scatter": [scatter.nu_scatter(item) for item in two_sided],
         "nu": [scaling.nu_histogram(item) for item in one_sided],
         "template": [template.template_share(item) for item in dictionaries],
     }

@@ -1,0 +1,126 @@
+"""ν_ε against ν_r of a crosscoder: where its latents lie, with the distribution of each ratio along the sides."""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from crossdiff.report.collect import Dictionary
+from crossdiff.report.figures.panels import histogram, title
+from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data
+from crossdiff.report.latents import NU_ERROR, NU_RECONSTRUCTION, alive, chat_specific
+
+WINDOW = (-0.2, 1.2)
+"""Shown range of ν; values outside are counted in the text."""
+SIDE, MARGIN = 300, 46
+"""Size of the square, and of the strips along it."""
+GROUPS = {"chat-specific by ν": CHAT, "chat-only by Δ_norm, not by ν": INK, "all live": MUTED}
+
+colour = alt.Color(
+    "group:N",
+    scale=alt.Scale(domain=list(GROUPS), range=list(GROUPS.values())),
+    legend=alt.Legend(title=None, symbolOpacity=1),
+)
+
+
+def nu_scatter(dictionary: Dictionary) -> Figure:
+    """Density of all live latents, the chat-only and the chat-specific ones as points, and shares along the sides."""
+    run = dictionary.runs[0]
+    live = run.latents.filter(alive).drop_nulls(["nu_error", "nu_reconstruction"])
+    shown = live.filter(pl.all_horizontal(pl.col("nu_error", "nu_reconstruction").is_between(*WINDOW)))
+    specific, chat_only, _ = GROUPS
+    points = shown.select(
+        "nu_error",
+        "nu_reconstruction",
+        group=pl.when(chat_specific(True))
+        .then(pl.lit(specific))
+        .when(pl.col("class") == "chat-only")
+        .then(pl.lit(chat_only)),
+    ).drop_nulls("group")
+    above = strip("nu_error", "ν_ε", shown, points).properties(width=SIDE, height=MARGIN)
+    beside = strip("nu_reconstruction", "ν_r", shown, points).properties(width=MARGIN, height=SIDE)
+    square = centre(shown, points).properties(width=SIDE, height=SIDE)
+    return Figure(
+        name=f"nu-scatter-{dictionary.name}",
+        title=title(dictionary, run),
+        chart=alt.vconcat(above, alt.hconcat(square, beside, spacing=6, bounds="flush"), spacing=6, bounds="flush"),
+        text=f"ν_ε and ν_r of {live.height:,} live latents of {dictionary.name}; "
+        f"{live.height - shown.height:,} lie outside the frame. Along the sides, the shares of each group.",
+        files=(f"latents/{run.folder}.parquet",),
+    )
+
+
+def centre(shown: pl.DataFrame, points: pl.DataFrame) -> Any:
+    """The square itself."""
+    scale = alt.Scale(domain=WINDOW, nice=False)
+    x = alt.X("x:Q", scale=scale, axis=alt.Axis(title="ν_ε  (error)", tickCount=6))
+    y = alt.Y("y:Q", scale=scale, axis=alt.Axis(title="ν_r  (reconstruction)", tickCount=6))
+    density = (
+        alt.Chart(data(cells(shown, 70), "all live latents"))
+        .mark_rect(color=MUTED)
+        .encode(
+            x=x, x2="x2:Q", y=y, y2="y2:Q",
+            fillOpacity=alt.FillOpacity("count:Q", scale=alt.Scale(type="log", range=[0.18, 1]), legend=None),
+        )
+    )  # fmt: skip
+    corner = [{"x": WINDOW[0], "x2": NU_ERROR, "y": WINDOW[0], "y2": NU_RECONSTRUCTION}]
+    region = (
+        alt.Chart(data(corner, "chat-specific corner"))
+        .mark_rect(fill=CHAT, fillOpacity=0.07, stroke=CHAT, strokeDash=[4, 3], strokeWidth=1)
+        .encode(x="x:Q", x2="x2:Q", y="y:Q", y2="y2:Q")
+    )
+    dots = (
+        alt.Chart(data(points, "marked latents"))
+        .mark_point(filled=True, size=26, opacity=0.9)
+        .encode(x="nu_error:Q", y="nu_reconstruction:Q", color=colour)
+    )
+    return alt.layer(density, region, dots)
+
+
+def strip(column: str, name: str, shown: pl.DataFrame, points: pl.DataFrame) -> alt.Chart:
+    """Histogram of one ratio along its side of the square, each group as shares of its latents in the frame."""
+    groups = {"all live": shown} | {
+        group: points.filter(pl.col("group") == group) for group in GROUPS if group != "all live"
+    }
+    rows = pl.concat(
+        [
+            histogram(latents[column], *WINDOW, 35).select(
+                "left", "right", share=pl.col("count") / latents.height, group=pl.lit(group)
+            )
+            for group, latents in groups.items()
+        ]
+    )
+    # The strips share their long axis with the square, which shows its values.
+    ends: dict[str, Any] = {"scale": alt.Scale(domain=WINDOW, nice=False), "axis": None}
+    share: dict[str, Any] = {"axis": None, "stack": None}
+    chart = alt.Chart(data(rows, f"marginal of {name}")).mark_bar(binSpacing=0.5, opacity=0.55)
+    if column == "nu_error":
+        return chart.encode(
+            x=alt.X("left:Q", **ends), x2="right:Q", y=alt.Y("share:Q", **share), y2=alt.Y2Datum(0), color=colour
+        )
+    return chart.encode(
+        y=alt.Y("left:Q", **ends), y2="right:Q", x=alt.X("share:Q", **share), x2=alt.X2Datum(0), color=colour
+    )
+
+
+def cells(latents: pl.DataFrame, bins: int) -> pl.DataFrame:
+    """Counts of latents in square cells of (ν_ε, ν_r): columns x, x2, y, y2, count."""
+    low, high = WINDOW
+    side = (high - low) / bins
+    index = [
+        ((pl.col(column) - low) / side).floor().clip(0, bins - 1).alias(name)
+        for name, column in (("i", "nu_error"), ("j", "nu_reconstruction"))
+    ]
+    return (
+        latents.select(index)
+        .group_by("i", "j")
+        .agg(count=pl.len())
+        .sort("i", "j")
+        .select(
+            x=low + pl.col("i") * side,
+            x2=low + (pl.col("i") + 1) * side,
+            y=low + pl.col("j") * side,
+            y2=low + (pl.col("j") + 1) * side,
+            count="count",
+        )
+    )
