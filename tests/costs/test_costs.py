@@ -165,3 +165,16 @@ def test_the_arithmetic_needs_no_torch() -> None:
     program = "import sys; sys.modules['torch'] = None; import crossdiff.costs.stages"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_switches_of_the_evidence_add_their_jobs() -> None:
+    plain = named(WORK)["evidence"]
+    swept = named(replace(WORK, swept=(0, 14, 29)))["evidence"]
+    more = named(replace(WORK, swept=tuple(range(30)), prompt_tokens=128, steered_answers=70))["evidence"]
+    assert len(swept.seconds) == len(plain.seconds) + 1
+    assert len(more.seconds) == len(plain.seconds) + 1 + 1 + 2 * 2
+    assert sum(more.seconds) > sum(swept.seconds) > sum(plain.seconds)
+    asked = estimate.work(study(evidence={"steering": {}, "layer_sweep": "all"}), WORK.model)
+    assert asked is not None
+    assert asked.swept == tuple(range(30))
+    assert asked.steered_answers == (3 + asked.behaviours) * 2 * (1 + 3 * 2)

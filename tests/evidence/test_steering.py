@@ -12,8 +12,8 @@ from crossdiff.config import dump
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence, Steering
+from crossdiff.evidence.steer import called_first, questions
 from crossdiff.evidence.steer import main as steer
-from crossdiff.evidence.steer import questions
 from crossdiff.evidence.steering import Push, constant, directions, pushes, steered
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.blocks import patched, read_site
@@ -96,12 +96,15 @@ def test_the_step_writes_every_answer(llama_pair, tmp_path):
     pl.DataFrame({
         "latent": range(8), "dead": [False] * 6 + [True, False], "nu_activation": nu,
         "nu_valid": [value is not None for value in nu], "max": [2.0] * 8,
-    }).write_parquet(tmp_path / "latents.parquet")  # fmt: skip
+    }).write_parquet(tmp_path / "some-seed3.parquet")  # fmt: skip
     (tmp_path / "manifest.json").write_text(json.dumps({"layer": LAYER, "thresholds": None}))
     planted_answers().write_parquet(tmp_path / "answers.parquet")
+    pl.DataFrame({
+        "seed": [3, 3, 4], "latent": [7, 1, 0], "call": ["chat-specific", "shared", "chat-specific"],
+    }).write_parquet(tmp_path / "calls.parquet")  # fmt: skip
     settings = Evidence(new_tokens=3, steering=Steering(latents=2, scales=[4.0], prompts=["Hello?"]))
     given = {
-        "pair": llama_pair.json, "dictionary": tmp_path / "dictionary", "latents": tmp_path / "latents.parquet",
+        "pair": llama_pair.json, "dictionary": tmp_path / "dictionary", "latents": tmp_path / "some-seed3.parquet",
         "activations": tmp_path / "manifest.json", "answers": tmp_path / "answers.parquet", "threads": 1,
     }  # fmt: skip
     steer(dump(settings), out=tmp_path / "out", **given)
@@ -111,8 +114,15 @@ def test_the_step_writes_every_answer(llama_pair, tmp_path):
     assert table.filter(pl.col("latent").is_null())["scale"].unique().to_list() == [0.0]
     assert table["behaviour"].unique(maintain_order=True).to_list() == [None, "own-name"]
     assert json.loads((tmp_path / "out/run.json").read_text())["results"] == {"latents": [2, 1], "answers": 12}
+    steer(dump(settings), out=tmp_path / "called", calls=tmp_path / "calls.parquet", **given)
+    assert json.loads((tmp_path / "called/run.json").read_text())["results"]["latents"] == [7, 2]
     with pytest.raises(UserError, match="say what to steer with"):
         steer(dump(Evidence()), out=tmp_path / "none", **given)
+
+
+def test_called_latents_come_first():
+    assert called_first([9, 4, 2], [1, 2, 3, 4]) == [2, 4, 9, 1, 3]
+    assert called_first([], [3, 1]) == [3, 1]
 
 
 def test_scales_are_told_apart():

@@ -14,7 +14,7 @@ from crossdiff.corpus.__main__ import main as make_rows
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
-from crossdiff.evidence.__main__ import seed_of
+from crossdiff.evidence.prepare import seed_of
 from crossdiff.evidence.settings import Evidence
 from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource
 from crossdiff.truth.__main__ import SCHEMA

@@ -380,6 +380,8 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
         numbers = {"called": 40 if CALLED in file else 0, "chosen": sets}
     if file.startswith("evidence/interpretation/"):
         numbers = explained(rng, "crosscoder" in file)
+    if file.startswith("evidence/") and "-seed" in file:
+        numbers |= {"sets": {"best-nu": 15, "nu-0.3": 4}}
     if file.startswith("calls/"):
         numbers = calls_results(rng, len(config.seeds))
     return {

@@ -145,3 +145,12 @@ def test_the_layer_sweep_is_drawn_where_there_is_one(planted: Written, plain: Wr
     assert "At other blocks" in plain.page
     assert "At other blocks" not in planted.page
     assert "kl_by_layer" not in planted.metrics["pair"]
+
+
+def test_threshold_sets_tell_their_size(planted: Written) -> None:
+    assert planted.metrics["dictionaries"]["diff-sae"]["patched"]["nu-0.3"]["mean"] == 4
+    level = {"nu-0.3": 0.5, "best-nu": 0.4}
+    tree = {"kl": {"all": level}, "patched": {"nu-0.3": {"mean": 1465.3, "low": 1, "high": 2, "n": 2}, "best-nu": 15}}
+    metrics = {"pair": {"kl": {"kl": {"all": {"none": 1.0}}}}, "dictionaries": {"diff-sae": tree}}
+    labels = {row["intervention"]: row["label"] for row in kl.levels(metrics, "all")}
+    assert labels == {"none": "base stream, unedited", "best-nu": "best half by ν", "nu-0.3": "|ν| up to 0.3 (1,465)"}

@@ -142,6 +142,7 @@ if study.evidence.steering:
             weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
             meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
             latents="results/{pair}/latents/{name}-seed{seed}.parquet",
+            calls="results/{pair}/calls/{name}.parquet",
             code=sources("crossdiff.evidence.steer"),
             behaviours=behaviours,
         output:
@@ -167,5 +168,5 @@ if study.evidence.steering:
             "python -m crossdiff.evidence.steer --settings {params.settings:q} --pair {input.pair:q}"
             " --activations {input.activations:q} {params.answers}"
             " --dictionary results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed}"
-            " --latents {input.latents:q} --out results/{wildcards.pair}/evidence/steering-{wildcards.name}-seed{wildcards.seed}"
+            " --latents {input.latents:q} --calls {input.calls:q} --out results/{wildcards.pair}/evidence/steering-{wildcards.name}-seed{wildcards.seed}"
             " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"

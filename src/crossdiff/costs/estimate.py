@@ -8,6 +8,7 @@ from pathlib import Path
 from crossdiff.config import Config
 from crossdiff.costs.seconds import CONVERSATION
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
+from crossdiff.evidence.settings import Steering
 from crossdiff.parts import Source
 from crossdiff.truth.synthetic.presets import PRESETS
 from crossdiff.workflow import Side, made, model
@@ -46,6 +47,9 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         conversations=evidence.conversations,
         answer_tokens=evidence.answer_tokens,
         interventions=tuple(evidence.interventions),
+        swept=tuple(range(shape.layers)) if evidence.layer_sweep == "all" else tuple(evidence.layer_sweep or ()),
+        prompt_tokens=evidence.prompts.new_tokens if evidence.prompts else 0,
+        steered_answers=_steered(evidence.steering, behaviours) if evidence.steering else 0,
         random_sets=evidence.random_sets,
         generated_sets=evidence.generated_sets,
         behaviours=behaviours,
@@ -136,3 +140,9 @@ def size(count: float) -> str:
     """Bytes in words, decimal."""
     power = min(4, max(0, int(math.log10(max(count, 1)) // 3)))
     return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def _steered(steering: Steering, behaviours: int) -> int:
+    """Answers under steering, a dictionary."""
+    asked = len(steering.prompts) + behaviours * steering.controls
+    return asked * len(steering.models) * (1 + steering.latents * len(steering.scales))

@@ -95,3 +95,26 @@ def evidence_seconds(work: Work, streams: int, machine: Machine) -> float:
     whole = model.parameters + model.blocks(work.layer + 1)  # the base model's lower blocks run as well
     seconds += (head + 2 * whole * read) / (FORWARD * machine.bf16)
     return STARTUP + seconds + generation_seconds(whole, REGENERATED * made, machine)
+
+
+def sweep_seconds(work: Work, machine: Machine) -> float:
+    """After each block of the sweep seven streams through the blocks above: chat's own twice, three edited ones, and
+    both through the base's; the head at predicted positions of each."""
+    model, rows = work.model, work.conversations
+    length = min(work.context, work.answer_tokens + CONVERSATION)
+    seconds = 2 * forward_seconds(model, max(work.swept) + 1, rows * length, length, machine)
+    for block in work.swept:
+        seconds += 7 * forward_seconds(model, model.layers - block - 1, rows * length, length, machine)
+    head = 2.0 * model.vocabulary * model.width * rows * work.answer_tokens * 7 * len(work.swept)
+    return STARTUP + seconds + head / (FORWARD * machine.bf16)
+
+
+def prompts_seconds(work: Work, machine: Machine) -> float:
+    """The chat model's answers to the prompts of the KL experiment."""
+    return STARTUP + generation_seconds(work.model.parameters, work.conversations * work.prompt_tokens, machine)
+
+
+def steering_seconds(work: Work, machine: Machine) -> float:
+    """Answers under a dictionary's latents; the other model's lower blocks run as well."""
+    whole = work.model.parameters + work.model.blocks(work.layer + 1)
+    return STARTUP + generation_seconds(whole, work.steered_answers * work.new_tokens, machine)

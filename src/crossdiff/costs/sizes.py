@@ -63,6 +63,12 @@ class Work:
     conversations: int = 48
     answer_tokens: int = 32
     interventions: tuple[str, ...] = ("whole", "halves")
+    swept: tuple[int, ...] = ()
+    """Blocks of the layer sweep."""
+    prompt_tokens: int = 0
+    """Longest generated answer to a prompt of `evidence.prompts`; 0 without them."""
+    steered_answers: int = 0
+    """Answers under steering, a dictionary."""
     random_sets: int = 2
     generated_sets: int = 1
     behaviours: int = 0

@@ -8,7 +8,10 @@ from crossdiff.costs.seconds import (
     evidence_seconds,
     forward_seconds,
     generation_seconds,
+    prompts_seconds,
+    steering_seconds,
     step_seconds,
+    sweep_seconds,
     tuning_seconds,
     weights,
 )
@@ -109,6 +112,9 @@ def _evidence(work: Work, machine: Machine) -> Stage:
     logits = 8.0 * work.answer_tokens * model.vocabulary * 4
     memory = RUNTIME + 4 * model.parameters + 2 * largest + logits
     jobs = [evidence_seconds(work, BASELINES, own), *each * work.seeds]
+    jobs += [sweep_seconds(work, own)] if work.swept else []
+    jobs += [prompts_seconds(work, own)] if work.prompt_tokens else []
+    jobs += [steering_seconds(work, own)] * len(each) * work.seeds if work.steered_answers else []
     return Stage("evidence", jobs, memory, 0.0, machine.beside(work.threads_dictionaries), rough=True)
 
 

@@ -10,7 +10,6 @@ Without a dictionary: the interventions and subjects that need none, into P/evid
 dictionaries share.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +26,7 @@ from crossdiff.evidence import behaviours, detect, directions, shared
 from crossdiff.evidence.interventions import interventions
 from crossdiff.evidence.kl import Conversation
 from crossdiff.evidence.patching import KL_SCHEMA, kl_summary, kl_table
-from crossdiff.evidence.prepare import Cases, called, cases, conversations, measures, questions, stop_tokens
+from crossdiff.evidence.prepare import Cases, called, cases, conversations, measures, questions, seed_of, stop_tokens
 from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.sets import Candidates
 from crossdiff.evidence.settings import Evidence
@@ -110,14 +109,6 @@ def main(
                 with whole(out / f"{name}.parquet") as temporary:
                     table.write_parquet(temporary)
             run.result(called=None if own is None else len(own), **told)
-
-
-def seed_of(latents: Path) -> int:
-    """The seed that a latent table is named after; UserError if it is not named NAME-seedN.parquet."""
-    found = re.fullmatch(r".+-seed(\d+)", latents.stem)
-    if found is None:
-        raise UserError(f"--latents {latents}: with --calls it must be named NAME-seedN.parquet, to tell the seed")
-    return int(found[1])
 
 
 def on_behaviours(

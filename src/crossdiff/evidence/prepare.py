@@ -1,6 +1,8 @@
 """From tables to what the experiments take: held-out conversations, and prompts with tokenised answers."""
 
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -99,6 +101,14 @@ def called(calls: pl.DataFrame, seed: int) -> list[int] | None:
     if mine["call"].null_count() == len(mine):
         return None
     return mine.filter(pl.col("call") == "chat-specific")["latent"].to_list()
+
+
+def seed_of(latents: Path) -> int:
+    """The seed that a latent table is named after; UserError if it is not named NAME-seedN.parquet."""
+    found = re.fullmatch(r".+-seed(\d+)", latents.stem)
+    if found is None:
+        raise UserError(f"--latents {latents}: with --calls it must be named NAME-seedN.parquet, to tell the seed")
+    return int(found[1])
 
 
 def answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Rendered:

@@ -27,7 +27,7 @@ class Steering(Part):
     scale; kept side by side with the unsteered answer."""
 
     latents: Count = 3
-    """Latents of each dictionary: the first ones of its best half by ν."""
+    """Latents of each dictionary: those called chat-specific, then the most chat-specific ones by ν."""
     scales: Annotated[tuple[float, ...], Field(min_length=1)] = (0.25, 1.0)
     """Multiples of the largest activation."""
     models: Annotated[tuple[Literal["base", "chat"], ...], Field(min_length=1)] = ("base", "chat")

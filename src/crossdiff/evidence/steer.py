@@ -2,7 +2,8 @@
 
 python -m crossdiff.evidence.steer --settings EVIDENCE --pair P/pair/pair.json \\
     --activations P/activations/manifest.json [--answers P/truth/answers.parquet] \\
-    --dictionary DIR --latents P/latents/NAME-seedN.parquet --out P/evidence/steering-NAME-seedN
+    --dictionary DIR --latents P/latents/NAME-seedN.parquet [--calls P/calls/NAME.parquet] \\
+    --out P/evidence/steering-NAME-seedN
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from crossdiff.config import settings
 from crossdiff.corpus.render import render
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
-from crossdiff.evidence.prepare import measures, stop_tokens
+from crossdiff.evidence.prepare import called, measures, seed_of, stop_tokens
 from crossdiff.evidence.sets import Candidates, by_nu
 from crossdiff.evidence.settings import Evidence, Steering
 from crossdiff.evidence.steering import directions, pushes, steered
@@ -48,18 +49,27 @@ def questions(steering: Steering, answers: pl.DataFrame | None) -> list[tuple[st
     return asked
 
 
+def called_first(own: Sequence[int], order: Sequence[int]) -> list[int]:
+    """The latents called chat-specific, then the others; both in ``order``, with those called that it lacks last."""
+    place = {latent: number for number, latent in enumerate(order)}
+    mine = sorted(own, key=lambda latent: place.get(latent, len(order)))
+    return [*mine, *(latent for latent in order if latent not in set(own))]
+
+
 def steering_table(
     site: Site,
     tokenizer: PreTrainedTokenizerBase,
     dictionary: Dictionary,
     latents: pl.DataFrame,
+    own: Sequence[int],
     answers: pl.DataFrame | None,
     chosen: Evidence,
     steering: Steering,
 ) -> pl.DataFrame:
-    """Answers to every question without steering, and under each chosen latent at each scale."""
+    """Answers to every question without steering, and under each chosen latent at each scale; ``own`` are called."""
     candidates = Candidates(chosen.candidates, chosen.candidate_latents, chosen.candidate_nu)
-    numbers = by_nu(dictionary.kind, measures(latents), candidates)[: steering.latents].tolist()
+    order = by_nu(dictionary.kind, measures(latents), candidates).tolist()
+    numbers = called_first(own, order)[: steering.latents]
     largest_F = torch.from_numpy(latents["max"].fill_null(0.0).to_numpy().copy())
     vectors = dict(zip(numbers, directions(dictionary, largest_F, numbers), strict=True))
     asked = questions(steering, answers)
@@ -93,6 +103,7 @@ def main(
     dictionary: Annotated[Path, typer.Option(help="Folder of a dictionary.")],
     latents: Annotated[Path, typer.Option(help="The dictionary's latent table.")],
     out: Annotated[Path, typer.Option(help="Folder for steering.parquet and run.json.")],
+    calls: Annotated[Path | None, typer.Option(help="Calls of the dictionary's latents, of all seeds.")] = None,
     answers: Annotated[Path | None, typer.Option(help="answers.parquet of a planted pair.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
@@ -103,14 +114,15 @@ def main(
         raise UserError("evidence.steering: say what to steer with ({} for the defaults)")
     prepare(threads)
     weights = [dictionary / "dictionary.safetensors", dictionary / "dictionary.json"]
-    inputs = [pair, activations, *weights, latents, *([answers] if answers else [])]
+    inputs = [pair, activations, *weights, latents, *(file for file in (calls, answers) if file)]
     with record(f"evidence/{out.name}", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
         models, manifest = Pair.read(pair), read_manifest(activations)
         both = models.model("base", device), models.model("chat", device)
         site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
         known = pl.read_parquet(answers) if answers else None
+        own = (called(pl.read_parquet(calls), seed_of(latents)) if calls else None) or []
         table = steering_table(
-            site, models.tokenizer(), load(dictionary).to(device), pl.read_parquet(latents), known, chosen,
+            site, models.tokenizer(), load(dictionary).to(device), pl.read_parquet(latents), own, known, chosen,
             chosen.steering,
         )  # fmt: skip
         with whole(out / "steering.parquet") as temporary:

@@ -3,8 +3,9 @@
     pair          facts of the pair: difference_share, kl, kl_by_layer, high_norm_share, tokens, behaviours, layers,
                   width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects, collateral,
-                  detection, behaviours_found, steering, seconds, calls (counts, power, stability), and those of
-                  `overall`; and the same but calls per seed, as plain numbers, under seeds
+                  detection, behaviours_found, patched (latents of each intervention), steering, seconds, calls
+                  (counts, power, stability), and those of `overall`; and the same but calls per seed, as plain
+                  numbers, under seeds
     directions    <direction>, what needs no dictionary: effects, behaviours_found, collateral, detection
     behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
@@ -112,6 +113,8 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
     if study.effects is not None:
         for tree, run in zip(seeds, item.runs, strict=True):
             tree["behaviours_found"] = behaviours.found_by(study, run)
+    for tree, run in zip(seeds, item.runs, strict=True):
+        tree["patched"] = study.records[f"evidence/{run.folder}/run.json"]["results"].get("sets", {})
     settings = study.config.evidence.steering
     if settings is not None and study.answers is not None:
         planted = study.answers["behaviour"].unique(maintain_order=True).to_list()

@@ -91,7 +91,8 @@ def nats(metrics: Tree, positions: str) -> Figure:
     """Every intervention at one kind of position, in nats a token."""
     rows = list(levels(metrics, positions))
     groups = list(dict.fromkeys(row["group"] for row in rows))
-    order = [names.intervention(name) for name in names.INTERVENTIONS]
+    known = names.ordered(list({row["intervention"] for row in rows}))
+    order = list(dict.fromkeys(row["label"] for row in sorted(rows, key=lambda row: known.index(row["intervention"]))))
     x = alt.X(
         "kl:Q", scale=alt.Scale(domainMin=0), axis=alt.Axis(title="KL to the chat model, nats a token", tickCount=5)
     )
@@ -114,7 +115,7 @@ def nats(metrics: Tree, positions: str) -> Figure:
 
 
 def levels(metrics: Tree, positions: str) -> Iterator[dict[str, Any]]:
-    """Rows of the full figure: group, label, kind, kl and its interval."""
+    """Rows of the full figure: group, intervention, label, kind, kl and its interval."""
     groups = {
         "no dictionary": metrics["pair"]["kl"]["kl"],
         **{name: tree["kl"] for name, tree in metrics["dictionaries"].items()},
@@ -125,12 +126,20 @@ def levels(metrics: Tree, positions: str) -> Iterator[dict[str, Any]]:
             low, high = ends(table[name])
             yield {
                 "group": group,
-                "label": names.intervention(name),
+                "intervention": name,
+                "label": names.intervention(name) + size(metrics, group, name),
                 "kind": group if group in KINDS else kind(name),
                 "kl": mean(table[name]),
                 "low": low,
                 "high": high,
             }
+
+
+def size(metrics: Tree, dictionary: str, intervention: str) -> str:
+    """How many latents lie beyond a threshold, mean over seeds; other sets are as large as their name says."""
+    found = metrics["dictionaries"].get(dictionary, {}).get("patched", {}).get(intervention)
+    beyond = intervention.startswith(("delta-", "nu-"))
+    return f" ({mean(found):,.0f})" if beyond and found is not None else ""
 
 
 def kind(intervention: str) -> str:
