@@ -23,7 +23,7 @@ def sweep(study: Study, metrics: Tree) -> Figure:
     colour = alt.Color(
         "label:N",
         scale=alt.Scale(domain=labels, range=list(COLOURS.values())),
-        legend=alt.Legend(title=None, symbolType="stroke", symbolStrokeWidth=2, labelLimit=260),
+        legend=alt.Legend(title=None, symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1, columns=1),
     )
     base = alt.Chart().encode(x=x, color=colour)
     layers = alt.layer(
