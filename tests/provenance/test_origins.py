@@ -64,6 +64,9 @@ def test_leaves_keep_intervals_whole() -> None:
         ("metrics.json", "report/run.json"),
         ("report/figures/a.svg", "report/run.json"),
         ("truth/run.json", "truth/run.json"),
+        ("truth/answers.parquet", "truth/run.json"),
+        ("truth/synthetic/diff-sae/scores.parquet", "truth/synthetic/diff-sae/run.json"),
+        ("calls/diff-sae.parquet", "calls/diff-sae.run.json"),
     ],
 )
 def test_a_file_knows_the_record_of_its_step(file: str, record: str) -> None:

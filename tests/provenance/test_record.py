@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from crossdiff import hardware
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence
 from crossdiff.provenance.files import sha256_file, whole
@@ -47,6 +48,8 @@ def test_holds_what_went_in_and_came_out(tmp_path: Path) -> None:
     assert document["versions"]["torch"] == torch.__version__
     assert document["threads"] == torch.get_num_threads()
     assert document["seconds"] >= 0
+    assert document["machine"] == hardware.machine()
+    assert 0 < document["peak_bytes"] <= hardware.peak_bytes()
     assert document["mlflow"] is None
 
 

@@ -15,6 +15,7 @@ from crossdiff.workflow import results
 from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours
 from tests.report.study_calls import called, calls_results, synthetic_scores
 from tests.report.study_explained import explained
+from tests.report.study_inputs import inputs
 from tests.report.study_tables import comparisons, slots, twins
 
 KINDS = {
@@ -385,8 +386,11 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
     if file.startswith("calls/"):
         numbers = calls_results(rng, len(config.seeds))
     return {
-        "name": file.removesuffix("run.json").rstrip("/."), "params": {}, "results": numbers, "inputs": {},
+        "name": file.removesuffix("run.json").rstrip("/."), "params": {}, "results": numbers,
+        "inputs": {f"results/made-up/{name}": "0" * 64 for name in inputs(file)},
         "code": {"commit": "c0ffee" * 6 + "cafe", "dirty": False}, "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "threads": 1, "started": "2026-11-22T13:00:00+00:00", "seconds": round(float(rng.uniform(1, 90)), 3),
+        "peak_bytes": 700_000_000 + int(rng.integers(0, 10**9)), "gpu_peak_bytes": None,
+        "machine": {"cpu": "A CPU & more", "cores": 2, "memory_bytes": 16_000_000_000, "gpu": None},
         "mlflow": {"uri": "sqlite:///mlflow.db", "run_id": "f" * 32, "parent_run_id": None},
     }  # fmt: skip

@@ -11,15 +11,16 @@ from study_files import Written, edit, make_config, report, write_study
 
 from crossdiff.report.collect import collect
 from crossdiff.report.numbers import Numbers, address, written
-from crossdiff.report.sections.made import stages
+from crossdiff.report.sections.made import drawn, machines
 from crossdiff.report.seeds import ends, mean
 
 SECTIONS = [
     "latents", "calls", "cause", "dictionaries", "seeds", "nulls", "synthetic", "drawn", "change", "explorer", "pair",
     "training", "made",
 ]  # fmt: skip
-ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51}
+ROUNDED = {"count": 0.51, "seconds": 0.51, "percent": 0.51, "bytes": 0.051}
 """How far a printed number of a style may be from the exact one."""
+UNITS = {"percent": 100, "bytes": 1e-9}
 VOID = {"meta", "br", "img", "hr", "input", "link"}
 
 
@@ -104,13 +105,16 @@ def test_numbers_equal_metrics_after_rounding(planted: Written, plain: Written) 
             assert value == written(mean(leaf), style), source
             shown = [value, *(re.split("–| to ", interval.strip()) if interval else [])]
             for number, exact in zip(shown, [mean(leaf), *ends(leaf)], strict=False):
-                unit = 100 if style == "percent" else 1
-                assert as_number(number) == pytest.approx(exact * unit, rel=0.06, abs=ROUNDED.get(style, 0.006)), source
+                assert as_number(number) == pytest.approx(
+                    exact * UNITS.get(style, 1), rel=0.06, abs=ROUNDED.get(style, 0.006)
+                ), source
         assert len(seen) > 30
 
 
 def as_number(text: str) -> float:
-    return float(text.replace("−", "-").replace(",", "").removesuffix(" s").removesuffix(" %"))
+    if text.endswith(" MB"):
+        return float(text.removesuffix(" MB")) / 1e3
+    return float(re.sub(" (s|%|GB)$", "", text.replace("−", "-").replace(",", "")))
 
 
 def test_the_table_has_every_dictionary_and_number(planted: Written) -> None:
@@ -226,7 +230,7 @@ def test_numbers_that_were_not_measured_are_dashes() -> None:
         (0.74, "percent", "74 %"), (0.0, "percent", "0 %"), (1.0, "percent", "100 %"),
         (1234.0, "count", "1,234"), (23.5, "count", "23.5"), (31.94, "number", "31.9"), (1.69, "nats", "1.690"),
         (-0.42, "change", "−0.42"), (-0.001, "change", "0.00"), (float("nan"), "share", "–"),
-        (3661.2, "seconds", "3,661 s"),
+        (3661.2, "seconds", "3,661 s"), (3.46e9, "bytes", "3.5 GB"), (734e6, "bytes", "734 MB"),
     ],
 )  # fmt: skip
 def test_how_numbers_are_written(value: float, style: str, text: str) -> None:
@@ -235,7 +239,18 @@ def test_how_numbers_are_written(value: float, style: str, text: str) -> None:
 
 def test_every_job_is_in_one_stage(planted: Written) -> None:
     study = collect(planted.config, planted.root)
-    found = stages(study)
-    assert found["dictionaries"]["jobs"] == found["latents"]["jobs"] == 8
-    assert sum(stage["jobs"] for stage in found.values()) == len(study.records)
-    assert sum(stage["seconds"] for stage in found.values()) == pytest.approx(planted.metrics["costs"]["total_seconds"])
+    found = drawn(study).stages
+    assert found["dictionaries"].jobs == found["latents"].jobs == 8
+    assert sum(stage.jobs for stage in found.values()) == len(study.records) + 1
+    assert sum(stage.seconds for stage in found.values()) == pytest.approx(planted.metrics["costs"]["total_seconds"])
+    peaks = planted.metrics["costs"]["peak_bytes"]
+    assert found["calls"].peak_bytes == max(peaks[name] for name in peaks if name.startswith("calls/"))
+
+
+def test_each_machine_is_told_once_with_its_steps(planted: Written) -> None:
+    study = collect(planted.config, planted.root)
+    first = next(iter(study.records))
+    study.records[first]["machine"] = {"cpu": "another", "cores": 64, "memory_bytes": None, "gpu": "a GPU"}
+    (usual, many), (other, one) = machines(study)
+    assert (usual["cpu"], other["cpu"], many + one, one) == ("A CPU & more", "another", len(study.records), 1)
+    assert "ran on A CPU & more, 2 cores, 16.0 GB of memory." in Page(planted.page).text

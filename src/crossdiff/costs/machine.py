@@ -1,13 +1,12 @@
 """The constants of this machine that the cost model needs, measured in about a second."""
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from crossdiff.costs.sizes import Machine
+from crossdiff.hardware import memory_bytes
 
 SECONDS = 0.25
 """Spent on each constant."""
@@ -40,10 +39,7 @@ def memory(device: str) -> float:
     """Bytes of memory that a process may have: of the GPU, or of the machine and of the group the process is in."""
     if device.startswith("cuda"):
         return float(torch.cuda.mem_get_info(device)[1])
-    limit = Path("/sys/fs/cgroup/memory.max")
-    allowed = limit.read_text().strip() if limit.is_file() else "max"
-    machine = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return machine if allowed == "max" else min(machine, float(allowed))
+    return float(memory_bytes() or float("inf"))
 
 
 def product_rate(device: str, kind: torch.dtype, seconds: float) -> float:

@@ -50,7 +50,8 @@ def crate(config: Config, root: Path, snakefile: Path) -> dict[str, Any]:
     for name, record in records.items():
         made = [entity for at, entity in files.items() if record_of(at) == name]
         entities += steps_of(name, record, [known[path] for path in record["inputs"]], made)
-    flow = workflow(outside(snakefile.name, sha256_file(snakefile)), entities)
+    commit = str(records["report/run.json"]["code"]["commit"])
+    flow = workflow(outside(snakefile.name, sha256_file(snakefile)), commit, entities)
     run = whole_run(root.name, records, flow, entities, [files[name] for name in REPORT])
     return document(root.name, records["report/run.json"], [*known.values(), *entities, flow, *run])
 

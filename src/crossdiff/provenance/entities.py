@@ -16,7 +16,27 @@ PROFILES = ("process/0.5", "workflow/0.5", "provenance/0.5")
 PROFILE = "https://w3id.org/ro/wfrun/"
 WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 CONTEXTS = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
-FORMATS = {".json": "application/json", ".html": "text/html", ".parquet": "application/vnd.apache.parquet"}
+FORMATS = {
+    ".json": "application/json",
+    ".html": "text/html",
+    ".parquet": "application/vnd.apache.parquet",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+TERMS = {
+    "@id": "#terms",
+    "@type": "CreativeWork",
+    "name": "Terms of the models and texts",
+    "description": "Weights, activations and texts derive from the models and corpora that the settings name, whose own"
+    " licences apply; the workflow's is Apache-2.0.",
+}
+APACHE = {
+    "@id": "https://www.apache.org/licenses/LICENSE-2.0",
+    "@type": "CreativeWork",
+    "name": "Apache License 2.0",
+    "description": "The licence of the workflow.",
+}
+BYTE = "https://qudt.org/vocab/unit/BYTE"
 
 
 def refer(entities: Sequence[Entity]) -> list[dict[str, str]]:
@@ -31,15 +51,19 @@ def of_type(entities: Sequence[Entity], kind: str) -> list[Entity]:
 
 def file(name: str, size: int, digest: str) -> Entity:
     """A file in the crate, by its path in it."""
-    suffix = next((ending for ending in FORMATS if name.endswith(ending)), None)
-    told = {"encodingFormat": FORMATS[suffix]} if suffix else {}
-    return {"@id": quote(name), "@type": "File", "name": name, "contentSize": str(size), "sha256": digest, **told}
+    return {"@id": quote(name), "@type": "File", "name": name, "contentSize": str(size), "sha256": digest, **form(name)}
+
+
+def form(name: str) -> dict[str, str]:
+    """What kind of file it is, by its ending; of others it is only said that they are bytes."""
+    return {"encodingFormat": FORMATS.get(name[name.rfind(".") :], "application/octet-stream")}
 
 
 def outside(path: str, digest: str) -> Entity:
     """A file that is not in the crate, named by its content; the path tells files of equal content apart."""
     content = base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
-    return {"@id": f"ni:///sha-256;{content}?path={quote(path)}", "@type": "File", "name": path, "sha256": digest}
+    address = f"ni:///sha-256;{content}?path={quote(path)}"
+    return {"@id": address, "@type": "File", "name": path, "sha256": digest, **form(path)}
 
 
 def steps_of(name: str, record: Mapping[str, Any], read: Sequence[Entity], made: Sequence[Entity]) -> list[Entity]:
@@ -59,13 +83,23 @@ def steps_of(name: str, record: Mapping[str, Any], read: Sequence[Entity], made:
         "name": "settings",
         "value": json.dumps(record["params"], sort_keys=True),
     }
+    memory = {
+        "@id": f"#memory-{step}",
+        "@type": "PropertyValue",
+        "name": "most resident memory",
+        "propertyID": "https://man7.org/linux/man-pages/man5/proc_pid_status.5.html#VmHWM",
+        "value": str(record["peak_bytes"]),
+        "unitCode": BYTE,
+    }
     run = {
         "@id": f"#run-{step}",
         "@type": "CreateAction",
         "name": step,
+        "description": f"{tool['name']} for {step}",
         "instrument": {"@id": tool["@id"]},
         "object": refer([*read, given]),
         "result": refer(made),
+        "resourceUsage": refer([memory]),
         "startTime": record["started"],
         "endTime": ended(record),
         "actionStatus": "http://schema.org/CompletedActionStatus",
@@ -77,18 +111,21 @@ def steps_of(name: str, record: Mapping[str, Any], read: Sequence[Entity], made:
         "instrument": {"@id": how["@id"]},
         "object": {"@id": run["@id"]},
     }
-    return [tool, how, given, run, control]
+    return [tool, how, given, memory, run, control]
 
 
 def ended(record: Mapping[str, Any]) -> str:
-    """When a step ended, in ISO 8601."""
-    return (datetime.fromisoformat(record["started"]) + timedelta(seconds=record["seconds"])).isoformat()
+    """When a step ended, in ISO 8601, whole seconds."""
+    end = datetime.fromisoformat(record["started"]) + timedelta(seconds=record["seconds"])
+    return end.isoformat(timespec="seconds")
 
 
-def workflow(main: Entity, steps: Sequence[Entity]) -> Entity:
-    """The Snakefile, with its tools and steps."""
+def workflow(main: Entity, version: str, steps: Sequence[Entity]) -> Entity:
+    """The Snakefile at a commit, with its tools and steps."""
     return main | {
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+        "version": version,
+        "license": {"@id": APACHE["@id"]},
         "programmingLanguage": {"@id": "#snakemake"},
         "hasPart": list({item["@id"]: {"@id": item["@id"]} for item in of_type(steps, "SoftwareApplication")}.values()),
         "step": refer(of_type(steps, "HowToStep")),
@@ -110,6 +147,7 @@ def whole_run(
         "@id": "#run",
         "@type": "CreateAction",
         "name": f"the study {pair}",
+        "description": f"snakemake: all steps of the study {pair}",
         "instrument": {"@id": flow["@id"]},
         "object": foreign,
         "result": refer(made),
@@ -120,7 +158,7 @@ def whole_run(
         "@type": ["ComputerLanguage", "SoftwareApplication"],
         "name": "Snakemake",
         "url": "https://snakemake.github.io",
-        **({"softwareVersion": version, "version": version} if version else {}),
+        **({"softwareVersion": version} if version else {}),
     }
     organised = {
         "@id": "#organise",
@@ -150,7 +188,7 @@ def document(pair: str, report: Mapping[str, Any], entities: Sequence[Entity]) -
         "name": f"crossdiff study {pair}",
         "description": f"Results of the model-diffing study {pair}: activations, dictionaries, evidence and report.",
         "datePublished": report["started"],
-        "license": "see the repository",
+        "license": {"@id": TERMS["@id"]},
         "conformsTo": refer(profiles),
         "mainEntity": {"@id": flow["@id"]},
         "hasPart": refer(data),
@@ -162,5 +200,10 @@ def document(pair: str, report: Mapping[str, Any], entities: Sequence[Entity]) -
         "about": {"@id": "./"},
         "conformsTo": [{"@id": "https://w3id.org/ro/crate/1.1"}, {"@id": WORKFLOW_CRATE}],
     }
-    graph = {entity["@id"]: entity for entity in [descriptor, root, *profiles, *entities]}
+    graph = {entity["@id"]: single(entity) for entity in [descriptor, root, TERMS, APACHE, *profiles, *entities]}
     return {"@context": CONTEXTS, "@graph": list(graph.values())}
+
+
+def single(entity: Entity) -> Entity:
+    """The entity with each list of one told as that one, as RO-Crate wants it."""
+    return {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in entity.items()}

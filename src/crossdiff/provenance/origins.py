@@ -99,6 +99,10 @@ def record_of(file: str) -> str:
         return "report/run.json"
     if top == "latents" or path.parts[:2] == ("evidence", "interpretation"):
         return str(path.with_name(re.sub(r"(-seed\d+)\..*", r"\1.run.json", path.name)))
+    if top == "calls":
+        return str(path.with_name(f"{path.stem}.run.json"))
+    if path.parts[:2] == ("truth", "synthetic"):
+        return str(path.with_name("run.json"))
     if top in ("models", "dictionaries", "evidence"):
         return str(PurePosixPath(top, path.parts[1].removesuffix(".gguf"), "run.json"))
     return str(PurePosixPath(top, "run.json"))

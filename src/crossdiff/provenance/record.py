@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from crossdiff import hardware
 from crossdiff.errors import UserError
 from crossdiff.provenance import tracking
 from crossdiff.provenance.files import sha256_file, whole
@@ -80,6 +81,9 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
             "threads": threads(),
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - clock, 3),
+            "peak_bytes": hardware.peak_bytes(),
+            "gpu_peak_bytes": hardware.gpu_peak_bytes(),
+            "machine": hardware.machine(),
             "mlflow": tracker.address() if tracker else None,
         }
         if tracker:

@@ -10,7 +10,7 @@
     behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
     calibration   list of {dictionary, source, criterion, nominal, observed, recall, seeds, …}: see `calls.calibration`
-    costs         seconds of each step
+    costs         seconds and largest resident memory (bytes) of each step
 
 Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds). KL and effects on behaviours: 95 %
 bootstrap over conversations or prompts, seeds averaged first (n = conversations or prompts). Detection: `before`.
@@ -189,9 +189,15 @@ def template(item: Dictionary, latents: pl.DataFrame) -> Tree:
 
 
 def costs(study: Study) -> Tree:
-    """Seconds of each recorded step and their sum (steps that ran side by side are added up)."""
-    seconds = {
-        name.removesuffix("/run.json").removesuffix(".run.json"): record["seconds"]
-        for name, record in study.records.items()
+    """Seconds and memory of each recorded step, and the seconds' sum (steps that ran side by side are added up)."""
+    steps = {step_name(name): record for name, record in study.records.items()}
+    return {
+        "seconds": {name: record["seconds"] for name, record in steps.items()},
+        "peak_bytes": {name: record["peak_bytes"] for name, record in steps.items()},
+        "total_seconds": sum(record["seconds"] for record in steps.values()),
     }
-    return {"seconds": seconds, "total_seconds": sum(seconds.values())}
+
+
+def step_name(record: str) -> str:
+    """A step by its record's place under results/<pair>."""
+    return record.removesuffix("/run.json").removesuffix(".run.json")

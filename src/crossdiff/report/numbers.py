@@ -12,7 +12,9 @@ MISSING = Markup('<span class="missing" title="not measured">–</span>')
 
 
 def written(value: float, style: str) -> str:
-    """A number as text. Styles: share 0.792, percent 8.7 %, count 1,234 or 23.5, nats 1.690, change −0.42, seconds."""
+    """A number as text. Styles: share 0.792, percent 8.7 %, count 1,234 or 23.5, nats 1.690, change −0.42, seconds,
+    bytes 3.5 GB.
+    """
     if math.isnan(value):
         return "–"
     if style == "percent":
@@ -21,6 +23,8 @@ def written(value: float, style: str) -> str:
         return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
     if style == "seconds":
         return f"{value:,.0f} s" if value >= 10 else f"{value:.1f} s"
+    if style == "bytes":
+        return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
     if style == "change":
         return signed(value, 2)
     return signed(value, {"share": 3, "nats": 3}.get(style, digits(value, 3)))

@@ -10,7 +10,7 @@ from crossdiff.provenance.origins import Origins, Source, pointer
 from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.interpretation import record
 from crossdiff.report.latents import NU_ACTIVATION
-from crossdiff.report.metrics import fve_names
+from crossdiff.report.metrics import fve_names, step_name
 from crossdiff.report.overall import sources
 from crossdiff.report.seeds import Tree
 
@@ -142,9 +142,8 @@ def effects(runs: Iterable[Run]) -> list[Source]:
 
 
 def costs(study: Study) -> Notes:
-    """Sources of the steps' seconds."""
-    steps = {name: [Source(name, "seconds")] for name in study.records}
+    """Sources of the steps' seconds and memory."""
     notes: Notes = {
-        ("seconds", name.removesuffix("/run.json").removesuffix(".run.json")): s for name, s in steps.items()
+        (key, step_name(name)): [Source(name, key)] for key in ("seconds", "peak_bytes") for name in study.records
     }
-    return notes | {("total_seconds",): [source for sources in steps.values() for source in sources]}
+    return notes | {("total_seconds",): [Source(name, "seconds") for name in study.records]}

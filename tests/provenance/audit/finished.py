@@ -20,6 +20,7 @@ from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.origins import record_of
 from crossdiff.workflow import CRATE, REPORT, results
 from tests.report.study_files import make_config, put, report, write_study
+from tests.report.study_inputs import inputs
 
 PAIR = "results/made-up"
 TRACKED = "dictionaries/chat-sae-seed0/run.json"
@@ -71,29 +72,6 @@ def weights(root: Path, config: Config) -> None:
             save_file({"decoder": decoder}, folder / "dictionary.safetensors")
             source = {"manifest_sha256": sha256_file(root / "activations/manifest.json")}
             put(folder / "dictionary.json", {"about": {"activations": source}})
-
-
-def inputs(name: str) -> list[str]:
-    """What a step reads, under results/<pair>."""
-    step, _, rest = name.partition("/")
-    early: dict[str, list[str]] = {
-        "models": [],
-        "pair": [],
-        "truth": ["pair/pair.json"],
-        "corpus": ["pair/pair.json", "truth/answers.parquet"],
-    }
-    early["activations"] = ["pair/pair.json", "corpus/rows.parquet"]
-    early["dictionaries"] = ["activations/manifest.json"]
-    if "synthetic" in name:
-        return []
-    if step in early:
-        return early[step]
-    folder = rest.split("/")[0].removesuffix(".run.json")
-    if step == "calls":
-        return [f"latents/{folder}-seed0.parquet"]
-    run = folder.removeprefix("steering-")
-    own = [] if run == "baselines" else [f"dictionaries/{run}/dictionary.safetensors"]
-    return ["activations/manifest.json", "corpus/rows.parquet", *own]
 
 
 def recorded(base: Path, name: str, config: Config, patch: pytest.MonkeyPatch) -> None:

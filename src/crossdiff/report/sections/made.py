@@ -1,4 +1,4 @@
-"""How the study was made: steps, versions, config."""
+"""How the study was made: the graph of its stages, machine, steps, versions, config."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossdiff.report.collect import Study
+from crossdiff.report.flow import HIGH, REPORT, WIDE, Flow, flow
+from crossdiff.report.metrics import step_name
 from crossdiff.report.section import Context, Section
 
 
@@ -18,6 +20,11 @@ class Step:
     record: dict[str, Any]
 
     @property
+    def key(self) -> str:
+        """Its name under costs in metrics.json."""
+        return step_name(self.file)
+
+    @property
     def code(self) -> str:
         """Short commit, marked if the source was changed since."""
         code = self.record["code"]
@@ -25,16 +32,21 @@ class Step:
 
 
 def section(context: Context) -> Section:
-    """Tables that fold."""
+    """The drawing, and tables that fold."""
     study = context.study
+    every = list(steps(study))
     return Section(
         id="made",
         title="How it was made",
         question="How was it made?",
         html=context.render(
             "made.html.j2",
-            steps=list(steps(study)),
-            stages=stages(study),
+            steps=every,
+            largest=max(every, key=lambda step: step.record["peak_bytes"]),
+            flow=drawn(study),
+            box=(WIDE, HIGH),
+            last=REPORT,
+            machines=machines(study),
             tracked=tracked(study),
             versions=versions(study),
             config=json.dumps(study.config.model_dump(mode="json"), indent=1),
@@ -48,14 +60,17 @@ def steps(study: Study) -> Iterator[Step]:
         yield Step(record["name"], file, record)
 
 
-def stages(study: Study) -> dict[str, dict[str, float]]:
-    """Jobs and seconds of each stage, in the order in which data flows through them."""
-    found: dict[str, dict[str, float]] = {}
-    for file, record in study.records.items():
-        stage = found.setdefault(file.split("/")[0], {"jobs": 0, "seconds": 0.0})
-        stage["jobs"] += 1
-        stage["seconds"] += record["seconds"]
-    return found
+def drawn(study: Study) -> Flow:
+    """The graph of the study's stages."""
+    files = [file.relative_to(study.root).as_posix() for file in study.files]
+    return flow(study.config.pair.name, study.records, files)
+
+
+def machines(study: Study) -> list[tuple[dict[str, Any], int]]:
+    """(machine, steps that ran on it) of every machine, the busiest first."""
+    found = [record["machine"] for record in study.records.values()]
+    different = [machine for at, machine in enumerate(found) if machine not in found[:at]]
+    return sorted(((machine, found.count(machine)) for machine in different), key=lambda item: -item[1])
 
 
 def tracked(study: Study) -> list[tuple[str, str]]:
