@@ -205,5 +205,9 @@ def document(pair: str, report: Mapping[str, Any], entities: Sequence[Entity]) -
 
 
 def single(entity: Entity) -> Entity:
-    """The entity with each list of one told as that one, as RO-Crate wants it."""
-    return {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in entity.items()}
+    """The entity as RO-Crate wants it: a list of one told as that one, an empty list not at all."""
+    return {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for key, value in entity.items()
+        if value != []
+    }
