@@ -9,6 +9,7 @@ crossdiff export --help                   dictionaries and latents for other too
 crossdiff audit results/…                 does every number still rest on what it says it rests on?
 crossdiff explain results/…/metrics.json#KEY   where a number came from, back to models and corpus
 crossdiff diff A B                        what changed between two studies, or two commits
+crossdiff compare results/A results/B …   two or more studies side by side, on one page
 """
 
 import json
@@ -22,7 +23,7 @@ import yaml
 from crossdiff import export
 from crossdiff.config import Config, merged, parse
 from crossdiff.errors import UserError
-from crossdiff.provenance.files import sha256_file
+from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.workflow import check_files, results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
@@ -171,6 +172,21 @@ def diff(
 
     for line in lines(side(one, Path()), side(other, Path()), Path()):
         typer.echo(line)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="results/<pair> of each study.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
+) -> None:
+    """Set two or more studies side by side: numbers with intervals, and the settings that differ."""
+    from crossdiff.provenance.compare import side
+    from crossdiff.report.comparison import comparison
+
+    page = comparison([side(str(folder), Path()) for folder in folders])
+    with whole(out) as temporary:
+        temporary.write_text(page)
+    typer.echo(f"wrote {out}")
 
 
 def read(overlay: Path | None) -> Config:
