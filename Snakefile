@@ -12,6 +12,9 @@ min_version("9.19")
 configfile: "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/pair.smk"
 include: "workflow/rules/synthetic.smk"

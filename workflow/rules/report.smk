@@ -3,11 +3,17 @@ rule report:
         expand("results/{{pair}}/{file}", file=results(study)),
         code=sources("crossdiff.report", "templates/*", "published.yaml"),
     output:
-        page="results/{pair}/report/report.html",
-        figures=directory("results/{pair}/report/figures"),
+        page=report("results/{pair}/report/report.html", caption="../report/page.rst", category="Report"),
+        figures=report(
+            directory("results/{pair}/report/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
         origins="results/{pair}/report/origins.json",
         run="results/{pair}/report/run.json",
-        metrics="results/{pair}/metrics.json",
+        metrics=report("results/{pair}/metrics.json", caption="../report/metrics.rst", category="Numbers"),
     log:
         "logs/{pair}/report.log",
     benchmark:
