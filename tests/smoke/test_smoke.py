@@ -49,6 +49,11 @@ def test_page_and_numbers_are_there(done: Tree) -> None:
     calibration = numbers.pop("calibration")  # a list, whose rows have labels
     assert {row["dictionary"] for row in calibration} == {"crosscoder", "diff-sae"}
     assert all(row["observed"] is None or leaves(row["observed"]) for row in calibration)
+    scoreboard = numbers.pop("behaviours")  # likewise
+    assert {row["dictionary"] for row in scoreboard} == {"crosscoder", "diff-sae"}
+    assert all(
+        {"behaviour", "called", "auroc", "effect", "control", "best_baseline"} <= row.keys() for row in scoreboard
+    )
     assert len(leaves(numbers)) > 20
     assert all(leaf is None or isinstance(leaf, int | float | dict) for leaf in leaves(numbers))
 
