@@ -215,6 +215,7 @@ def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Page(report(tmp_path, config).page).text)
     assert "A baseline does better" in text
     assert "no dictionary's latents drive one; the plain mean-difference direction does better" in text
+    assert "Added to the base, that direction drives" in text
 
 
 def test_numbers_that_were_not_measured_are_dashes() -> None:

@@ -12,6 +12,7 @@ from crossdiff.report.words import listed, name, sentence, spelled
 Path = tuple[str, ...]
 TEMPLATE: Path = ("pair", "kl", "kl_recovered", "all", "template")
 DIRECTION: Path = ("directions", "mean-difference", "behaviours_found", "remove")
+ADDED: Path = ("directions", "mean-difference", "behaviours_found", "add")
 
 
 class Answer:
@@ -130,7 +131,13 @@ class Answer:
             pattern = "; <strong>the plain mean-difference direction does better</strong>, with {n}."
         elif self.value(DIRECTION) == most:
             pattern = "; the plain mean-difference direction drives {n} as well."
-        return text + sentence(pattern, n=self.brief(*DIRECTION, style="count"))
+        text += sentence(pattern, n=self.brief(*DIRECTION, style="count"))
+        added = [("dictionaries", item, "behaviours_found", "add") for item in paths]
+        return text + sentence(
+            " Added to the base, that direction drives {direction}, the best dictionary's latents {best}.",
+            direction=self.brief(*ADDED, style="count"),
+            best=self.brief(*max(added, key=self.value), style="count"),
+        )
 
     def specific(self) -> Markup:
         """Latents that only the chat model has, by ν and by norms."""
@@ -151,7 +158,9 @@ class Answer:
             same = len({self.value(path) for path in norms}) == 1
             text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
             text += " in any crosscoder" if same and len(norms) > 1 else ""
-        return text + "."
+        if self.study.config.calibration.nulls:
+            return text + "."
+        return text + ". How many of these another tune of the same base would show as well was not measured."
 
     def halves(self) -> Markup | None:
         """Whether the most chat-specific latents close more of the gap than a random set of the same size.
