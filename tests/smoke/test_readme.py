@@ -19,7 +19,7 @@ RUN = {
 }
 """What is run here as it stands, with the miniature study's names in place of the default one's, and what it says."""
 DRY = {
-    "make study": "snakemake",
+    "make study": "dvc repro",
     "make test": "pytest",
     "make ui": "mlflow ui",
     "make bench-env": "dictionary-learning",
