@@ -16,6 +16,8 @@ from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours
 from tests.report.study_calls import called, calls_results, synthetic_scores
 from tests.report.study_explained import explained
 from tests.report.study_inputs import inputs
+from tests.report.study_kl import interventions, kl, swept
+from tests.report.study_latents import WORDS, descriptions, examples, latents, training
 from tests.report.study_tables import comparisons, slots, twins
 
 KINDS = {
@@ -26,24 +28,6 @@ KINDS = {
     "base-sae": {"kind": "base-sae", "k": 8},
 }
 STRENGTH = {"crosscoder-l1": 0.3, "crosscoder-batchtopk": 0.5, "diff-sae": 0.75, "chat-sae": 0.4, "base-sae": 0.0}
-WORDS = [
-    " the",
-    " chat",
-    " model",
-    "\n",
-    " says",
-    " no",
-    "<end>",
-    " & so",
-    ",",
-    " <b>",
-    " it",
-    " goes",
-    "é",
-    " I",
-    " can",
-    "'t",
-]
 
 
 @dataclass(frozen=True)
@@ -213,44 +197,6 @@ def truth(rng: np.random.Generator) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides={"spans_chat": span})
 
 
-def kl(rng: np.random.Generator, factors: dict[str, float], conversations: int = 24) -> pl.DataFrame:
-    """kl.parquet: each intervention's KL is about ``factor`` of the unedited one."""
-    base = np.random.default_rng(7).gamma(4, 0.12, conversations)
-    tokens = np.random.default_rng(8).integers(30, 90, conversations)
-    rows = []
-    for name, factor in factors.items():
-        after = np.random.default_rng(len(name)).normal(1, 0.12, conversations)
-        for positions, count, scale in (("all", tokens, 1.0), ("first9", np.full(conversations, 9), 2.5),
-                                        ("later", tokens - 10, 0.7)):  # fmt: skip
-            noise = after if positions == "later" else rng.normal(1, 0.12, conversations)
-            for conversation in range(conversations):
-                value = base[conversation] * scale * factor * noise[conversation] * count[conversation]
-                rows.append(
-                    {
-                        "intervention": name,
-                        "positions": positions,
-                        "conversation": 4 * conversation,
-                        "source": "chat",
-                        "tokens": int(count[conversation]),
-                        "kl": value,
-                    }
-                )
-    return pl.DataFrame(rows, schema_overrides={"tokens": pl.UInt32, "conversation": pl.UInt32})
-
-
-def swept(config: Config) -> pl.DataFrame:
-    """evidence/layers/kl.parquet: base's stream is farther from chat's the later the models are joined."""
-    rng, wanted = np.random.default_rng(10), config.evidence.layer_sweep
-    assert isinstance(wanted, list)
-    tables = [
-        kl(rng, {"none": 0.2 + layer, "template": 0.1 + layer / 2, "chat-to-base": 1.0}).with_columns(
-            layer=pl.lit(layer, dtype=pl.UInt32)
-        )
-        for layer in wanted
-    ]
-    return pl.concat(tables)
-
-
 def steered(seed: int) -> pl.DataFrame:
     """steering.parquet: the first behaviour shows in the base model when its latent is added."""
     rows = []
@@ -263,108 +209,6 @@ def steered(seed: int) -> pl.DataFrame:
                     "answer": f"{model} & {latent} says <so>.", "shows": BEHAVIOURS[:1] if shown else [],
                 })  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"latent": pl.UInt32, "shows": pl.List(pl.String)})
-
-
-def interventions(kind: str, strength: float) -> dict[str, float]:
-    """Names of a kind's interventions, and what of the KL they leave."""
-    sets = {"best-nu": 1 - 0.6 * strength, "worst-nu": 0.95, "random-0": 0.9, "random-1": 0.93, "random-2": 0.91}
-    if kind == "crosscoder":
-        return {
-            "all": 1 - 0.9 * strength,
-            "all-with-bias": 1 - strength,
-            "error": 0.4,
-            "best-delta": 0.8,
-            "worst-delta": 0.85,
-            **sets,
-        }
-    return {"full": 1 - strength, "error": 0.35, "bias": 0.85, **sets} if kind == "diff-sae" else sets
-
-
-def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
-    """The latent table: most shared, a few of the chat model's own, some dead."""
-    own = rng.random(count) < 0.06
-    dead = rng.random(count) < 0.1
-    activation = np.where(own, rng.normal(0.1, 0.1, count), rng.normal(0.95, 0.12, count))
-    table: dict[str, Any] = {
-        "latent": np.arange(count, dtype=np.uint32),
-        "dead": dead,
-        "frequency": np.where(dead, 0, 10 ** rng.uniform(-4, -1, count)),
-        "template_share": np.where(own, rng.beta(1, 1, count), rng.beta(0.4, 4, count)),
-        "nu_activation": activation,
-        "nu_activation_se": np.full(count, 0.05),
-        "nu_valid": rng.random(count) < (0.6 if kind == "diff-sae" else 0.95),
-    }
-    names: list[str | None] = [None] * count
-    if kind == "crosscoder":
-        delta = np.clip(np.where(own, rng.normal(0.9, 0.06, count), rng.normal(0.5, 0.07, count)), 0, 1)
-        table |= {
-            "delta_norm": delta,
-            "nu_reconstruction": np.where(own, rng.normal(0.2, 0.15, count), rng.normal(0.9, 0.08, count)),
-            "nu_error": np.where(own, rng.normal(0.1, 0.08, count), rng.normal(0.85, 0.1, count)),
-        }
-        names = [
-            "chat-only" if d > 0.9 else "base-only" if d < 0.1 else "shared" if abs(d - 0.5) < 0.1 else "other"
-            for d in delta
-        ]
-    table |= {"frequency_web": 0.5 * table["frequency"], "frequency_chat": 1.5 * table["frequency"]}
-    frame = pl.DataFrame(table).with_columns(pl.Series("class", names, dtype=pl.String))
-    nullable = [
-        name
-        for name in ("delta_norm", "nu_reconstruction", "nu_error", "nu_activation", "template_share")
-        if name in frame.columns
-    ]
-    return frame.with_columns(
-        pl.when("dead").then(None).otherwise(pl.col(nullable)).name.keep(), pl.col("nu_valid") & ~pl.col("dead")
-    )
-
-
-def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Four examples of each of the 40 latents of lowest ν, each in a bin of its own; the base reads half of it."""
-    found = []
-    for latent in table.filter(~pl.col("dead")).sort("nu_activation").head(40)["latent"]:
-        for rank in range(4):
-            row = rows.row(int(rng.integers(0, rows.height)), named=True)
-            position = int(rng.integers(3, 21))
-            first, last = max(0, position - 16), min(24, position + 17)
-            near = np.abs(np.arange(first, last) - position)
-            activations = [
-                float(v) if v > 0.4 else 0.0 for v in (5 - rank) * np.exp(-near / 1.5) * rng.uniform(0.5, 1, len(near))
-            ]
-            activations[position - first] = 5.0 - rank
-            kept = [None if place == 0 and first == 0 else a for place, a in enumerate(activations)]
-            found.append({
-                "latent": latent, "rank": rank, "bin": 4 - rank, "among": 1 + 10 * rank,
-                "row": row["row"], "position": position, "first": first,
-                "source": row["source"], "behaviour": row["behaviour"],
-                "tokens": [WORDS[token] for token in row["ids"][first:last]],
-                "activations": kept, "activations_chat": kept,
-                "activations_base": [None if a is None else a / 2 - 0.2 for a in kept],
-                "half_base": -1.5 if "delta_norm" in table.columns else None,
-                "half_chat": 6.5 - rank if "delta_norm" in table.columns else None,
-            })  # fmt: skip
-    schema = {
-        "latent": pl.UInt32, "rank": pl.UInt16, "bin": pl.UInt8, "among": pl.UInt32, "row": pl.UInt32,
-        "position": pl.UInt32, "first": pl.UInt32, "source": pl.String, "behaviour": pl.String,
-        "tokens": pl.List(pl.String), "activations": pl.List(pl.Float32), "activations_base": pl.List(pl.Float32),
-        "activations_chat": pl.List(pl.Float32), "half_base": pl.Float32, "half_chat": pl.Float32,
-    }  # fmt: skip
-    return pl.DataFrame(found, schema=schema)
-
-
-def descriptions(table: pl.DataFrame) -> pl.DataFrame:
-    """A phrase for each live latent."""
-    live = table.filter(~pl.col("dead")).select("latent")
-    return live.with_columns(description=pl.format("fires on 'w{}' & <b>", "latent"))
-
-
-def training(rng: np.random.Generator, steps: int) -> pl.DataFrame:
-    """training.parquet: curves that settle."""
-    step = np.arange(1, steps + 1)
-    rise = 1 - np.exp(-step / (steps / 6))
-    return pl.DataFrame({
-        "step": step, "loss": 2 - rise, "fve": 0.78 * rise + rng.normal(0, 0.005, steps), "l0": 30 - 20 * rise,
-        "dead": 0.1 * rise, "lr": np.full(steps, 1e-3), "tokens_per_second": np.full(steps, 9e3),
-    })  # fmt: skip
 
 
 def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str, Any]:
