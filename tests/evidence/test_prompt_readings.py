@@ -9,14 +9,14 @@ import torch
 from made import make_dictionary
 
 from crossdiff.errors import UserError
-from crossdiff.evidence import directions
-from crossdiff.evidence.collateral import collateral
-from crossdiff.evidence.detect import table
+from crossdiff.evidence.behaviours import directions
+from crossdiff.evidence.behaviours.collateral import collateral
+from crossdiff.evidence.behaviours.detect import table
+from crossdiff.evidence.behaviours.selection import Case, material
 from crossdiff.evidence.edits import Directions, Latents
-from crossdiff.evidence.kl import Conversation, predictions
+from crossdiff.evidence.kl.divergence import Conversation, predictions
 from crossdiff.evidence.prepare import called, questions
 from crossdiff.evidence.readings import LAST, Prompt, Reading, ends, of_directions, of_kl, of_latents
-from crossdiff.evidence.selection import Case, material
 from crossdiff.evidence.streams import Site
 
 LAYER = 1
@@ -191,7 +191,7 @@ def test_silent_latents_cost_no_pass_elsewhere(site, monkeypatch):
     dictionary = replace(make_dictionary("chat-sae", width=32, latents=40), threshold=torch.tensor(1e9), k=None)
     held_out = [Conversation(5, "chat", [0, 5, 6, 7, 8], [0, 1, 2, 3, 3])]
     streams = site.streams([held_out[0].ids])
-    monkeypatch.setattr("crossdiff.evidence.collateral.patched_kl", None)
+    monkeypatch.setattr("crossdiff.evidence.behaviours.collateral.patched_kl", None)
     rows = collateral(
         site, Latents(site, dictionary, {("one", "best"): [1, 2]}), [("one", "best")], held_out, streams, print
     )

@@ -5,9 +5,9 @@ import torch
 
 from crossdiff.errors import UserError
 from crossdiff.evidence import shared
-from crossdiff.evidence.kl import Conversation
+from crossdiff.evidence.behaviours.selection import Case
+from crossdiff.evidence.kl.divergence import Conversation
 from crossdiff.evidence.readings import Prompt
-from crossdiff.evidence.selection import Case
 from crossdiff.evidence.streams import Site
 
 LAYER = 1

@@ -109,7 +109,7 @@ if study.evidence.layer_sweep:
             pair="results/{pair}/pair/pair.json",
             pair_run="results/{pair}/pair/run.json",
             rows=conversed,
-            code=sources("crossdiff.evidence.layers"),
+            code=sources("crossdiff.evidence.kl.layers"),
         output:
             expand("results/{{pair}}/evidence/layers/{file}", file=LAYERS),
         log:
@@ -126,7 +126,7 @@ if study.evidence.layer_sweep:
         message:
             "join the two models after other blocks"
         shell:
-            "python -m crossdiff.evidence.layers --settings {params.settings:q} --pair {input.pair:q} --rows {input.rows:q}"
+            "python -m crossdiff.evidence.kl.layers --settings {params.settings:q} --pair {input.pair:q} --rows {input.rows:q}"
             " --out results/{wildcards.pair}/evidence/layers --threads {params.threads} --device {params.device}"
             " 2>&1 | tee {log:q}"
 
@@ -143,7 +143,7 @@ if study.evidence.steering:
             meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
             latents="results/{pair}/latents/{name}-seed{seed}.parquet",
             calls="results/{pair}/calls/{name}.parquet",
-            code=sources("crossdiff.evidence.steer"),
+            code=sources("crossdiff.evidence.steering"),
             behaviours=behaviours,
         output:
             expand(
@@ -165,7 +165,7 @@ if study.evidence.steering:
         message:
             "steer both models by latents of {wildcards.name}, seed {wildcards.seed}"
         shell:
-            "python -m crossdiff.evidence.steer --settings {params.settings:q} --pair {input.pair:q}"
+            "python -m crossdiff.evidence.steering --settings {params.settings:q} --pair {input.pair:q}"
             " --activations {input.activations:q} {params.answers}"
             " --dictionary results/{wildcards.pair}/dictionaries/{wildcards.name}-seed{wildcards.seed}"
             " --latents {input.latents:q} --calls {input.calls:q} --out results/{wildcards.pair}/evidence/steering-{wildcards.name}-seed{wildcards.seed}"

@@ -26,7 +26,7 @@ STREAMS = {
     "diff-sae": {"whole": 3, "halves": 2, "thresholds": 3, "bias": 3, "opposite": 1},
     "chat-sae": {"halves": 2, "thresholds": 3, "opposite": 1},
 }
-"""Streams of each group of interventions, by kind of dictionary (`crossdiff.evidence.interventions`)."""
+"""Streams of each group of interventions, by kind of dictionary (`crossdiff.evidence.kl.interventions`)."""
 BASELINES = 5
 """Streams without a dictionary."""
 MOMENT_BYTES = {"float32": 4, "bfloat16": 2, "float8": 1}

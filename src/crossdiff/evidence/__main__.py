@@ -22,10 +22,11 @@ from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
-from crossdiff.evidence import behaviours, detect, directions, shared
-from crossdiff.evidence.interventions import interventions
-from crossdiff.evidence.kl import Conversation
-from crossdiff.evidence.patching import KL_SCHEMA, kl_summary, kl_table
+from crossdiff.evidence import shared
+from crossdiff.evidence.behaviours import detect, directions, effects
+from crossdiff.evidence.kl.divergence import Conversation
+from crossdiff.evidence.kl.interventions import interventions
+from crossdiff.evidence.kl.patching import KL_SCHEMA, kl_summary, kl_table
 from crossdiff.evidence.prepare import Cases, called, cases, conversations, measures, questions, seed_of, stop_tokens
 from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.sets import Candidates
@@ -39,8 +40,8 @@ from crossdiff.provenance.record import record
 
 NO_CASES: Cases = {"select": [], "score": []}
 SCHEMAS = {
-    "behaviours": behaviours.BEHAVIOUR_SCHEMA,
-    "collateral": behaviours.COLLATERAL_SCHEMA,
+    "behaviours": effects.BEHAVIOUR_SCHEMA,
+    "collateral": effects.COLLATERAL_SCHEMA,
     "detection": detect.DETECTION_SCHEMA,
 }
 
@@ -125,18 +126,18 @@ def on_behaviours(
     """The tables of the planted behaviours by name, and what was chosen; ``own`` are the latents called."""
     candidates: Mapping[str, Mapping[str, detect.Candidates]]
     if model:
-        experiments, told = behaviours.of_dictionary(site, model, common.seen, own, chosen)
+        experiments, told = effects.of_dictionary(site, model, common.seen, own, chosen)
         candidates = dict.fromkeys(common.seen, detect.of_dictionary(site, model, common.prompts, own))
     else:
         basis_CD = directions.components(site, common.seen)
-        experiments, told = behaviours.without_dictionary(site, common.seen, basis_CD, chosen)
+        experiments, told = effects.without_dictionary(site, common.seen, basis_CD, chosen)
         candidates = detect.without_dictionary(site, common.prompts, basis_CD, common.seen)
-    effects, elsewhere = behaviours.run(
+    changes, elsewhere = effects.run(
         site, tokenizer, experiments, asked["score"], held_out, common, chosen, stop_tokens(tokenizer)
     )
     detection, read = detect.table(prompts, candidates, chosen.behaviour_latents)
-    tables = {"behaviours": effects, "collateral": elsewhere, "detection": detection}
-    return tables, {"behaviours": behaviours.behaviour_summary(effects), "chosen": told, "read": read}
+    tables = {"behaviours": changes, "collateral": elsewhere, "detection": detection}
+    return tables, {"behaviours": effects.behaviour_summary(changes), "chosen": told, "read": read}
 
 
 def common_to_all(

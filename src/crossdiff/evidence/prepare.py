@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 from crossdiff.corpus.render import Rendered, render
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
-from crossdiff.evidence.kl import Conversation, predictions
+from crossdiff.evidence.behaviours.selection import Case
+from crossdiff.evidence.kl.divergence import Conversation, predictions
 from crossdiff.evidence.readings import Prompt
-from crossdiff.evidence.selection import Case
 from crossdiff.evidence.sets import Measures
 
 Cases = dict[Literal["select", "score"], list[Case]]

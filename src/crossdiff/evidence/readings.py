@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from crossdiff.dictionaries.architecture import Dictionary
-from crossdiff.evidence.kl import Predicted
+from crossdiff.evidence.kl.divergence import Predicted
 from crossdiff.evidence.streams import FORWARD_TOKENS, Site, alike
 from crossdiff.pair.blocks import upper
 

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crossdiff.errors import UserError
-from crossdiff.evidence.kl import Conversation
+from crossdiff.evidence.behaviours.selection import Case, Material, material
+from crossdiff.evidence.kl.divergence import Conversation
 from crossdiff.evidence.readings import Prompt
-from crossdiff.evidence.selection import Case, Material, material
 from crossdiff.evidence.streams import Site
 
 

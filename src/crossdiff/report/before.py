@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from crossdiff.evidence.detection import accuracy, auroc, auroc_interval
+from crossdiff.evidence.behaviours.detection import accuracy, auroc, auroc_interval
 from crossdiff.report.seeds import Tree
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from crossdiff.evidence.calibration import Array, Bulk, Tail, p_values, standardise
+from crossdiff.evidence.calls.calibration import Array, Bulk, Tail, p_values, standardise
 
 Latents = Mapping[str, np.ndarray]
 EXCLUSIVE = 0.2

@@ -9,12 +9,19 @@ import torch
 from crossdiff.config import dump
 from crossdiff.corpus.render import render
 from crossdiff.errors import UserError
-from crossdiff.evidence.kl import Conversation, base_top_kl, baseline_streams, kl_rows, patched_kl, predictions
-from crossdiff.evidence.layers import chosen_layers
-from crossdiff.evidence.layers import main as sweep
+from crossdiff.evidence.kl.divergence import (
+    Conversation,
+    base_top_kl,
+    baseline_streams,
+    kl_rows,
+    patched_kl,
+    predictions,
+)
+from crossdiff.evidence.kl.layers import chosen_layers
+from crossdiff.evidence.kl.layers import main as sweep
+from crossdiff.evidence.kl.sweep import swept
 from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.streams import Site
-from crossdiff.evidence.sweep import swept
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from crossdiff.attribution.directions import offset
 from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.dictionaries.architecture import Dictionary
-from crossdiff.evidence.interventions import Intervention, edited_streams
-from crossdiff.evidence.kl import (
+from crossdiff.evidence.kl.divergence import (
     Conversation,
     Predicted,
     base_top_kl,
@@ -22,6 +21,7 @@ from crossdiff.evidence.kl import (
     patched_kl,
     predictions,
 )
+from crossdiff.evidence.kl.interventions import Intervention, edited_streams
 from crossdiff.evidence.streams import Site, alike
 from crossdiff.pair.blocks import patched
 
@@ -133,7 +133,7 @@ def test_groups_of_streams_do_not_matter(llama_site, tokenizer, monkeypatch):
     streams = torch.stack([x[:, 0], x[:, 1], 0.5 * x[:, 0]])
     whole = patched_kl(llama_site, x[:, 1], streams, positions)
     monkeypatch.setattr("crossdiff.evidence.streams.FORWARD_TOKENS", 2 * len(x))
-    monkeypatch.setattr("crossdiff.evidence.kl.CHUNK", 1000)
+    monkeypatch.setattr("crossdiff.evidence.kl.divergence.CHUNK", 1000)
     torch.testing.assert_close(patched_kl(llama_site, x[:, 1], streams, positions), whole, rtol=1e-4, atol=1e-6)
 
 

@@ -9,8 +9,15 @@ import torch
 from crossdiff.cli import progress
 from crossdiff.dictionaries import Dictionary
 from crossdiff.evidence.intervals import recovered_share, token_mean
-from crossdiff.evidence.interventions import Intervention, edited_streams
-from crossdiff.evidence.kl import Conversation, base_top_kl, baseline_streams, kl_rows, patched_kl, predictions
+from crossdiff.evidence.kl.divergence import (
+    Conversation,
+    base_top_kl,
+    baseline_streams,
+    kl_rows,
+    patched_kl,
+    predictions,
+)
+from crossdiff.evidence.kl.interventions import Intervention, edited_streams
 from crossdiff.evidence.streams import Site
 
 KL_SCHEMA = {

@@ -12,8 +12,8 @@ from null_latents import make_latents, make_null
 from crossdiff.config import dump
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
-from crossdiff.evidence.calls import agreed, main
-from crossdiff.evidence.nulls import TRUTH
+from crossdiff.evidence.calls.__main__ import agreed, main
+from crossdiff.evidence.calls.nulls import TRUTH
 from crossdiff.parts import Calibration
 
 F = 800

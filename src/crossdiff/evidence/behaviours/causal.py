@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from crossdiff.evidence.behaviours.selection import Case
 from crossdiff.evidence.edits import RUNNING, Direction, Steering
 from crossdiff.evidence.generate import greedy
-from crossdiff.evidence.selection import Case
 from crossdiff.evidence.streams import FORWARD_TOKENS, LOGITS, Site, alike
 from crossdiff.pair.blocks import upper
 

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from crossdiff.errors import UserError
-from crossdiff.evidence.criteria import Latents
-from crossdiff.evidence.honesty import Check, held_out
+from crossdiff.evidence.calls.criteria import Latents
+from crossdiff.evidence.calls.honesty import Check, held_out
 
 SYNTHETIC = "synthetic"
 TRUTH = "true_class"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossdiff.evidence.calibration import Array, least_calls, q_values
-from crossdiff.evidence.criteria import CRITERIA, DEAD, NONE, UNDETERMINED, Latents, criterion_p
+from crossdiff.evidence.calls.calibration import Array, least_calls, q_values
+from crossdiff.evidence.calls.criteria import CRITERIA, DEAD, NONE, UNDETERMINED, Latents, criterion_p
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from made import make_dictionary, make_pairs
 
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.evidence.edits import Latents
-from crossdiff.evidence.interventions import Intervention, edited_streams
+from crossdiff.evidence.kl.interventions import Intervention, edited_streams
 
 
 class Everything:

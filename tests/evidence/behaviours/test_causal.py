@@ -8,11 +8,11 @@ import torch
 
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.errors import UserError
-from crossdiff.evidence.causal import accepted, behaviour_effects
+from crossdiff.evidence.behaviours.causal import accepted, behaviour_effects
+from crossdiff.evidence.behaviours.selection import attribute, best, gradients, matched, material
 from crossdiff.evidence.edits import Directions, Latents
 from crossdiff.evidence.generate import greedy
 from crossdiff.evidence.prepare import cases, conversations, measures, stop_tokens
-from crossdiff.evidence.selection import attribute, best, gradients, matched, material
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.blocks import upper
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from crossdiff.dictionaries.architecture import Dictionary
-from crossdiff.evidence.stability import (
+from crossdiff.evidence.calls.stability import (
     Near,
     Pairs,
     all_pairs,

@@ -12,9 +12,9 @@ from crossdiff.config import dump
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence, Steering
-from crossdiff.evidence.steer import called_first, questions
-from crossdiff.evidence.steer import main as steer
-from crossdiff.evidence.steering import Push, constant, directions, pushes, steered
+from crossdiff.evidence.steering.__main__ import called_first, questions
+from crossdiff.evidence.steering.__main__ import main as steer
+from crossdiff.evidence.steering.pushes import Push, constant, directions, pushes, steered
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.blocks import patched, read_site
 

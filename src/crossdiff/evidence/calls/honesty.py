@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossdiff.evidence.calling import call
-from crossdiff.evidence.criteria import CRITERIA, Latents, fixed
+from crossdiff.evidence.calls.calling import call
+from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
 
 LEVELS = (0.05, 0.1, 0.2)
 CALLS = ("chat-specific", "base-specific", "rotated", "rescaled")

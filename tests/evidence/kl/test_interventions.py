@@ -7,7 +7,7 @@ from made import make_dictionary, make_pairs
 
 from crossdiff.attribution.directions import offset
 from crossdiff.costs.stages import STREAMS
-from crossdiff.evidence.interventions import edited_streams, interventions
+from crossdiff.evidence.kl.interventions import edited_streams, interventions
 from crossdiff.evidence.sets import (
     Candidates,
     Measures,

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from crossdiff.cli import progress
 from crossdiff.dictionaries import Dictionary
-from crossdiff.evidence import directions, shared
-from crossdiff.evidence.causal import Effect, behaviour_effects
-from crossdiff.evidence.collateral import collateral
+from crossdiff.evidence import shared
+from crossdiff.evidence.behaviours import directions
+from crossdiff.evidence.behaviours.causal import Effect, behaviour_effects
+from crossdiff.evidence.behaviours.collateral import collateral
+from crossdiff.evidence.behaviours.selection import Case, Material, attribute, best, matched
 from crossdiff.evidence.edits import RUNNING, Direction, Directions, Latents, Steering
-from crossdiff.evidence.kl import Conversation
-from crossdiff.evidence.selection import Case, Material, attribute, best, matched
+from crossdiff.evidence.kl.divergence import Conversation
 from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site

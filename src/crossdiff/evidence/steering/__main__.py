@@ -1,6 +1,6 @@
 """Answers of both models, side by side, while directions of a dictionary's latents are added to their stream.
 
-python -m crossdiff.evidence.steer --settings EVIDENCE --pair P/pair/pair.json \\
+python -m crossdiff.evidence.steering --settings EVIDENCE --pair P/pair/pair.json \\
     --activations P/activations/manifest.json [--answers P/truth/answers.parquet] \\
     --dictionary DIR --latents P/latents/NAME-seedN.parquet [--calls P/calls/NAME.parquet] \\
     --out P/evidence/steering-NAME-seedN
@@ -24,7 +24,7 @@ from crossdiff.errors import UserError
 from crossdiff.evidence.prepare import called, measures, seed_of, stop_tokens
 from crossdiff.evidence.sets import Candidates, by_nu
 from crossdiff.evidence.settings import Evidence, Steering
-from crossdiff.evidence.steering import directions, pushes, steered
+from crossdiff.evidence.steering.pushes import directions, pushes, steered
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
 from crossdiff.process import prepare

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from crossdiff.errors import UserError
-from crossdiff.evidence.detection import accuracy, auroc, auroc_interval, fit
+from crossdiff.evidence.behaviours.detection import accuracy, auroc, auroc_interval, fit
 
 SHOWS = np.array([True] * 6 + [False] * 4)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossdiff.evidence.stability import (
+from crossdiff.evidence.calls.stability import (
     all_pairs,
     assigned,
     consensus,
@@ -38,7 +38,7 @@ def test_near_pairs_are_all_pairs_above_the_threshold_in_any_chunks(monkeypatch)
     a, b = unit(decoders(30, 0)), unit(decoders(20, 1))
     expected = {(i, j): a[i] @ b[j] for i in range(30) for j in range(20) if a[i] @ b[j] >= 0.2}
     for chunk in (7, 1024):
-        monkeypatch.setattr("crossdiff.evidence.stability.CHUNK", chunk)
+        monkeypatch.setattr("crossdiff.evidence.calls.stability.CHUNK", chunk)
         found = near(a, b, 0.2)
         assert {tuple(pair) for pair in found.pairs.tolist()} == set(expected)
         np.testing.assert_allclose(found.cosine, [expected[tuple(pair)] for pair in found.pairs.tolist()], rtol=1e-5)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from null_latents import make_latents, make_null
 
-from crossdiff.evidence.calling import call
-from crossdiff.evidence.criteria import CRITERIA, fixed
-from crossdiff.evidence.honesty import ANY, LEVELS, TRUE, held_out, score
+from crossdiff.evidence.calls.calling import call
+from crossdiff.evidence.calls.criteria import CRITERIA, fixed
+from crossdiff.evidence.calls.honesty import ANY, LEVELS, TRUE, held_out, score
 
 SEEDS = range(6)
 

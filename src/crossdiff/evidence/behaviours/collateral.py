@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.evidence.edits import RUNNING, Steering
-from crossdiff.evidence.kl import Conversation, patched_kl, predictions
+from crossdiff.evidence.kl.divergence import Conversation, patched_kl, predictions
 from crossdiff.evidence.streams import Site
 
 

@@ -20,9 +20,9 @@ from crossdiff.cli import stage
 from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
-from crossdiff.evidence import nulls, stable
-from crossdiff.evidence.calling import Called, call
-from crossdiff.evidence.criteria import CRITERIA, Latents, fixed
+from crossdiff.evidence.calls import nulls, stable
+from crossdiff.evidence.calls.calling import Called, call
+from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
 from crossdiff.evidence.intervals import t_interval
 from crossdiff.parts import Calibration
 from crossdiff.provenance.files import whole

@@ -1,6 +1,6 @@
 """Join the two models after other blocks too, without a dictionary: how much of the KL arises where.
 
-python -m crossdiff.evidence.layers --settings EVIDENCE --pair P/pair/pair.json --rows P/corpus/rows.parquet \\
+python -m crossdiff.evidence.kl.layers --settings EVIDENCE --pair P/pair/pair.json --rows P/corpus/rows.parquet \\
     --out P/evidence/layers
 """
 
@@ -14,11 +14,11 @@ import typer
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.errors import UserError
-from crossdiff.evidence.patching import KL_SCHEMA
+from crossdiff.evidence.kl.patching import KL_SCHEMA
+from crossdiff.evidence.kl.sweep import swept
 from crossdiff.evidence.prepare import conversations
 from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.streams import Site
-from crossdiff.evidence.sweep import swept
 from crossdiff.pair.load import Pair
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole

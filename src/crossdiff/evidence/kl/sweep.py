@@ -8,7 +8,14 @@ from dataclasses import replace
 
 import torch
 
-from crossdiff.evidence.kl import Conversation, base_top_kl, baseline_streams, kl_rows, patched_kl, predictions
+from crossdiff.evidence.kl.divergence import (
+    Conversation,
+    base_top_kl,
+    baseline_streams,
+    kl_rows,
+    patched_kl,
+    predictions,
+)
 from crossdiff.evidence.streams import Site, padded
 from crossdiff.pair.blocks import read_sites
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from crossdiff.evidence.behaviours.selection import Material
 from crossdiff.evidence.edits import SIGN, Direction, Edit
-from crossdiff.evidence.selection import Material
 from crossdiff.evidence.streams import Site
 
 COMPONENTS = 64

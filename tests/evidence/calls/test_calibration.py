@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kstest
 
-from crossdiff.evidence.calibration import Bulk, least_calls, p_values, q_values, standardise
+from crossdiff.evidence.calls.calibration import Bulk, least_calls, p_values, q_values, standardise
 
 finite = st.floats(-10, 10, width=32)
 

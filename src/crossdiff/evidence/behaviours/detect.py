@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from crossdiff.dictionaries import Dictionary
-from crossdiff.evidence.detection import LEAST, fit
+from crossdiff.evidence.behaviours.detection import LEAST, fit
+from crossdiff.evidence.behaviours.selection import Material
 from crossdiff.evidence.readings import Prompt, Reading, ends, of_directions, of_kl, of_latents
-from crossdiff.evidence.selection import Material
 from crossdiff.evidence.streams import Site
 
 DETECTION_SCHEMA = {

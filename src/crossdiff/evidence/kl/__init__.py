@@ -1,0 +1,1 @@
+"""How much of the two models' KL divergence an edit closes."""
