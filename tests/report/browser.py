@@ -40,8 +40,10 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Chromium refuses its sandbox to root, as in containers; what it opens here is the tests' own page.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 @contextmanager
@@ -55,6 +57,8 @@ def opened(
     page.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: found.errors.append(str(error)))
     page.on("request", lambda request: found.requests.append(request.url))
-    page.goto(file.resolve().as_uri() + fragment)
-    yield found
-    context.close()
+    try:
+        page.goto(file.resolve().as_uri() + fragment)
+        yield found
+    finally:
+        context.close()

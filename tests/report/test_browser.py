@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import NARROW, WIDE, chromium, opened
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from study_files import Written
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -26,6 +26,12 @@ def browser() -> Iterator[Browser]:
     """One browser for all tests of this file."""
     with chromium() as found:
         yield found
+
+
+def open_first(page: Page) -> None:
+    """Choose the first row, and wait until the page has shown it: only then does the focus go to the latent."""
+    page.locator("#rows tr a").first.click()
+    expect(page.locator("#latent")).to_be_focused()
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -79,7 +85,7 @@ def test_search_leaves_what_holds_the_words(browser: Browser, planted: Written) 
         expect(page.locator("#found")).not_to_have_text(every or "")
         rows = page.locator("#rows tr")
         assert rows.count() > 0
-        rows.first.locator("a").click()
+        open_first(page)
         expect(page.locator("#latent")).to_contain_text("french-animals")
         page.get_by_label("Search").fill("no text has these words")
         expect(rows).to_have_count(0)
@@ -127,14 +133,14 @@ def test_a_link_to_a_latent_opens_it(browser: Browser, planted: Written) -> None
 def test_texts_are_shown_as_they_are(browser: Browser, planted: Written) -> None:
     with opened(browser, planted.root / "report/report.html") as found:
         found.page.get_by_label("Search").fill("<b>")
-        found.page.locator("#rows tr a").first.click()
+        open_first(found.page)
         expect(found.page.locator("#latent .example", has_text="<b>").first).to_be_visible()
 
 
 def test_texts_stand_in_bins_with_both_models_readings(browser: Browser, planted: Written) -> None:
     with opened(browser, planted.root / "report/report.html") as found:
         found.page.locator("select[name=name]").select_option("crosscoder-l1")
-        found.page.locator("#rows tr a").first.click()
+        open_first(found.page)
         latent = found.page.locator("#latent")
         titles = latent.locator("details.texts summary").all_text_contents()
         assert [title.partition(" %")[0] for title in titles] == ["95 to 100", "75 to 95", "50 to 75", "25 to 50"]
@@ -165,8 +171,22 @@ def test_keys_walk_through_the_latents(browser: Browser, planted: Written) -> No
         page.keyboard.press("k")
         expect(page.locator("#latent h3")).to_contain_text(titles[0])
         expect(page.locator("#rows tr[aria-current] a")).to_have_text(titles[0].removesuffix(" of"))
-        page.get_by_label("Search").fill("j")
+        page.get_by_label("Search").press("j")
+        expect(page.get_by_label("Search")).to_have_value("j")
         assert page.locator("#latent h3").text_content().startswith(titles[0])
+
+
+def test_quick_keys_are_all_taken(browser: Browser, planted: Written) -> None:
+    """Keys that come before the page hears that its address has changed."""
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        title = page.locator("#rows tr a").nth(3).text_content()
+        key = "document.querySelector('#latent').dispatchEvent(new KeyboardEvent('keydown', {key: 'j', bubbles: true}))"
+        page.evaluate(f"() => {{ {key}; {key}; {key}; }}")
+        expect(page.locator("#latent h3")).to_contain_text(f"{title} of")
+        told = LATENT.search(page.url)
+        assert told
+        assert f"#{told[3]}" == title
 
 
 def test_answers_stand_side_by_side(browser: Browser, planted: Written) -> None:
@@ -174,7 +194,7 @@ def test_answers_stand_side_by_side(browser: Browser, planted: Written) -> None:
         page = found.page
         page.get_by_label("with examples").uncheck()
         page.locator("select[name=behaviour]").select_option("new-name")
-        page.locator("#rows tr a").first.click()
+        open_first(page)
         answers = page.locator("#latent .answers").first
         expect(answers.locator("dt")).to_have_count(3)
         tops = {round(box["y"]) for part in answers.locator("dt").all() if (box := part.bounding_box())}

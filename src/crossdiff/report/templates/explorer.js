@@ -115,8 +115,12 @@ function show(row, move) {
   }
 }
 
+function addressed() {
+  return places.get(decodeURIComponent(location.hash.slice(1)));
+}
+
 function follow(move) {
-  const row = places.get(decodeURIComponent(location.hash.slice(1)));
+  const row = addressed();
   if (row !== undefined) show(row, move);
   return row !== undefined;
 }
@@ -136,8 +140,11 @@ rows.addEventListener("keydown", (event) => {
 document.querySelector(".explorer").addEventListener("keydown", (event) => {
   const by = { j: 1, k: -1 }[event.key];
   if (!by || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input")) return;
-  const to = neighbour(state.chosen, by);
-  if (to !== undefined) location.replace(`#${address(to)}`);
+  // Shown at once: hashchange comes later than a quick second key, which would then start from the same latent again.
+  const to = neighbour(addressed() ?? state.chosen, by);
+  if (to === undefined) return;
+  history.replaceState(null, "", `#${address(to)}`);
+  show(to, true);
 });
 for (const button of document.querySelectorAll("[data-by]")) {
   button.addEventListener("click", () => {
