@@ -52,6 +52,7 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         steered_answers=_steered(evidence.steering, behaviours) if evidence.steering else 0,
         random_sets=evidence.random_sets,
         generated_sets=evidence.generated_sets,
+        added_answers=evidence.added_answers,
         behaviours=behaviours,
         behaviour_prompts=evidence.behaviour_prompts,
         new_tokens=evidence.new_tokens,

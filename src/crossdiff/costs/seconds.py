@@ -91,7 +91,8 @@ def evidence_seconds(work: Work, streams: int, machine: Machine) -> float:
     head = 2.0 * model.vocabulary * model.width * rows * work.answer_tokens * (streams + 1)
     answers = 2 * work.behaviours * work.behaviour_prompts
     read = answers * (1 + work.random_sets) * CONVERSATION + 3 * answers * CONVERSATION
-    made = answers * (1 + work.generated_sets) * work.new_tokens
+    answered = work.behaviours * (work.behaviour_prompts + min(work.added_answers, work.behaviour_prompts))
+    made = answered * (1 + work.generated_sets) * work.new_tokens
     whole = model.parameters + model.blocks(work.layer + 1)  # the base model's lower blocks run as well
     seconds += (head + 2 * whole * read) / (FORWARD * machine.bf16)
     return STARTUP + seconds + generation_seconds(whole, REGENERATED * made, machine)

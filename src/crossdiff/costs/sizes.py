@@ -71,6 +71,7 @@ class Work:
     """Answers under steering, a dictionary."""
     random_sets: int = 2
     generated_sets: int = 1
+    added_answers: int = 2
     behaviours: int = 0
     """Planted behaviours; 0 for a pair that is not planted."""
     behaviour_prompts: int = 8

@@ -72,6 +72,9 @@ class Evidence(Part):
     """Random sets of latents beside each chosen one."""
     generated_sets: Annotated[int, Field(ge=0)] = 1
     """Random sets whose answers are generated too; the log-probability is measured for all `random_sets`."""
+    added_answers: Annotated[int, Field(ge=0)] = 2
+    """Prompts of a behaviour, the first ones, whose answers are generated under additions too, to be read beside the
+    unedited ones; the log-probability is measured for all. Removals are answered on every prompt."""
     behaviour_prompts: Count = 6
     """Held-out prompts of a behaviour on which its latents are chosen, and as many others on which they are scored; of
     controls likewise."""

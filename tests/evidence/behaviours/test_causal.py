@@ -46,12 +46,12 @@ def found(tokenizer):
     return cases(pl.DataFrame([control, *rows]), tokenizer, 12)
 
 
-def effects_of(site, steering, score, generated, limit, stops, update=lambda n: None):
+def effects_of(site, steering, score, generated, limit, stops, update=lambda n: None, added=9):
     """`behaviour_effects` with the streams that `shared.gather` would read."""
     tuned = site.streams([case.ids for case in score])
     bases = site.streams([case.ids[: case.answer] + case.base_answer for case in score])
     both = {"remove": generated, "add": generated}
-    return behaviour_effects(site, steering, score, tuned, bases, both, limit, stops, update)
+    return behaviour_effects(site, steering, score, tuned, bases, both, added, limit, stops, update)
 
 
 def planted_dictionary(site, seen):
@@ -175,6 +175,19 @@ def test_checked_drafts_give_what_plain_generation_gives(site, found, draft):
         apply = steering.edit([("sun", "best")], effect.edit)
         (plain,) = greedy(site, running, apply, [case.ids[: case.answer]], [case.answer], [9], stops)
         assert effect.answer == plain
+
+
+def test_few_additions_are_answered_and_all_are_scored(site, found):
+    steering = Latents(site, planted_dictionary(site, material(site, found["select"])), {("sun", "best"): [PLANTED]})
+    few, all_ = (effects_of(site, steering, found["score"], ["best"], 6, set(), added=added) for added in (1, 2))
+    assert [(e.edit, e.answer is not None) for e in few] == [
+        ("remove", True), ("remove", True), ("add", True), ("add", False),
+    ]  # fmt: skip
+    assert [e.answer for e in few[:3]] == [e.answer for e in all_[:3]]
+    assert [e.logprob for e in few] == pytest.approx([e.logprob for e in all_], abs=1e-5)
+    # Without a draft only the positions before the targets are read; the others are, too, with one.
+    read = effects_of(site, steering, found["score"], [], 6, set())
+    assert [e.logprob for e in read] == pytest.approx([e.logprob for e in all_], abs=1e-5)
 
 
 def test_accepted():

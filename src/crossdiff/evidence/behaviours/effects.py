@@ -56,7 +56,8 @@ def of_dictionary(
     sets, told = choose_latents(site, dictionary, seen, called, chosen)
     subjects = {subject for _, subject in sets}
     generated = ["best", *(f"random-{n}" for n in range(min(chosen.generated_sets, chosen.random_sets)))]
-    # Additions of a few latents are told by the log-probability: their words have yet to show a behaviour.
+    # Additions of a few latents are told by the log-probability: their words have yet to show a behaviour, so that
+    # few of them are generated (`added_answers`).
     words: dict[Direction, list[str]] = {"remove": [*generated, *({"called"} & subjects)], "add": generated}
     elsewhere = [subject for subject in ("best", "called") if subject in subjects]
     return [Experiment(Latents(site, dictionary, sets), words, elsewhere)], told
@@ -137,6 +138,7 @@ def run(
                 common.tuned,
                 common.bases,
                 each.generated,
+                chosen.added_answers,
                 chosen.new_tokens,
                 stops,
                 bar.update,
