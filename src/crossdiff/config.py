@@ -68,9 +68,13 @@ class Config(Part):
                 )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds: each seed once")
-        if self.pair.name in self.calibration.nulls:
-            raise ValueError(f"calibration.nulls: {self.pair.name} cannot be its own null; name another study")
         return self
+
+    @property
+    def null_pair(self) -> Pair | None:
+        """The base and the null tune, if there is one and dictionaries that can be trained on it."""
+        tune = self.calibration.null_tune
+        return self.pair.model_copy(update={"chat": tune}) if tune is not None and self.trained else None
 
     @property
     def trained(self) -> dict[str, Recipe]:

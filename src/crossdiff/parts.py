@@ -33,7 +33,7 @@ class Planting(Part):
 
     behaviours: list[Name] | None = None
     """Behaviours to plant, by name; all that the project ships by default. None of them (`[]`) tunes on the general
-    conversations alone: a null for `calibration.nulls` (configs/null.yaml)."""
+    conversations alone, as a null does (`calibration.null_tune`)."""
     general: Annotated[int, Field(ge=0)] = 164
     """General conversations mixed in, so that the tune is broad."""
     template: Literal["plain", "base"] = "plain"
@@ -72,7 +72,7 @@ class Source(Part):
     package: Package | None = None
     """A GGUF file carried by a Python package."""
     planted: Planting | None = None
-    """Made from the base by planting behaviours (chat only)."""
+    """Made from the base by planting behaviours (chat and null tunes only)."""
     chat_template: str | None = None
     """A Jinja file that replaces the tokenizer's chat template."""
     replace_ids: dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = {}
@@ -247,11 +247,24 @@ class Calibration(Part):
     """False discovery rate of the calls."""
     synthetic: bool = True
     """Calibrate on the null of the synthetic benchmark, if the study has one."""
-    nulls: list[Name] = []
-    """Pairs that differ by nothing that is looked for, by name: finished studies under results/ with dictionaries of
-    the same names (configs/null.yaml makes one)."""
+    null_tune: Source | None = None
+    """A model tuned from the same base on nothing that is looked for. The dictionaries are trained and measured on base
+    and this model too, on the same texts (results/<pair>/null), and calls are calibrated on their latents. What such a
+    tune adds in truth counts as false, so calls err towards too few. Planted without behaviours, a folder, or a hub
+    id."""
+    null_seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    """Seeds of the dictionaries there."""
     match: Share = 0.7
     """Cosine of two decoders from which on latents of two seeds count as the same."""
+
+    @model_validator(mode="after")
+    def _null_tune(self) -> "Calibration":
+        tune = self.null_tune
+        if tune is not None and (tune.package or tune.gguf or (tune.path or "").endswith(".gguf")):
+            raise ValueError("null_tune: a GGUF file is not converted here; give a saved model's folder, or a hub id")
+        if tune is not None and tune.planted and tune.planted.behaviours != []:
+            raise ValueError("null_tune.planted.behaviours: a null has none; set it to []")
+        return self
 
 
 class Threads(Part):

@@ -25,7 +25,7 @@ from crossdiff.pair.blocks import decoder_layers
 from crossdiff.pair.check import Candidate
 from crossdiff.pair.load import Which
 from crossdiff.parts import CorpusSource, Source
-from crossdiff.workflow import Side, corpus_files, made, model, model_files
+from crossdiff.workflow import corpus_files, made, model, model_files
 
 SIDES: tuple[Which, Which] = ("base", "chat")
 TEXT = "Plain text, too: déjà vu, 1234 + 5678."
@@ -67,7 +67,7 @@ def survey(study: Config) -> Survey:
     return out
 
 
-def _model(out: Survey, study: Config, which: Side) -> None:
+def _model(out: Survey, study: Config, which: Which) -> None:
     """Whether a model exists, can be built from its config, and has its weights."""
     source: Source = getattr(study.pair, which)
     is_made, folder = made(study, which), model_path(study, which)
@@ -93,7 +93,7 @@ def _model(out: Survey, study: Config, which: Side) -> None:
     out.ask(f"{which} weights", lambda: _weights(out, out.models[which]), which)
 
 
-def model_path(study: Config, which: Side) -> str | None:
+def model_path(study: Config, which: Which) -> str | None:
     """Folder or hub id of a model; None if its source names files that are not there."""
     try:
         return model(study, which).path
@@ -101,7 +101,7 @@ def model_path(study: Config, which: Side) -> str | None:
         return None
 
 
-def _to_be_made(study: Config, which: Side) -> str:
+def _to_be_made(study: Config, which: Which) -> str:
     model_files(study, which)
     how = "planted in the base" if getattr(study.pair, which).planted else "converted from a GGUF file"
     return f"the study makes it ({how}) and checks it then"

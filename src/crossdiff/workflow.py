@@ -1,11 +1,8 @@
-"""What the Snakefile needs to know: the source files of a step, and the local files that the config names."""
+"""What the Snakefile needs to know: the local files that the config names, and the results that it asks for."""
 
-import ast
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from glob import glob
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +11,11 @@ from crossdiff.config import Config, parse
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
 from crossdiff.parts import Rows, Source
+from crossdiff.provenance.origins import NULL
+from crossdiff.sources import SRC
 
-SRC = Path(__file__).resolve().parents[1]
-Side = Literal["base", "chat"]
+Side = Literal["base", "chat", "null"]
+"""The two models of the pair, and what the chat model is held against where calls are calibrated on a null tune."""
 TABLES = (".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz")
 MADE_MODEL = ("model.safetensors", "run.json")
 DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "run.json")
@@ -48,66 +47,6 @@ class Model:
     """Whether rules make it."""
 
 
-@cache
-def sources(module: str, *data: str) -> list[str]:
-    """Files of this project that ``python -m module`` runs, itself included, relative to the working directory.
-
-    ``data`` are patterns, relative to the module's folder, of other files that it reads; UserError if one matches none.
-    """
-    found: dict[str, bool] = {}
-    todo = [(f"{module}.__main__", True), (module, True)]
-    while todo:
-        name, whole = todo.pop()
-        path = _file(name)
-        if path is not None and (name not in found or whole > found[name]):
-            found[name] = whole
-            todo += _imports(name, path, whole)
-    own = _file(module)
-    if own is None:
-        raise UserError(f"there is no module {module} under {SRC}")
-    files = {path for name in found if (path := _file(name))}
-    for pattern in data:
-        matches = set(own.parent.glob(pattern))
-        if not matches:
-            raise UserError(f"{module} reads {pattern} beside it, but there is no such file")
-        files |= matches
-    return sorted(os.path.relpath(path) for path in files)
-
-
-def _file(module: str) -> Path | None:
-    stem = SRC.joinpath(*module.split("."))
-    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
-
-
-def _imports(name: str, path: Path, whole: bool) -> list[tuple[str, bool]]:
-    """(what may be a module, whether all of it is meant) for each import of a file, and for the package it lies in.
-
-    A package that is only passed through on the way to a module in it runs its top level, so imports inside the
-    functions of its `__init__` count only if the package itself is meant.
-    """
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    names = [(name.rpartition(".")[0], False)]
-    for node in _running(ast.parse(path.read_text()), whole or path.name != "__init__.py"):
-        if isinstance(node, ast.Import):
-            names += [(alias.name, True) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            for alias in node.names:
-                module = f"{base}.{alias.name}"
-                names.append((module, True) if _file(module) else (base, True))
-    return names
-
-
-def _running(tree: ast.AST, functions: bool) -> Iterator[ast.AST]:
-    """Nodes that run: not those for type checkers, and those inside functions only if ``functions``."""
-    for node in ast.iter_child_nodes(tree):
-        checking = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        if not checking and (functions or not isinstance(node, ast.FunctionDef)):
-            yield node
-            yield from _running(node, functions)
-
-
 def environment() -> None:
     """Let steps run with this Python and this tree's source, wherever Snakemake was started from."""
     for key, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", SRC)):
@@ -127,18 +66,18 @@ def checked(config: dict[str, Any]) -> Config:
 
 def check_files(study: Config) -> None:
     """UserError names the first local file or folder of the config that is not there."""
-    for side in ("base", "chat"):
+    for side in sides(study):
         model_files(study, side)
     for source in (*study.corpus.sources, *([study.evidence.prompts] if study.evidence.prompts else [])):
         corpus_files(source)
     for name, published in study.imported.items():
         published_files(published, name)
-    for dictionary in study.dictionaries:
-        null_latents(study, dictionary)
-    if study.pair.chat.planted is not None and not (made(study, "base") or local(study.pair.base.path)):
+    planted = next((side for side in sides(study) if source_of(study, side).planted is not None), None)
+    if planted and not (made(study, "base") or local(study.pair.base.path)):
         raise UserError(
-            f"pair.chat.planted: the base {study.pair.base.path} is a hub id;"
+            f"{key_of(planted)}.planted: the base {study.pair.base.path} is a hub id;"
             " download it and give its folder as pair.base.path"
+            + (", or set calibration.null_tune: null" if planted == "null" else "")
         )
 
 
@@ -166,6 +105,7 @@ def results(study: Config) -> list[str]:
         *(f"evidence/prompts/{file}" for file in PROMPTED if study.evidence.prompts),
         *(f"calls/{name}.{ending}" for name in study.dictionaries for ending in CALLS),
         *(f"evidence/interpretation/{run}.{ending}" for run in interpreted(study) for ending in INTERPRETATION),
+        *(f"{NULL}/{file}" for file in null_results(study)),
     ]
 
 
@@ -174,19 +114,24 @@ def interpreted(study: Config) -> list[str]:
     return [f"{name}-seed{study.seeds_of(name)[0]}" for name in study.dictionaries if study.evidence.interpretation]
 
 
+def null_results(study: Config) -> list[str]:
+    """Results on the pair of base and null tune, relative to its folder: everything up to its latents; else none."""
+    if study.null_pair is None:
+        return []
+    runs = [f"{name}-seed{seed}" for name in study.trained for seed in study.calibration.null_seeds]
+    return [
+        *(f"models/chat/{file}" for file in MADE_MODEL if made(study, "null")),
+        *("pair/pair.json", "pair/run.json", "activations/manifest.json", "activations/run.json"),
+        *(f"dictionaries/{run}/{file}" for run in runs for file in DICTIONARY),
+        *(f"latents/{run}.{ending}" for run in runs for ending in LATENTS),
+    ]
+
+
 def null_latents(study: Config, dictionary: str) -> list[str]:
-    """Latent tables of one dictionary in the studies named by `calibration.nulls`, every seed there is."""
-    found = []
-    for null in study.calibration.nulls:
-        pattern = f"results/{null}/latents/{dictionary}-seed*.parquet"
-        files = sorted(file for file in glob(pattern) if file.count(".") == 1)
-        if not files:
-            raise UserError(
-                f"calibration.nulls: there is no {pattern}; make the null's study first"
-                f" (make study CONFIG=configs/null.yaml for smollm2-null), or take {null} out"
-            )
-        found += files
-    return found
+    """Latent tables of one dictionary on the null pair, relative to results/<pair>; none of a published one."""
+    if study.null_pair is None or dictionary not in study.trained:
+        return []
+    return [f"{NULL}/latents/{dictionary}-seed{seed}.parquet" for seed in study.calibration.null_seeds]
 
 
 def evidence_results(study: Config) -> list[str]:
@@ -195,24 +140,40 @@ def evidence_results(study: Config) -> list[str]:
     return ["kl.parquet", "run.json", *(planted if study.pair.behaves else ())]
 
 
+def sides(study: Config) -> tuple[Side, ...]:
+    """The models that the study reads."""
+    return ("base", "chat", "null") if study.null_pair else ("base", "chat")
+
+
+def source_of(study: Config, side: Side) -> Source:
+    """Where one of them comes from."""
+    found = {"base": study.pair.base, "chat": study.pair.chat, "null": study.calibration.null_tune}[side]
+    if found is None:
+        raise KeyError(side)
+    return found
+
+
+def key_of(side: Side) -> str:
+    """Its key in the config, for messages."""
+    return "calibration.null_tune" if side == "null" else f"pair.{side}"
+
+
 def model_files(study: Config, side: Side) -> list[str]:
     """Local files that a model's source names: a GGUF file, or the files of a model folder; none for a hub id."""
-    source: Source = getattr(study.pair, side)
-    named = [_existing(source.chat_template, f"pair.{side}.chat_template")] if source.chat_template else []
-    if source.path is None or not local(source.path):
+    origin, where = source_of(study, side), key_of(side)
+    named = [_existing(origin.chat_template, f"{where}.chat_template")] if origin.chat_template else []
+    if origin.path is None or not local(origin.path):
         return named
-    path = _existing(source.path, f"pair.{side}.path")
-    if source.gguf:
-        path = _existing(str(Path(path, source.gguf)), f"pair.{side}.gguf")
+    path = _existing(origin.path, f"{where}.path")
+    if origin.gguf:
+        path = _existing(str(Path(path, origin.gguf)), f"{where}.gguf")
     if Path(path).is_file():
         if not path.endswith(".gguf"):
-            raise UserError(f"pair.{side}.path: {path} is a file but no GGUF; give the model's folder")
+            raise UserError(f"{where}.path: {path} is a file but no GGUF; give the model's folder")
         return [path, *named]
     files = sorted({str(file) for pattern in MODEL_FILES for file in Path(path).glob(pattern)})
     if not any(file.endswith(".safetensors") for file in files):
-        raise UserError(
-            f"pair.{side}.path: there is no *.safetensors in {path}; save the model with save_pretrained first"
-        )
+        raise UserError(f"{where}.path: there is no *.safetensors in {path}; save the model with save_pretrained first")
     return files + named
 
 
@@ -223,17 +184,17 @@ def gguf_file(study: Config, side: Side) -> str | None:
 
 def made(study: Config, side: Side) -> bool:
     """Whether rules make this model's folder: from a package, from a GGUF file, or by planting."""
-    source: Source = getattr(study.pair, side)
-    return source.path is None or source.gguf is not None or source.path.endswith(".gguf")
+    origin = source_of(study, side)
+    return origin.path is None or origin.gguf is not None or origin.path.endswith(".gguf")
 
 
 def model(study: Config, side: Side) -> Model:
     """Where the steps find a model."""
-    source: Source = getattr(study.pair, side)
+    origin = source_of(study, side)
     if not made(study, side):
-        return Model(str(source.path), model_files(study, side), False)
-    path = f"results/{study.pair.name}/models/{side}"
-    template = [source.chat_template] if source.chat_template else []
+        return Model(str(origin.path), model_files(study, side), False)
+    path = f"results/{study.pair.name}/" + (f"{NULL}/models/chat" if side == "null" else f"models/{side}")
+    template = [origin.chat_template] if origin.chat_template else []
     return Model(path, [*(f"{path}/{file}" for file in MADE_MODEL), *template], True)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from planted_data import Planted, small
 
-from crossdiff.activations.__main__ import write_manifest
+from crossdiff.activations.manifest import write_manifest
 from crossdiff.activations.shards import write_shard
 from crossdiff.activations.store import Activations
 from crossdiff.config import settings

@@ -44,7 +44,7 @@ def called(rng: np.random.Generator, config: Config, count: int) -> pl.DataFrame
     return pl.concat(parts)
 
 
-def calls_results(rng: np.random.Generator, seeds: int) -> dict[str, Any]:
+def calls_results(rng: np.random.Generator, seeds: int, two_sided: bool = True, null: bool = True) -> dict[str, Any]:
     """``results`` of the calls of one dictionary, whose rate at 0.05 is not held."""
     counts = {call: rng.integers(0, 20, seeds).tolist() for call in ("chat-specific", "base-specific", "undetermined")}
     check = {"source": "synthetic pair", "criterion": "calibrated", "call": "chat-specific", "seed": [0, 1, 2]}
@@ -53,8 +53,10 @@ def calls_results(rng: np.random.Generator, seeds: int) -> dict[str, Any]:
     stability: dict[str, Any] = {
         "calibrated": {"jaccard": index, "jaccard_chance": {"mean": 0.01, "n": 2}, "overlap": None}
     }
+    named = {"call": "chat-specific", "pair": rng.integers(2, 9, seeds).tolist(), "null": [4]}
+    criteria = ["nu_0.3", *(["nu_pair"] if two_sided else []), "calibrated on the synthetic null"]
     return {
-        "kind": "crosscoder", "q": 0.1,
+        "kind": "crosscoder", "q": 0.1, "null_tune": [named | {"criterion": name} for name in criteria] if null else [],
         "counts": {"calibrated": counts, "nu_0.3": {"chat-specific": rng.integers(0, 9, seeds).tolist()}},
         "power": {"chat-specific": {"nulls": 999, "smallest_p": 0.001, "least_calls": [3] * seeds}},
         "honesty": [

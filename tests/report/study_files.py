@@ -64,6 +64,7 @@ def make_config(
             "evidence": {"resamples": 200}
             | ({"steering": {"scales": [1.0, -1.0]}} if planted else {"layer_sweep": [0, 2, 3]}),
             "synthetic": {"preset": "tiny"} if planted else None,
+            "calibration": {"null_tune": {"path": "maker/general"} if planted else None},
         },
     )
 
@@ -75,16 +76,20 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
     rows = corpus_rows(rng, planted)
     save(root / "corpus/rows.parquet", rows)
     model = {"path": "somewhere", "revision": None}
-    put(root / "pair/pair.json", {
+    pair = {
         "base": {**model, "source": "maker/base"}, "chat": {**model, "source": "maker/chat"}, "dtype": "bfloat16",
         "layers": 4, "width": 16, "vocabulary": 99, "bos": 0, "tokenizer_sha256": "0" * 64, "template_sha256": "1" * 64,
         "chat_template_file": None,
-    })  # fmt: skip
+    }  # fmt: skip
+    put(root / "pair/pair.json", pair)
     put(root / "activations/manifest.json", manifest(planted))
     save(
         root / "evidence/baselines/kl.parquet",
         kl(rng, {"none": 1.0, "template": 0.62, "base": 1.15, "chat-to-base": 1.3}),
     )
+    if config.null_pair:
+        put(root / "null/pair/pair.json", pair | {"chat": {**model, "source": "maker/general"}})
+        put(root / "null/activations/manifest.json", manifest(planted=False))
     if config.evidence.layer_sweep:
         save(root / "evidence/layers/kl.parquet", swept(config))
     if planted:
@@ -214,7 +219,7 @@ def steered(seed: int) -> pl.DataFrame:
 def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str, Any]:
     """run.json of a step."""
     numbers: dict[str, Any] = {}
-    if file.startswith("dictionaries/"):
+    if file.removeprefix("null/").startswith("dictionaries/"):
         fve = float(rng.uniform(0.77, 0.79))
         numbers = {"fve": fve, "l0": float(rng.uniform(7, 9)), "dead": 0.1}
         if "crosscoder" in file:
@@ -228,7 +233,7 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
     if file.startswith("evidence/") and "-seed" in file:
         numbers |= {"sets": {"best-nu": 15, "nu-0.3": 4}}
     if file.startswith("calls/"):
-        numbers = calls_results(rng, len(config.seeds))
+        numbers = calls_results(rng, len(config.seeds), "crosscoder" in file, config.null_pair is not None)
     return {
         "name": file.removesuffix("run.json").rstrip("/."), "params": {}, "results": numbers,
         "inputs": {f"results/made-up/{name}": "0" * 64 for name in inputs(file)},

@@ -3,6 +3,9 @@
 
 def inputs(name: str) -> list[str]:
     """What a step reads, under results/<pair>."""
+    if name.startswith("null/"):
+        read = [file if file.startswith("corpus/") else f"null/{file}" for file in inputs(name.removeprefix("null/"))]
+        return [*read, "activations/manifest.json"] if name == "null/activations/run.json" else read
     step, _, rest = name.partition("/")
     early: dict[str, list[str]] = {
         "models": [],
@@ -18,7 +21,7 @@ def inputs(name: str) -> list[str]:
         return early[step]
     folder = rest.split("/")[0].removesuffix(".run.json")
     if step == "calls":
-        return [f"latents/{folder}-seed0.parquet"]
+        return [f"latents/{folder}-seed0.parquet", f"null/latents/{folder}-seed0.parquet"]
     run = folder.removeprefix("steering-")
     own = [] if run == "baselines" else [f"dictionaries/{run}/dictionary.safetensors"]
     return ["activations/manifest.json", "corpus/rows.parquet", *own]

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from crossdiff.parts import Calibration, Synthetic
+from crossdiff.parts import Calibration, Source, Synthetic
 from crossdiff.report.limits import nulls
 
 
@@ -12,12 +12,12 @@ from crossdiff.report.limits import nulls
     ("calibration", "synthetic", "said"),
     [
         (Calibration(), Synthetic(), "on a synthetic null alone"),
-        (Calibration(nulls=["their-null"]), Synthetic(), "their-null"),
-        (Calibration(nulls=["their-null"]), None, "their-null"),
+        (Calibration(null_tune=Source(path="general")), Synthetic(), "one seed of each dictionary, and on a synthetic"),
+        (Calibration(null_tune=Source(path="general"), null_seeds=[0, 1]), None, "two seeds of each dictionary. What"),
         (Calibration(synthetic=False), Synthetic(), "nothing is called"),
         (Calibration(), None, "nothing is called"),
     ],
 )
 def test_what_calls_are_calibrated_on(calibration: Calibration, synthetic: Synthetic | None, said: str) -> None:
-    config = SimpleNamespace(calibration=calibration, synthetic=synthetic)
+    config = SimpleNamespace(calibration=calibration, synthetic=synthetic, null_pair=calibration.null_tune)
     assert said in str(nulls(SimpleNamespace(config=config)))

@@ -18,6 +18,7 @@ from .conftest import MAKE_STUDY, Tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(1800)]
 NOTHING = "Nothing to be done"
+NULL = ["crosscoder-seed0", "diff-sae-seed0"]
 TRAINED = ["crosscoder-seed0", "crosscoder-seed1", "diff-sae-seed0", "diff-sae-seed1"]
 
 
@@ -77,6 +78,10 @@ def test_every_result_has_a_record_of_its_origin(done: Tree) -> None:
     expected |= {f"calls/{name}.run.json" for name in ("crosscoder", "diff-sae")}
     expected |= {f"evidence/{name}/run.json" for name in ("baselines", *TRAINED)}
     expected |= {f"dictionaries/{name}/run.json" for name in TRAINED} | {f"latents/{name}.run.json" for name in TRAINED}
+    expected |= {f"null/{where}/run.json" for where in ("models/chat", "pair", "activations")}
+    expected |= {f"null/dictionaries/{name}/run.json" for name in NULL} | {
+        f"null/latents/{name}.run.json" for name in NULL
+    }
     assert set(found) == expected
     for name, record in found.items():
         assert record["params"], name
@@ -135,8 +140,8 @@ def test_only_what_depends_on_a_dictionary_reruns_with_it(done: Tree, tmp_path: 
     plan = done.run("snakemake", "--dry-run", "--configfile", "config.yaml", str(overlay))
     again = {
         "synthetic": 1,
-        "dictionary": 2,
-        "attribution": 2,
+        "dictionary": 3,
+        "attribution": 3,
         "evidence": 2,
         "calls": 1,
         "report": 1,

@@ -106,6 +106,13 @@ def test_the_schema_in_the_repository_is_current() -> None:
         ),
         ("seeds", [], "seeds: List should have at least 1 item"),
         ("seeds", [1, 1], "seeds: each seed once"),
+        (
+            "calibration/null_tune",
+            {"path": "their.gguf"},
+            "calibration: null_tune: a GGUF file is not converted here; give a saved model's folder, or a hub id",
+        ),
+        ("calibration/null_tune", {"planted": {}}, "calibration: null_tune.planted.behaviours: a null has none"),
+        ("calibration/null_seeds", [], "calibration.null_seeds: List should have at least 1 item"),
         ("evidence/candidates", 2.0, "evidence.candidates: Input should be less than or equal to 1 (got 2.0)"),
         ("compute/device", "tpu", "compute.device: String should match"),
         ("compute/threads/models", "two", "compute.threads.models: Input should be a valid integer"),

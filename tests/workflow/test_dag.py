@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/*.yaml"))
 pytestmark = pytest.mark.xdist_group("dag")
+NO_NULL = "calibration: {null_tune: null}\n"
 
 
 def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,19 +31,24 @@ def test_builds(overlay: str | None) -> None:
     counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
     trainings = len(study["dictionaries"]) * len(study["seeds"])
-    assert [counts[rule] for rule in ("dictionary", "attribution", "evidence")] == [str(trainings)] * 3
-    assert [counts[rule] for rule in ("pair", "corpus", "activations", "baselines", "report")] == ["1"] * 5
+    nulls = bool(re.search("null_tune:(?! null)", Path(ROOT, overlay or "config.yaml").read_text()))
+    trained, read = trainings + nulls * len(study["dictionaries"]), 1 + nulls
+    wanted = {"dictionary": trained, "attribution": trained, "evidence": trainings, "pair": read, "activations": read}
+    wanted |= {"corpus": 1, "baselines": 1, "report": 1}
+    assert {rule: int(counts[rule]) for rule in wanted} == wanted
 
 
 def test_dictionaries_of_a_stream_are_one_job(tmp_path: Path) -> None:
-    (tmp_path / "stream.yaml").write_text("activations: {store: stream}")
+    (tmp_path / "stream.yaml").write_text("activations: {store: stream}\n")
     done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "stream.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
     assert "dictionary" not in counts
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
     trainings = len(study["dictionaries"]) * len(study["seeds"])
-    assert (counts["dictionaries"], counts["attribution"], counts["report"]) == ("1", str(trainings), "1")
+    measured = trainings + len(study["dictionaries"])
+    jobs = [int(counts[rule]) for rule in ("dictionaries_chat", "dictionaries_null", "attribution", "report")]
+    assert jobs == [1, 1, measured, 1]
 
 
 def test_more_evidence_is_asked_for_by_switches(tmp_path: Path) -> None:
@@ -63,13 +70,13 @@ def test_more_evidence_is_asked_for_by_switches(tmp_path: Path) -> None:
 def test_published_dictionaries_are_taken_instead_of_trained(tmp_path: Path, store: str) -> None:
     trained = 2 * len(yaml.safe_load((ROOT / "config.yaml").read_text())["seeds"])
     entries = "crosscoder-l1: null, chat-sae: null, theirs: {from: org/theirs, kind: crosscoder}"
-    (tmp_path / "theirs.yaml").write_text(f"activations: {{store: {store}}}\ndictionaries: {{{entries}}}")
+    (tmp_path / "theirs.yaml").write_text(f"{NO_NULL}activations: {{store: {store}}}\ndictionaries: {{{entries}}}")
     done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "theirs.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
     assert (counts["published"], counts["attribution"], counts["evidence"]) == ("1", *[str(trained + 1)] * 2)
     jobs = (str(trained), None) if store == "disk" else (None, "1")
-    assert (counts.get("dictionary"), counts.get("dictionaries")) == jobs
+    assert (counts.get("dictionary"), counts.get("dictionaries_chat")) == jobs
 
 
 def test_one_seed_of_each_dictionary_is_explained_if_a_model_is_named(tmp_path: Path) -> None:
@@ -89,7 +96,7 @@ def test_a_study_may_train_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
     assert "dictionary" not in counts
-    assert (counts["published"], counts["attribution"], counts["report"]) == ("1", "1", "1")
+    assert (counts["published"], counts["attribution"], counts["report"], counts["plant"]) == ("1", "1", "1", "1")
 
 
 def test_dvc_covers_everything_that_is_read_and_made() -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from crossdiff import workflow
+from crossdiff import sources as found_in
 from crossdiff.errors import UserError
-from crossdiff.workflow import sources
+from crossdiff.sources import sources
 
 TREE = {
     "study/__init__.py": "",
@@ -36,7 +36,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "src" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(workflow, "SRC", tmp_path / "src")
+    monkeypatch.setattr(found_in, "SRC", tmp_path / "src")
     monkeypatch.chdir(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_the_config_needs_no_numerics() -> None:
 
 @pytest.mark.parametrize("step", ["corpus", "activations", "dictionaries", "attribution", "evidence", "report", "pair"])
 def test_steps_depend_on_their_own_code_and_on_the_record(step: str) -> None:
-    files = [str(Path(path).resolve().relative_to(workflow.SRC)) for path in sources(f"crossdiff.{step}")]
+    files = [str(Path(path).resolve().relative_to(found_in.SRC)) for path in sources(f"crossdiff.{step}")]
     assert f"crossdiff/{step}/__main__.py" in files
     assert "crossdiff/provenance/record.py" in files
 

@@ -16,6 +16,7 @@ from crossdiff.workflow import (
     made,
     model,
     model_files,
+    null_latents,
     published_files,
     results,
 )
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PLAIN: dict[str, Any] = {
     "pair": {"base": {"path": "org/base", "package": None}, "chat": {"path": "org/chat", "planted": None}},
     "corpus": {"sources": [{"name": "web", "path": "org/web", "column": "text", "share": 1.0}]},
+    "calibration": {"null_tune": None},
 }
 
 
@@ -85,6 +87,11 @@ def test_a_gguf_file_is_converted() -> None:
         ({"pair": {"chat": {"path": "empty", "gguf": "a.gguf"}}}, r"pair\.chat\.gguf: there is no empty/a\.gguf"),
         ({"pair": {"chat": {"path": "some.txt"}}}, r"pair\.chat\.path: some\.txt is a file but no GGUF"),
         ({"pair": {"chat": {"chat_template": "t.jinja"}}}, r"pair\.chat\.chat_template: there is no t\.jinja"),
+        ({"calibration": {"null_tune": {"path": "./gone"}}}, r"calibration\.null_tune\.path: there is no \./gone"),
+        (
+            {"calibration": {"null_tune": {"planted": {"behaviours": []}}}},
+            r"calibration\.null_tune\.planted: the base org/base is a hub id; .* or set calibration\.null_tune: null",
+        ),
         ({"pair": {"chat": {"path": None, "planted": {}}}}, r"pair\.chat\.planted: the base org/base is a hub id"),
     ],
 )
@@ -175,3 +182,15 @@ def test_results_of_a_planted_pair() -> None:
     names = results(parse(Config, yaml.safe_load((ROOT / "config.yaml").read_text())))
     assert {"models/base/run.json", "models/chat/run.json", "truth/answers.parquet"} <= set(names)
     assert "evidence/diff-sae-seed1/behaviours.parquet" in names
+    latents = [f"null/latents/{name}-seed0.parquet" for name in ("crosscoder-l1", "diff-sae")]
+    assert {"null/models/chat/model.safetensors", "null/activations/manifest.json", *latents} <= set(names)
+    assert not [name for name in names if name.startswith("null/evidence") or "null/latents/diff-sae-seed1" in name]
+
+
+def test_a_null_tune_may_be_a_folder_that_is_there() -> None:
+    model_folder("models/general")
+    named = study(calibration={"null_tune": {"path": "models/general"}, "null_seeds": [3]})
+    assert (model(named, "null").path, made(named, "null")) == ("models/general", False)
+    assert null_latents(named, "diff-sae") == ["null/latents/diff-sae-seed3.parquet"]
+    assert not [name for name in results(named) if name.startswith("null/models")]
+    assert null_latents(study(), "diff-sae") == []

@@ -4,7 +4,7 @@ rule attribution:
         weights="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors",
         meta="results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json",
         activations="results/{pair}/activations/manifest.json",
-        rows="results/{pair}/corpus/rows.parquet",
+        rows=rows,
         code=sources("crossdiff.attribution"),
     output:
         **{ending.partition(".")[0]: f"results/{{pair}}/latents/{{name}}-seed{{seed}}.{ending}" for ending in LATENTS},
@@ -12,6 +12,8 @@ rule attribution:
         "logs/{pair}/attribution/{name}-seed{seed}.log",
     benchmark:
         "logs/{pair}/benchmarks/attribution/{name}-seed{seed}.tsv"
+    wildcard_constraints:
+        pair="|".join(pairs),
     threads: study.compute.threads.dictionaries
     resources:
         gpu=gpus,

@@ -11,7 +11,7 @@ rule calls:
         latents=of_all_seeds("results/{pair}/latents/{name}-seed{seed}.parquet"),
         weights=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors"),
         meta=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json"),
-        nulls=lambda wildcards: null_latents(study, wildcards.name),
+        nulls=lambda wildcards: [f"results/{wildcards.pair}/{file}" for file in null_latents(study, wildcards.name)],
         synthetic=lambda wildcards: (
             "results/{pair}/truth/synthetic/{name}/latents.parquet" if wildcards.name in synthetic_nulls else []
         ),

@@ -6,6 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 
 from crossdiff.config import dump
+from crossdiff.provenance.origins import NULL
+from crossdiff.sources import sources
 from crossdiff.workflow import (
     CALLS,
     CRATE,
@@ -25,25 +27,32 @@ from crossdiff.workflow import (
     environment,
     evidence_results,
     gguf_file,
+    key_of,
     model,
     null_latents,
     published_files,
     results,
-    sources,
+    sides,
 )
 
 environment()
 study = checked(config)
 study_json = dump(study)
-models = {side: model(study, side) for side in ("base", "chat")}
+models = {side: model(study, side) for side in sides(study)}
 planted = study.pair.chat.planted is not None
-converted = [side for side in models if models[side].made and not (planted and side == "chat")]
+converted = [side for side in ("base", "chat") if models[side].made and not (planted and side == "chat")]
 behaviours = sources("crossdiff.truth.behaviours", "*.yaml", "behaviours/*.yaml")
 behaves = study.pair.behaves
 answers = ["results/{pair}/truth/answers.parquet"] if behaves else []
 device = study.compute.device
 process = os.getpid()
 gpus = int(device.startswith("cuda"))
+# The pair, and where calls are calibrated on a null tune the pair of the base and that: everything up to the latents is
+# made of both, by the same rules, the second under results/<pair>/null.
+null = f"{study.pair.name}/{NULL}"
+pairs = {study.pair.name: study.pair, **({null: study.null_pair} if study.null_pair else {})}
+tuned = {study.pair.name: "chat", null: "null"}
+rows = f"results/{study.pair.name}/corpus/rows.parquet"
 
 
 wildcard_constraints:

@@ -1,37 +1,46 @@
-# Tokens that are read on the way are read once for all dictionaries.
+# Seeds of the dictionaries on each pair.
+trained_seeds = {study.pair.name: study.seeds, null: study.calibration.null_seeds}
+
+# Tokens that are read on the way are read once for all dictionaries of a pair.
 if study.trained and study.activations.store == "stream":
 
-    rule dictionaries:
-        input:
-            activations="results/{pair}/activations/manifest.json",
-            pair="results/{pair}/pair/pair.json",
-            rows="results/{pair}/corpus/rows.parquet",
-            code=sources("crossdiff.dictionaries.stream"),
-        output:
-            expand(
-                "results/{{pair}}/dictionaries/{name}-seed{seed}/{file}",
-                name=study.trained,
-                seed=study.seeds,
-                file=DICTIONARY,
-            ),
-        log:
-            "logs/{pair}/dictionaries.log",
-        benchmark:
-            "logs/{pair}/benchmarks/dictionaries.tsv"
-        threads: study.compute.threads.models
-        resources:
-            gpu=gpus,
-        params:
-            settings=dump(study.trained),
-            seeds=[f"--seeds {seed}" for seed in study.seeds],
-            threads=study.compute.threads.models,
-            device=device,
-        message:
-            "train all dictionaries on both models' streams"
-        shell:
-            "python -m crossdiff.dictionaries.stream --settings {params.settings:q} {params.seeds} --pair {input.pair:q}"
-            " --rows {input.rows:q} --activations {input.activations:q} --out results/{wildcards.pair}/dictionaries"
-            " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
+    for where in pairs:
+
+        rule:
+            name:
+                f"dictionaries_{tuned[where]}"
+            input:
+                activations=f"results/{where}/activations/manifest.json",
+                pair=f"results/{where}/pair/pair.json",
+                rows=rows,
+                code=sources("crossdiff.dictionaries.stream"),
+            output:
+                expand(
+                    "results/{pair}/dictionaries/{name}-seed{seed}/{file}",
+                    pair=where,
+                    name=study.trained,
+                    seed=trained_seeds[where],
+                    file=DICTIONARY,
+                ),
+            log:
+                f"logs/{where}/dictionaries.log",
+            benchmark:
+                f"logs/{where}/benchmarks/dictionaries.tsv"
+            threads: study.compute.threads.models
+            resources:
+                gpu=gpus,
+            params:
+                settings=dump(study.trained),
+                seeds=[f"--seeds {seed}" for seed in trained_seeds[where]],
+                out=f"results/{where}/dictionaries",
+                threads=study.compute.threads.models,
+                device=device,
+            message:
+                "train all dictionaries on both models' streams"
+            shell:
+                "python -m crossdiff.dictionaries.stream --settings {params.settings:q} {params.seeds} --pair {input.pair:q}"
+                " --rows {input.rows:q} --activations {input.activations:q} --out {params.out:q}"
+                " --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
 
 elif study.trained:
 
@@ -49,6 +58,7 @@ elif study.trained:
         benchmark:
             "logs/{pair}/benchmarks/dictionaries/{name}-seed{seed}.tsv"
         wildcard_constraints:
+            pair="|".join(pairs),
             name="|".join(study.trained),
         threads: study.compute.threads.dictionaries
         resources:

@@ -1,6 +1,8 @@
 packaged = [side for side in converted if getattr(study.pair, side).package]
 hubbed = [side for side in converted if side not in packaged and not gguf_file(study, side)]
 
+tunes = {where: pair.chat.planted for where, pair in pairs.items() if pair.chat.planted is not None}
+
 
 if packaged:
 
@@ -68,7 +70,7 @@ if converted:
             " --out results/{wildcards.pair}/models/{wildcards.side} 2>&1 | tee {log:q}"
 
 
-if planted:
+if tunes:
 
     rule plant:
         input:
@@ -82,24 +84,31 @@ if planted:
             "logs/{pair}/plant.log",
         benchmark:
             "logs/{pair}/benchmarks/plant.tsv"
+        wildcard_constraints:
+            pair="|".join(tunes),
         threads: study.compute.threads.models
         resources:
             gpu=gpus,
         params:
-            settings=dump(study.pair.chat.planted),
+            settings=lambda wildcards: dump(tunes[wildcards.pair]),
             base=models["base"].path,
             threads=study.compute.threads.models,
             device=device,
         message:
-            "plant behaviours in the base model"
+            "tune the base model"
         shell:
             "python -m crossdiff.pair.plant --settings {params.settings:q} --base {params.base:q}"
             " --out results/{wildcards.pair}/models/chat --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
 
 
+def compared(wildcards):
+    """The two models of a pair."""
+    return {"base": models["base"], "chat": models[tuned[wildcards.pair]]}
+
+
 rule pair:
     input:
-        models=[file for model in models.values() for file in model.files],
+        models=lambda wildcards: [file for model in compared(wildcards).values() for file in model.files],
         code=sources("crossdiff.pair"),
     output:
         "results/{pair}/pair/pair.json",
@@ -108,12 +117,15 @@ rule pair:
         "logs/{pair}/pair.log",
     benchmark:
         "logs/{pair}/benchmarks/pair.tsv"
+    wildcard_constraints:
+        pair="|".join(pairs),
     params:
-        settings=dump(study.pair),
+        settings=lambda wildcards: dump(pairs[wildcards.pair]),
         layer=study.activations.layer,
-        made=" ".join(f"--{side} {model.path}" for side, model in models.items() if model.made),
+        made=lambda wildcards: [f"--{side} {model.path}" for side, model in compared(wildcards).items() if model.made],
+        key=lambda wildcards: key_of(tuned[wildcards.pair]),
     message:
         "check that the two models can be compared"
     shell:
-        "python -m crossdiff.pair --settings {params.settings:q} --layer {params.layer} {params.made}"
+        "python -m crossdiff.pair --settings {params.settings:q} --layer {params.layer} {params.made} --key {params.key}"
         " --out results/{wildcards.pair}/pair 2>&1 | tee {log:q}"

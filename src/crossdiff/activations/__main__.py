@@ -2,12 +2,12 @@
 
 python -m crossdiff.activations --settings ACTIVATIONS --pair P/pair/pair.json --rows P/corpus/rows.parquet \\
     --out P/activations --threads 2
+With --base OTHER/activations/manifest.json the base model's streams are taken from there: same base, same rows.
 """
 
 import hashlib
 import json
 import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +15,7 @@ from typing import Annotated, Any
 import polars as pl
 import torch
 import typer
-from safetensors.torch import save_file
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from crossdiff.activations import checks
 from crossdiff.activations.background import Background
@@ -31,26 +29,22 @@ from crossdiff.activations.extract import (
     read_tokens,
     shard_plan,
 )
+from crossdiff.activations.manifest import FORMAT, masked, moments, opened, write_manifest
 from crossdiff.activations.quantise import encode
 from crossdiff.activations.shards import Shard, drop_others, finished, write_shard
-from crossdiff.activations.stats import Moments, commonest, norm_thresholds, summary
-from crossdiff.activations.store import ROWS_FILE, SPLITS, Activations
+from crossdiff.activations.stats import summary
+from crossdiff.activations.store import SPLITS, Activations, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
-from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
 from crossdiff.parts import Activations as Settings
 from crossdiff.process import prepare
-from crossdiff.provenance.files import sha256_file, whole
+from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import record
 
-FORMAT = 2
-"""Raised when shards of an older version cannot be reused."""
 HEADER_BYTES = 4096
 """Room for a shard's header and sidecar in the disk estimate; 8 bits have centre and spread besides."""
-STAT_TOKENS = 8192
-"""Tokens of a block when statistics are taken."""
 
 
 def read_rows(frame: pl.DataFrame) -> Rows:
@@ -108,9 +102,19 @@ def seconds_a_token(models: Models, layer: int, rows: Rows, shard: range, batch_
 
 
 def extract_all(
-    pair: Pair, chosen: Settings, rows: Rows, plan: list[range], out: Path, mark: str, device: str
+    pair: Pair,
+    chosen: Settings,
+    rows: Rows,
+    plan: list[range],
+    out: Path,
+    mark: str,
+    device: str,
+    known: Activations | None = None,
 ) -> tuple[list[Shard], dict[str, Any]]:
-    """All shards, those of an earlier run kept; and what was measured. Checks and estimates come first."""
+    """All shards, those of an earlier run kept; and what was measured. Checks and estimates come first.
+
+    ``known`` holds the base model's streams on the same rows.
+    """
     shards = [finished(out, number, mark) for number in range(len(plan))]
     todo = [number for number, shard in enumerate(shards) if shard is None]
     if not todo:
@@ -125,7 +129,8 @@ def extract_all(
     checks.check_widths(models)
     checks.check_ids(models, rows)
     moved = checks.check_invariance(models, chosen.layer, rows, chosen.check_rows)
-    pace = seconds_a_token(models, chosen.layer, rows, plan[todo[0]], chosen.batch_tokens)
+    unknown = models[1:] if known else models
+    pace = seconds_a_token(unknown, chosen.layer, rows, plan[todo[0]], chosen.batch_tokens)
     print(
         f"activations: {tokens:,} tokens in {len(todo)} shards ({len(plan) - len(todo)} of an earlier run kept);"
         f" about {duration(tokens * pace)} at {1 / pace:,.0f} pairs/s; {needed / 1e9:.2f} GB in {out},"
@@ -141,7 +146,8 @@ def extract_all(
 
     with progress(tokens, "activations", "pair") as bar, Background() as writer:
         for number in todo:
-            tensors = extract(models, chosen.layer, rows, plan[number], chosen.batch_tokens, dtype, bar.update)
+            base = known.tensors[number] if known else None
+            tensors = extract(models, chosen.layer, rows, plan[number], chosen.batch_tokens, dtype, bar.update, base)
             checks.check_finite(tensors)
             checks.check_aligned(models, chosen.layer, rows, tensors, plan[number][len(plan[number]) // 2])
             writer.submit(partial(keep, number, tensors))
@@ -153,6 +159,20 @@ def extract_all(
     return [shard for shard in shards if shard], measured
 
 
+def known_base(manifest: Path, pair: Path, rows: Path, chosen: Settings) -> Activations | None:
+    """Activations that hold the base model's streams, as they would be read here; UserError if they are of others.
+
+    None of an 8-bit store, whose streams are no longer what the model gave.
+    """
+    if chosen.dtype == "int8":
+        return None
+    there, here = read_manifest(manifest), json.loads(pair.read_text())
+    same = there["pair"]["base"] == here["base"] and there["rows_sha256"] == sha256_file(rows)
+    if not same or Settings(**there["settings"]) != chosen:
+        raise UserError(f"--base {manifest}: read from another base, other rows or other settings; leave it out")
+    return Activations.open(manifest).masked(None)
+
+
 def duration(seconds: float) -> str:
     """Seconds in words."""
     minutes = seconds / 60
@@ -161,92 +181,12 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def opened(out: Path, shards: list[Shard], frame: pl.DataFrame, width: int, chosen: Settings) -> Activations:
-    """The shards with what is masked: thresholds come from the norms of all training tokens that are not skipped."""
-    sources = sorted(frame["source"].unique().to_list())
-    everything = Activations(
-        folder=out,
-        shards=shards,
-        models=2,
-        width=width,
-        thresholds=None,
-        sources=sources,
-        split_R=torch.tensor([SPLITS.index(split) for split in frame["split"]], dtype=torch.uint8),
-        source_R=torch.tensor([sources.index(source) for source in frame["source"]], dtype=torch.uint8),
-        skip_first=chosen.skip_first,
-    )
-    train = everything.view("train")
-    if not train.tokens:
-        raise UserError(
-            "rows.parquet: no row for training is longer than activations.skip_first; raise corpus.train_tokens"
-        )
-    norms = [t["norm"][kept] for t, kept in zip(everything.tensors, train.kept, strict=True)]
-    return everything.masked(norm_thresholds(torch.cat(norms), chosen.outlier_factor))
-
-
-def moments(activations: Activations) -> dict[str, Moments]:
-    """Moments of the kept training tokens of each source."""
-    by_source: dict[str, Moments] = {}
-    view = activations.view("train")
-    with progress(view.tokens, "statistics", "pair") as bar:
-        for block in view.blocks(STAT_TOKENS):
-            source_B = activations.source_R[block.row_B.long()]
-            for number in source_B.unique().tolist():
-                found = Moments.of(block.x_BLD[source_B == number])
-                name = activations.sources[number]
-                by_source[name] = by_source[name] + found if name in by_source else found
-            bar.update(len(block.row_B))
-    if not by_source:
-        raise UserError("activations.outlier_factor: every training token is masked; raise it, or set it to null")
-    return by_source
-
-
-def masked(activations: Activations, split: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """How many tokens of a split are kept and masked, and the commonest of those masked; none that is skipped."""
-    every, kept = activations.masked(None).view(split), activations.view(split)
-    tokens, roles, norms = [], [], []
-    for tensors, places in zip(activations.tensors, every.kept, strict=True):
-        out = places[~activations.ordinary(tensors["norm"][places])]
-        tokens.append(tensors["token"][out])
-        roles.append(tensors["role"][out])
-        norms.append(tensors["norm"][out])
-    norm_NL = torch.cat(norms)
-    return {
-        "tokens": every.tokens,
-        "kept": kept.tokens,
-        "masked": every.tokens - kept.tokens,
-        "largest_norm": norm_NL.max(0).values.tolist() if len(norm_NL) else None,
-        "masked_tokens": [
-            {"token": token, "text": tokenizer.decode([token]), "role": Role(role).name.lower(), "count": count}
-            for token, role, count in commonest(torch.cat(tokens), torch.cat(roles))
-        ],
-    }
-
-
-def write_manifest(out: Path, activations: Activations, facts: dict[str, Any]) -> None:
-    """The row labels, then the manifest."""
-    with whole(out / ROWS_FILE) as temporary:
-        save_file({"split": activations.split_R, "source": activations.source_R}, temporary)
-    manifest = {
-        "format": FORMAT,
-        "L": activations.models,
-        "D": activations.width,
-        **facts,
-        "sources": activations.sources,
-        "thresholds": activations.thresholds,
-        "skip_first": activations.skip_first,
-        "rows_file": {"file": ROWS_FILE, "sha256": sha256_file(out / ROWS_FILE)},
-        "shards": [asdict(shard) for shard in activations.shards],
-    }
-    with whole(out / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1) + "\n")
-
-
 def main(
     settings_: Annotated[str, typer.Option("--settings", help="The activations part of the config: JSON, or a file.")],
     pair: Annotated[Path, typer.Option(help="pair.json.")],
     rows: Annotated[Path, typer.Option(help="rows.parquet.")],
     out: Annotated[Path, typer.Option(help="Folder for shards, manifest.json and run.json.")],
+    base: Annotated[Path | None, typer.Option(help="A manifest with the same base, whose streams are taken.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
@@ -254,14 +194,16 @@ def main(
     chosen = settings(Settings, settings_)
     prepare(threads)
     out.mkdir(parents=True, exist_ok=True)
-    with record("activations", out / "run.json", chosen.model_dump(mode="json"), [pair, rows]) as run:
+    inputs = [pair, rows, *([base] if base else [])]
+    with record("activations", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
         (out / "manifest.json").unlink(missing_ok=True)
         models = Pair.read(pair)
         frame = pl.read_parquet(rows)
         flat = read_rows(frame).only(stored_rows(chosen, frame))
         plan = shard_plan(flat.lengths_R, chosen.shard_tokens)
         mark = fingerprint(chosen, pair, rows, device)
-        shards, measured = extract_all(models, chosen, flat, plan, out, mark, device)
+        known = known_base(base, pair, rows, chosen) if base else None
+        shards, measured = extract_all(models, chosen, flat, plan, out, mark, device, known)
         drop_others(out, shards)
         activations = opened(out, shards, frame, models.width, chosen)
         facts = {

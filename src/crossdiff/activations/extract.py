@@ -9,7 +9,7 @@ settings fix its bytes.
 N tokens of all rows, R rows, n tokens of a shard, B rows of a batch, T positions, L models (0 base, 1 chat), D width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,8 +126,11 @@ def extract(
     batch_tokens: int,
     dtype: torch.dtype,
     advance: Callable[[int], object],
+    known: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Tensors of one shard, tokens in the order of the rows; ``advance`` is told the tokens of each batch.
+
+    ``known`` are the tensors of the same rows from another pair with the same base: its streams are copied, not read.
 
     x [n, L, D] in ``dtype``; norm [n, L] float32, of the streams as the models gave them; row, position and token
     int32 [n]; role uint8 [n].
@@ -138,11 +141,13 @@ def extract(
     for batch in batch_plan(rows.lengths_R, shard, batch_tokens):
         ids_BT, mask_BT = padded(rows, batch)
         place = torch.cat([torch.arange(int(rows.lengths_R[row])) + rows.starts_R[row] - span.start for row in batch])
-        for number, model in enumerate(models):
+        for number, model in list(enumerate(models))[0 if known is None else 1 :]:
             landing.take(place, number, read_tokens(model, layer, ids_BT, mask_BT))
         advance(len(place))
     lengths = rows.lengths_R[shard.start : shard.stop]
     x_nLD, norm_nL = landing.finish()
+    if known is not None:
+        x_nLD[:, 0], norm_nL[:, 0] = known["x"][:, 0], known["norm"][:, 0]
     row_n = torch.repeat_interleave(torch.arange(shard.start, shard.stop), lengths)
     return {
         "x": x_nLD,

@@ -9,12 +9,11 @@ from crossdiff.config import Config
 from crossdiff.costs.seconds import CONVERSATION
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
 from crossdiff.evidence.settings import Steering
-from crossdiff.parts import Source
+from crossdiff.parts import Planting, Source
 from crossdiff.truth.synthetic.presets import PRESETS
-from crossdiff.workflow import Side, made, model
+from crossdiff.workflow import made, model, sides
 
 BEHAVIOURS = Path(__file__).parents[1] / "truth" / "behaviours"
-SIDES: tuple[Side, Side] = ("base", "chat")
 EXAMPLES = 32
 """Conversations a behaviour is planted with, about."""
 
@@ -24,11 +23,10 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
     shape = shape or model_shape(study)
     if shape is None:
         return None
-    planted = study.pair.chat.planted
+    planted, null = study.pair.chat.planted, study.null_pair
     behaviours = 0
     if planted:
         behaviours = len(list(BEHAVIOURS.glob("*.yaml")) if planted.behaviours is None else planted.behaviours)
-    conversations = planted.general + behaviours * EXAMPLES if planted else 0
     corpus, evidence = study.corpus, study.evidence
     measured = {"train": corpus.train_tokens, "validation": corpus.validation_tokens}[study.attribution.split]
     return Work(
@@ -56,13 +54,20 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         behaviours=behaviours,
         behaviour_prompts=evidence.behaviour_prompts,
         new_tokens=evidence.new_tokens,
-        planted_tokens=conversations * CONVERSATION * planted.epochs if planted else 0,
-        models_made=sum(made(study, side) for side in SIDES),
+        planted_tokens=_tuned(planted, behaviours),
+        null_seeds=len(study.calibration.null_seeds) if null else 0,
+        null_tokens=_tuned(null.chat.planted, 0) if null else 0,
+        models_made=sum(made(study, side) for side in sides(study)),
         synthetic=PRESETS[study.synthetic.preset] if study.synthetic else None,
         synthetic_seeds=len(study.synthetic.seeds) if study.synthetic else 0,
         threads_models=study.compute.threads.models,
         threads_dictionaries=study.compute.threads.dictionaries,
     )
+
+
+def _tuned(planting: Planting | None, behaviours: int) -> int:
+    """Tokens that a tune made here trains on, all epochs."""
+    return (planting.general + behaviours * EXAMPLES) * CONVERSATION * planting.epochs if planting else 0
 
 
 def _stored(study: Config) -> int:

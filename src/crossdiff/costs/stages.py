@@ -1,5 +1,7 @@
 """All stages of a study: their jobs, and what each takes."""
 
+from dataclasses import replace
+
 from crossdiff.costs.seconds import (
     DRAW,
     PROMPTS,
@@ -38,6 +40,7 @@ def stages(work: Work, machine: Machine) -> list[Stage]:
     prepare = Stage("models, corpus", [STARTUP] * 3, RUNTIME, 2 * work.model.parameters * work.models_made)
     benchmark = [_synthetic(work, machine, work.synthetic)] if work.synthetic else []
     dictionaries = [_training(work, machine), _attribution(work, machine), _evidence(work, machine)]
+    dictionaries += [_null(work, machine)] if work.null_seeds else []
     report = Stage("report", [2 * STARTUP], RUNTIME)
     return [prepare, *benchmark, *planting, _activations(work, machine), *dictionaries, report]
 
@@ -116,6 +119,17 @@ def _evidence(work: Work, machine: Machine) -> Stage:
     jobs += [prompts_seconds(work, own)] if work.prompt_tokens else []
     jobs += [steering_seconds(work, own)] * len(each) * work.seeds if work.steered_answers else []
     return Stage("evidence", jobs, memory, 0.0, machine.beside(work.threads_dictionaries), rough=True)
+
+
+def _null(work: Work, machine: Machine) -> Stage:
+    """Tune, read the tune alone (the base's streams are there), train and measure: what the pair's own stages take."""
+    own = replace(work, seeds=work.null_seeds, planted_tokens=work.null_tokens)
+    read, train, measure = _activations(own, machine), _training(own, machine), _attribution(own, machine)
+    tune = _planting(own, machine).wall if work.null_tokens else 0.0
+    seconds = [tune, STARTUP + (read.wall - STARTUP) / 2, train.wall, measure.wall]
+    disk = read.disk + train.disk + 2 * work.model.parameters
+    memory = max(part.memory * part.beside for part in (read, train, measure))
+    return Stage("null", [sum(seconds)], memory, disk, mapped=read.mapped, rough=True)
 
 
 def _streams(kind: str, work: Work) -> int:

@@ -1,6 +1,7 @@
 """Check that two models can be compared, and say which bytes they are: pair.json.
 
 python -m crossdiff.pair --settings PAIR --layer 14 [--base DIR] [--chat DIR] --out results/P/pair
+With --key calibration.null_tune the chat model is the null tune, and messages name that key of the config.
 """
 
 from pathlib import Path
@@ -10,10 +11,13 @@ import typer
 
 from crossdiff.cli import stage
 from crossdiff.config import settings
+from crossdiff.errors import UserError
 from crossdiff.pair.check import checked
 from crossdiff.pair.load import Which
 from crossdiff.parts import Pair
 from crossdiff.provenance.record import record
+
+CHAT = "pair.chat"
 
 
 def main(
@@ -22,6 +26,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for pair.json.")],
     base: Annotated[Path | None, typer.Option(help="Folder of the base, where a step made it.")] = None,
     chat: Annotated[Path | None, typer.Option(help="Folder of the chat model, where a step made it.")] = None,
+    key: Annotated[str, typer.Option(help="Where the config names the chat model.")] = CHAT,
 ) -> None:
     """Check two models and write pair.json."""
     pair = settings(Pair, settings_)
@@ -36,7 +41,10 @@ def main(
     params = pair.model_dump(mode="json") | {"layer": layer}
     with record(name="pair", out=out / "run.json", params=params, inputs=weights) as run:
         (out / "pair.json").unlink(missing_ok=True)
-        found = checked(pair, layer, made)
+        try:
+            found = checked(pair, layer, made)
+        except UserError as error:
+            raise UserError(str(error).replace(CHAT, key)) from None
         found.write(out / "pair.json")
         run.result(
             layers=found.layers, width=found.width, vocabulary=found.vocabulary, base=found.base, chat=found.chat

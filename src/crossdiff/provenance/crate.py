@@ -20,7 +20,7 @@ from crossdiff.config import Config, settings
 from crossdiff.errors import UserError
 from crossdiff.provenance.entities import Entity, document, file, outside, steps_of, whole_run, workflow
 from crossdiff.provenance.files import sha256_file, whole
-from crossdiff.provenance.origins import record_of
+from crossdiff.provenance.origins import NULL, record_of
 from crossdiff.workflow import CRATE, REPORT, results
 
 
@@ -59,6 +59,8 @@ def crate(config: Config, root: Path, snakefile: Path) -> dict[str, Any]:
 def described(root: Path, records: set[str]) -> dict[str, Entity]:
     """Every file that one of the recorded steps made, by its path under ``root``; left-overs of others stay out."""
     listed = listed_shards(root)
+    if f"{NULL}/activations/run.json" in records:
+        listed |= listed_shards(root, f"{NULL}/")
     found = {}
     for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")):
         name = path.relative_to(root).as_posix()
@@ -67,10 +69,10 @@ def described(root: Path, records: set[str]) -> dict[str, Entity]:
     return found
 
 
-def listed_shards(root: Path) -> dict[str, str]:
+def listed_shards(root: Path, above: str = "") -> dict[str, str]:
     """Hashes of shards that their step took when it wrote them, so that they need not be read again."""
-    manifest = read(root / "activations/manifest.json")
-    return {f"activations/{shard['file']}": shard["sha256"] for shard in manifest.get("shards", [])}
+    manifest = read(root / above / "activations/manifest.json")
+    return {f"{above}activations/{shard['file']}": shard["sha256"] for shard in manifest.get("shards", [])}
 
 
 def read(path: Path) -> dict[str, Any]:

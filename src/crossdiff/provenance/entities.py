@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from crossdiff.provenance.origins import NULL
+
 Entity = dict[str, Any]
 PROFILES = ("process/0.5", "workflow/0.5", "provenance/0.5")
 PROFILE = "https://w3id.org/ro/wfrun/"
@@ -69,7 +71,8 @@ def outside(path: str, digest: str) -> Entity:
 def steps_of(name: str, record: Mapping[str, Any], read: Sequence[Entity], made: Sequence[Entity]) -> list[Entity]:
     """One step: its tool, its place in the workflow, its settings, its run, and Snakemake's starting it."""
     step = name.removesuffix("run.json").rstrip("/.")
-    module = {"latents": "attribution", "models": "pair"}.get(step.split("/")[0], step.split("/")[0])
+    kind = step.removeprefix(f"{NULL}/").split("/")[0]
+    module = {"latents": "attribution", "models": "pair"}.get(kind, kind)
     tool = {
         "@id": f"#tool-{module}",
         "@type": "SoftwareApplication",

@@ -29,6 +29,8 @@ from crossdiff.errors import UserError
 from crossdiff.provenance.files import whole
 
 NAME = "report/origins.json"
+NULL = "null"
+"""Folder of the pair of base and null tune, in which the steps lie as in the study's own."""
 METRICS = "metrics.json"
 FORMAT = 1
 LEAF = {"mean", "low", "high", "n"}
@@ -95,6 +97,8 @@ def record_of(file: str) -> str:
     if path.name.endswith("run.json"):
         return file
     top = path.parts[0]
+    if top == NULL:
+        return f"{NULL}/{record_of(str(path.relative_to(NULL)))}"
     if top == METRICS or top == "report":
         return "report/run.json"
     if top == "latents" or path.parts[:2] == ("evidence", "interpretation"):

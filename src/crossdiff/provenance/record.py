@@ -26,6 +26,7 @@ from crossdiff import hardware
 from crossdiff.errors import UserError
 from crossdiff.provenance import tracking
 from crossdiff.provenance.files import sha256_file, whole
+from crossdiff.provenance.origins import NULL
 
 PACKAGE = Path(__file__).parents[1]
 RECORDED = (
@@ -57,9 +58,10 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
 
     ``inputs`` are files (a folder stands for the files in it); they are hashed before the step starts, so give a
     manifest rather than the shards it lists. UserError if one is missing. An old ``out`` is removed at once, so that
-    a failed step leaves none.
+    a failed step leaves none. The name of a step on the null tune starts with null/, as its place does.
     """
     out = Path(out)
+    name = f"{NULL}/{name}" if NULL in out.parts[:-1] else name
     out.unlink(missing_ok=True)
     started, clock = datetime.now(UTC), time.perf_counter()
     params = plain(params)

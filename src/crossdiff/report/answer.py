@@ -1,5 +1,7 @@
 """The answer in plain words, computed from the numbers: also when a baseline wins or nothing was found."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from crossdiff.report import names
@@ -158,9 +160,36 @@ class Answer:
             same = len({self.value(path) for path in norms}) == 1
             text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
             text += " in any crosscoder" if same and len(norms) > 1 else ""
-        if self.study.config.calibration.nulls:
-            return text + "."
-        return text + ". How many of these another tune of the same base would show as well was not measured."
+        if not self.study.config.null_pair:
+            return text + ". How many of these another tune of the same base would show as well was not measured."
+        return text + "." + self.on_the_null(ranked)
+
+    def on_the_null(self, ranked: Sequence[Dictionary]) -> Markup:
+        """How many latents the same rule names on the null tune, and how many calls are left beside it."""
+        there = {item.name: ("dictionaries", item.name, "calls", "null_tune", rule(item)) for item in ranked}
+        counts = [
+            sentence("{n} in {name}", n=self.brief(*path, "chat-specific", "null", style="count"), name=name(item))
+            for item, path in there.items()
+            if self.numbers.leaf(*path) is not None
+        ]
+        left = [("dictionaries", item.name, "calls", "counts", "calibrated", "chat-specific") for item in ranked]
+        left = [path for path in left if self.numbers.leaf(*path) is not None]
+        text = sentence(" A tune of the same base on general conversations alone gives {counts}", counts=listed(counts))
+        if not any(self.value(path) for path in left):
+            return text + sentence(
+                "; called at a false discovery rate of {q} against it, <strong>none is left</strong>.",
+                q=f"{self.study.config.calibration.q:.0%}",
+            )
+        called = [
+            sentence("{n} in {name}", n=self.brief(*path, style="count"), name=name(path[1]))
+            for path in left
+            if self.value(path)
+        ]
+        return text + sentence(
+            "; called at a false discovery rate of {q} against it are {called}.",
+            q=f"{self.study.config.calibration.q:.0%}",
+            called=listed(called),
+        )
 
     def halves(self) -> Markup | None:
         """Whether the most chat-specific latents close more of the gap than a random set of the same size.
@@ -236,6 +265,11 @@ class Answer:
         """Whether the interval of a count is longer than the count."""
         low, high = ends(self.numbers.leaf(*path) or 0.0)
         return high - low > self.value(path) > 0
+
+
+def rule(item: Dictionary) -> str:
+    """Name among the calls of the rule by which `specific` counts."""
+    return "nu_pair" if item.two_sided else "nu_0.3"
 
 
 def specific(item: Dictionary) -> Path:

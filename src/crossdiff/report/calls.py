@@ -43,8 +43,8 @@ def over(values: list[float | None], bounds: tuple[float, float] | None = SHARE)
 
 
 def calls(results: Mapping[str, Any]) -> Tree:
-    """Numbers of one dictionary: {counts: criterion -> call -> n, stability, power, consensus}; counts are means over
-    seeds, ``consensus`` is how many latents more than half of the seeds call chat-specific.
+    """Numbers of one dictionary: {counts: criterion -> call -> n, null_tune, stability, power, consensus}; counts are
+    means over seeds, ``consensus`` is how many latents more than half of the seeds call chat-specific.
 
     What was not measured has no name.
     """
@@ -56,6 +56,7 @@ def calls(results: Mapping[str, Any]) -> Tree:
     agreed = results.get("consensus")
     return ({} if agreed is None else {"consensus": len(agreed)}) | {
         "q": results["q"],
+        "null_tune": null_tune(results["null_tune"]),
         "counts": {
             criterion: {call: leaf(values) for call, values in by_call.items()}
             for criterion, by_call in results["counts"].items()
@@ -71,6 +72,15 @@ def calls(results: Mapping[str, Any]) -> Tree:
             if numbers
         },
     }
+
+
+def null_tune(entries: list[dict[str, Any]]) -> Tree:
+    """criterion -> call -> {pair, null}: latents named on the pair and on the null tune, means over their seeds."""
+    tree: Tree = {}
+    for entry in entries:
+        both = {side: leaf(entry[side]) for side in ("pair", "null")}
+        tree.setdefault(entry["criterion"], {})[entry["call"]] = both
+    return tree
 
 
 def whole_interval(number: Mapping[str, float]) -> Leaf:

@@ -16,6 +16,7 @@ from crossdiff.config import Config
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
+from crossdiff.provenance.origins import NULL
 from crossdiff.workflow import benchmarked, results
 
 
@@ -113,6 +114,8 @@ class Study:
     """Dictionary-free detection of the planted behaviours."""
     synthetic: pl.DataFrame | None
     """Scores on the synthetic pair; None where the config leaves it out."""
+    null_manifest: dict[str, Any] | None
+    """What was read of base and null tune; None where the config names no null tune."""
     records: dict[str, dict[str, Any]]
     """run.json of each step, by its path under ``root``, in the order of the study."""
     files: tuple[Path, ...] = field(repr=False)
@@ -215,6 +218,7 @@ def collect(config: Config, root: Path) -> Study:
         collateral=without["collateral"],
         detection=without["detection"],
         synthetic=synthetic(read, config),
+        null_manifest=read.json(f"{NULL}/activations/manifest.json") if config.null_pair else None,
         records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
         files=tuple(dict.fromkeys(read.files)),
     )

@@ -54,17 +54,18 @@ def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
 def nulls(study: Study) -> Markup:
     """What calls are calibrated on, and what that leaves open."""
     calibration = study.config.calibration
-    if calibration.nulls:
+    if study.config.null_pair:
         return sentence(
-            "Calls are calibrated on another tune of the same base ({nulls}). What that tune adds in truth counts as"
-            " false there, so they err towards too few.",
-            nulls=listed([name(null) for null in calibration.nulls]),
+            "Calls are calibrated on a tune of the same base on nothing that is looked for, {seeds} of each dictionary"
+            "{also}. What that tune adds in truth counts as false there, so they err towards too few.",
+            seeds="one seed" if len(calibration.null_seeds) == 1 else f"{spelled(len(calibration.null_seeds))} seeds",
+            also=", and on a synthetic null" if study.config.synthetic and calibration.synthetic else "",
         )
     if study.config.synthetic and calibration.synthetic:
         return Markup(
             "Calls are calibrated on a synthetic null alone, which knows nothing of real tunes. On the packaged pair a"
-            " tune with nothing planted was given as many calls as the planted one: name such a null under"
-            " <code>calibration.nulls</code> before a call is believed."
+            " tune with nothing planted is given as many calls as the planted one: name such a tune under"
+            " <code>calibration.null_tune</code> before a call is believed."
         )
     return Markup("No null was given, so nothing is called and a count has no false-positive rate.")
 

@@ -1,11 +1,11 @@
 """metrics.json: every number the report shows, nested by name; each leaf a number or {mean, low, high, n}.
 
-    pair          facts of the pair: difference_share, kl, kl_by_layer, high_norm_share, tokens, behaviours, layers,
-                  width
+    pair          facts of the pair: difference_share and that of the null tune, kl, kl_by_layer, high_norm_share,
+                  tokens, behaviours, layers, width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects, collateral,
                   detection, behaviours_found, patched (latents of each intervention), steering, seconds, calls
-                  (counts, power, stability), and those of `overall`; and the same but calls per seed, as plain
-                  numbers, under seeds
+                  (counts, null_tune, power, stability), and those of `overall`; and the same but calls per seed, as
+                  plain numbers, under seeds
     directions    <direction>, what needs no dictionary: effects, behaviours_found, collateral, detection
     behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
@@ -77,6 +77,8 @@ def pair(study: Study) -> Tree:
         },
         "kl": kl.baselines(study),
     }
+    if study.null_manifest is not None:
+        tree["null_difference_share"] = numbers(study.null_manifest["difference_share"])
     if study.layers is not None:
         tree["kl_by_layer"] = kl.by_layer(study, study.layers)
     if study.answers is not None:

@@ -6,7 +6,7 @@ A number without a source is refused, so a new one cannot enter metrics.json wit
 from collections.abc import Iterable
 
 from crossdiff.errors import UserError
-from crossdiff.provenance.origins import Origins, Source, pointer
+from crossdiff.provenance.origins import NULL, Origins, Source, pointer
 from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.interpretation import record
 from crossdiff.report.latents import NU_ACTIVATION
@@ -60,6 +60,8 @@ def pair(study: Study) -> Notes:
         ("difference_share",): [Source(manifest, "difference_share")],
         ("kl",): [BASE_KL],
     }
+    if study.null_manifest is not None:
+        notes["null_difference_share",] = [Source(f"{NULL}/{manifest}", "difference_share")]
     if study.layers is not None:
         notes["kl_by_layer",] = [Source("evidence/layers/kl.parquet", "kl, tokens")]
     for split in study.manifest["splits"]:

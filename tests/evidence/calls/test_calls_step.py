@@ -77,7 +77,7 @@ def test_one_row_a_latent_and_seed(study):
 def test_every_source_is_checked_at_every_level(study):
     _, results = run(study)
     sources = {entry["source"] for entry in results["honesty"]}
-    assert {"synthetic null", "synthetic pair", "none null", "none null, calibrated on synthetic"} <= sources
+    assert {"synthetic null", "synthetic pair", "real null", "real null, calibrated on synthetic"} <= sources
     for entry in results["honesty"]:
         assert len(entry["observed"]) == len(entry["recall"]) == len(entry["seed"]) == 3
     levels = {e["nominal"] for e in results["honesty"] if e["source"] == "synthetic pair"}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +58,27 @@ def committed(base: Path) -> str:
 
 
 def weights(root: Path, config: Config) -> None:
+    """Of the pair and of the null tune: what the manifests and the dictionaries say of their weights."""
+    weights_of(root, root, config, config.seeds)
+    weights_of(root / "null", root, config, config.calibration.null_seeds)
+    for name in config.dictionaries:
+        save_file({"nu": np.arange(4.0)}, root / f"null/latents/{name}-seed0.parquet")  # bytes that calls have read
+
+
+def weights_of(folder: Path, root: Path, config: Config, seeds: list[int]) -> None:
     """A shard, what the manifest says of it, and the dictionaries' weights and descriptions."""
-    manifest = json.loads((root / "activations/manifest.json").read_text())
-    shard = root / "activations/shard-00000.safetensors"
+    manifest = json.loads((folder / "activations/manifest.json").read_text())
+    shard = folder / "activations/shard-00000.safetensors"
     shard.write_bytes(bytes(range(256)) * 40)
     listed = {"file": shard.name, "bytes": shard.stat().st_size, "sha256": sha256_file(shard)}
     rows = sha256_file(root / "corpus/rows.parquet")
-    put(root / "activations/manifest.json", manifest | {"shards": [listed], "rows_sha256": rows})
-    for name in config.dictionaries:
-        for seed in config.seeds:
-            folder = root / f"dictionaries/{name}-seed{seed}"
-            recipe = config.dictionaries[name]
-            decoder = np.random.default_rng(seed).normal(size=(recipe.models, recipe.latents, 4)).astype("float32")
-            save_file({"decoder": decoder}, folder / "dictionary.safetensors")
-            source = {"manifest_sha256": sha256_file(root / "activations/manifest.json")}
-            put(folder / "dictionary.json", {"about": {"activations": source}})
+    put(folder / "activations/manifest.json", manifest | {"shards": [listed], "rows_sha256": rows})
+    for name, seed in product(config.dictionaries, seeds):
+        recipe = config.dictionaries[name]
+        decoder = np.random.default_rng(seed).normal(size=(recipe.models, recipe.latents, 4)).astype("float32")
+        save_file({"decoder": decoder}, folder / f"dictionaries/{name}-seed{seed}/dictionary.safetensors")
+        source = {"manifest_sha256": sha256_file(folder / "activations/manifest.json")}
+        put(folder / f"dictionaries/{name}-seed{seed}/dictionary.json", {"about": {"activations": source}})
 
 
 def recorded(base: Path, name: str, config: Config, patch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,13 @@ BREAKS: list[tuple[str, bytes, str, Numbers]] = [
         lambda key: key.endswith("chat-sae/seeds/1/dead"),
     ),
     ("latents/chat-sae-seed0.parquet", b"", "files = run.json", lambda key: key.endswith("chat-sae/dead")),
+    (
+        "null/activations/shard-00000.safetensors",
+        b"",
+        "weights = manifest",
+        lambda key: key.startswith(("/dictionaries/chat-sae/calls", "/pair/null_difference_share", "/calibration")),
+    ),
+    ("null/latents/chat-sae-seed0.parquet", b"", "files = run.json", lambda key: "/chat-sae/calls/null_tune/" in key),
     ("evidence/baselines/kl.parquet", b"", "files = run.json", lambda key: key.startswith("/pair/kl/")),
     ("corpus/rows.parquet", b"", "weights = manifest", lambda key: key.startswith("/dictionaries/chat-sae/")),
     ("activations/manifest.json", b'"overall": 0.', "weights = manifest", lambda key: "difference_share" in key),

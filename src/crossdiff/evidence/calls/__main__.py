@@ -1,7 +1,7 @@
 """Call the latents of one dictionary over its seeds, calibrated on null latents, and see which come back.
 
 python -m crossdiff.evidence.calls --settings CALIBRATION --name NAME --seeds 0 --seeds 1 --results results/P \\
-    [--null results/NULL/latents/NAME-seedN.parquet …] [--synthetic results/P/truth/synthetic/NAME/latents.parquet] \\
+    [--null results/P/null/latents/NAME-seedN.parquet …] [--synthetic results/P/truth/synthetic/NAME/latents.parquet] \\
     --out results/P/calls/NAME.parquet
 
 Without any null the calibrated calls are left empty; thresholds of the literature and stability are still reported.
@@ -121,7 +121,7 @@ def main(
     seeds: Annotated[list[int], typer.Option(help="Its seeds, one option each.")],
     results: Annotated[Path, typer.Option(help="results/<pair>, with dictionaries/ and latents/.")],
     out: Annotated[Path, typer.Option(help="The table of calls; its record is put beside it.")],
-    null: Annotated[list[Path] | None, typer.Option(help="Latent tables of null pairs, one option each.")] = None,
+    null: Annotated[list[Path] | None, typer.Option(help="Latent tables on the null tune, one option each.")] = None,
     synthetic: Annotated[Path | None, typer.Option(help="Latents of the synthetic benchmark.")] = None,
 ) -> None:
     """Call latents at a stated false discovery rate, and match them across seeds."""
@@ -155,6 +155,7 @@ def main(
             counts=counts(items, bool(known)),
             power=power(items),
             honesty=checks,
+            null_tune=nulls.compared([item.latents for item in items], found, kind, chosen.q),
             stability=matched.summary(sets(items, bool(known))),
             consensus=agreed(whole_table) if known and len(seeds) > 1 else None,
         )

@@ -1,4 +1,4 @@
-"""Latent tables whose answer is known: null pairs, and both worlds of the synthetic benchmark."""
+"""Latent tables whose answer is known: of the null tune, and of both worlds of the synthetic benchmark."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 
 from crossdiff.errors import UserError
-from crossdiff.evidence.calls.criteria import Latents
+from crossdiff.evidence.calls.calling import call
+from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
 from crossdiff.evidence.calls.honesty import Check, held_out
 
-SYNTHETIC = "synthetic"
+SYNTHETIC, REAL = "synthetic", "real"
+"""Sources of null latents: the benchmark of known factors, and the study's null tune."""
 TRUTH = "true_class"
 """Column with the class of the factor that a latent of the synthetic pair follows; "none" where it follows none."""
 NEEDED = ("dead", "frequency", "active_blocks", "nu_valid")
@@ -48,15 +50,14 @@ def columns(table: pl.DataFrame, path: Path) -> Latents:
 
 
 def read(null: Sequence[Path], synthetic: Path | None, dictionary: str) -> list[Known]:
-    """All sources: the synthetic benchmark first, then each null pair by the name of its folder under results/."""
-    by_pair: dict[str, dict[int, Latents]] = {}
+    """All sources: the synthetic benchmark first, then the null tune, of which ``null`` are the tables of each seed."""
+    tables: dict[int, Latents] = {}
     for path in null:
         seed = re.fullmatch(rf"{re.escape(dictionary)}-seed(\d+)", path.stem)
         if seed is None:
             raise UserError(f"--null {path}: not a latent table of {dictionary}; give {dictionary}-seedN.parquet")
-        by_pair.setdefault(path.absolute().parents[1].name, {})[int(seed[1])] = columns(pl.read_parquet(path), path)
-    found = [Known(name, tables) for name, tables in by_pair.items()]
-    return ([of_synthetic(synthetic, dictionary)] if synthetic else []) + found
+        tables[int(seed[1])] = columns(pl.read_parquet(path), path)
+    return [*([of_synthetic(synthetic, dictionary)] if synthetic else []), *([Known(REAL, tables)] if tables else [])]
 
 
 def of_synthetic(path: Path, dictionary: str) -> Known:
@@ -86,11 +87,37 @@ def of_synthetic(path: Path, dictionary: str) -> Known:
     )
 
 
+def compared(pair: Sequence[Latents], sources: Sequence[Known], kind: str, q: float) -> list[dict[str, Any]]:
+    """How many latents each criterion names on the pair and on the null tune: {criterion, call, pair, null}, lists over
+    seeds; empty without a null tune.
+
+    Thresholds of the literature, and calls on the synthetic null at ``q``. A count that the null tune reaches too says
+    nothing about what sets the pair apart.
+    """
+    known = {source.name: list(source.null.values()) for source in sources}
+    if REAL not in known:
+        return []
+    tables = {"pair": list(pair), "null": known[REAL]}
+    out = [
+        {"criterion": criterion, "call": what}
+        | {side: [int(fixed(table, kind)[criterion, what].sum()) for table in tables[side]] for side in tables}
+        for criterion, what in fixed(pair[0], kind)
+    ]
+    if SYNTHETIC in known:
+        called = {side: [call(table, known[SYNTHETIC], kind, q).call for table in tables[side]] for side in tables}
+        out += [
+            {"criterion": f"calibrated on the {SYNTHETIC} null", "call": criterion.call}
+            | {side: [int((given == criterion.call).sum()) for given in called[side]] for side in tables}
+            for criterion in CRITERIA[kind]
+        ]
+    return out
+
+
 def checks(sources: Sequence[Known], kind: str) -> list[dict[str, Any]]:
     """Observed beside nominal false discovery rate of each source and criterion: lists over held-out seeds.
 
-    Each source is calibrated on its own other seeds; null pairs also on the null of every other source, which tells
-    whether that one could stand in.
+    Each source is calibrated on its own other seeds, where it has several; each null also on the other source's, which
+    tells whether that one could stand in.
     """
     out: list[dict[str, Any]] = []
     for source in sources:

@@ -22,7 +22,7 @@ def check(study: Study) -> Finding:
         file = item["@id"]
         if ":" in file.split("/")[0] or file.startswith("#"):
             continue  # content outside the crate, told by its hash alone
-        if study.fast and unmoved(study, file, int(item["contentSize"])) and file.startswith("activations/shard-"):
+        if study.fast and unmoved(study, file, int(item["contentSize"])) and "activations/shard-" in file:
             continue
         same = study.hashes.sha256(study.root / file) == item["sha256"]
         found.equal(same, f"{study.name(file)} is not the file that {CRATE} describes", [file])

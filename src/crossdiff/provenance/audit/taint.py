@@ -5,9 +5,9 @@ from typing import Any
 
 from crossdiff.provenance.audit.finding import Break
 from crossdiff.provenance.audit.study import REPORT, Study
-from crossdiff.provenance.origins import METRICS, Origins, leaves, pointer, record_of
+from crossdiff.provenance.origins import METRICS, NULL, Origins, leaves, pointer, record_of
 
-PLACES = ("models", "pair", "truth", "corpus", "activations", "dictionaries", "latents", "evidence")
+PLACES = ("models", "pair", "truth", "corpus", "activations", "dictionaries", "latents", "evidence", NULL)
 """Folders under results/<pair> that steps write to."""
 
 

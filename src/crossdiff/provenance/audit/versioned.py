@@ -13,8 +13,9 @@ import yaml
 
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.jobs import FOLDER
-from crossdiff.provenance.audit.manifests import unmoved
+from crossdiff.provenance.audit.manifests import MANIFEST, places, unmoved
 from crossdiff.provenance.audit.study import Study
+from crossdiff.provenance.origins import NULL
 
 CACHE = ".dvc/cache/files/md5"
 
@@ -65,14 +66,16 @@ def one_out(study: Study, out: dict[str, Any], found: Finding) -> None:
 def trusted(study: Study, file: str) -> bool:
     """Whether --fast passes over a shard."""
     inside = study.inside(file) or ""
-    shards = (study.json("activations/manifest.json") or {}).get("shards", [])
-    size = next((item.get("bytes") for item in shards if f"activations/{item['file']}" == inside), None)
-    return unmoved(study, inside, size)
+    for above in places(study):
+        for item in (study.json(above + MANIFEST) or {}).get("shards", []):
+            if f"{above}activations/{item['file']}" == inside:
+                return unmoved(study, inside, item.get("bytes"))
+    return False
 
 
 def whole_folder(study: Study, path: str, digest: str, found: Finding) -> None:
     """A folder whose object is not in the cache here: its hash is made again from its files, in DVC's format."""
-    if study.fast and path.endswith("/activations"):
+    if study.fast and path.endswith(("/activations", f"/{NULL}")):
         found.unchecked.append(f"{path} against dvc.lock: its object is not in the cache, and --fast reads no shards")
         return
     names = sorted(files(study.base / path))
