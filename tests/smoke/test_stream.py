@@ -25,10 +25,11 @@ def test_rules(tmp_path: Path, llama_pair, web_parquet: Path, chat_jsonl: Path) 
         shutil.copyfile(file, tree.root / "data" / file.name)
     (tree.root / "overlay.yaml").write_text(json.dumps(OVERLAY))
     runs = [f"{name}-seed{seed}" for name in ("crosscoder", "diff-sae") for seed in (0, 1)]
-    latents = [f"results/streamed/latents/{run}.parquet" for run in runs]
+    # All four are trained by one job; two are enough to show that the next rule takes what it left.
+    latents = [f"results/streamed/latents/{run}.parquet" for run in (runs[0], runs[-1])]
     tree.run("snakemake", "--configfile", "config.yaml", "overlay.yaml", "--", *latents)
-    for run, file in zip(runs, latents, strict=True):
-        assert pl.read_parquet(tree.root / file).height == 96
+    assert [pl.read_parquet(tree.root / file).height for file in latents] == [96, 96]
+    for run in runs:
         record = json.loads((tree.root / f"results/streamed/dictionaries/{run}/run.json").read_text())
         assert record["results"]["tokens"]["presented"] == 40 * 256
         assert record["mlflow"]["run_id"]
