@@ -8,12 +8,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from hypothesis import settings
 from tiny import FAMILIES, SENTENCES, TinyPair, conversation, make_pair, make_tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 torch.set_num_threads(1)
 logging.disable_progress_bar()
+# How long an example takes says how busy the machine is.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

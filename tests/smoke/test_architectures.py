@@ -20,6 +20,7 @@ CHANGES = {
     "dictionaries": {"crosscoder": {"latents": 48, "steps": 15, "threshold_start": 5}},
     "seeds": [0],
     "synthetic": None,  # knows nothing of the architecture
+    "calibration": {"null_tune": None},  # reads a pair as any is read
     "evidence": {"conversations": 3},
 }
 """To the miniature study; of its dictionaries the crosscoder stays."""
