@@ -16,6 +16,8 @@ ORDER = (
     "evidence", "report",
 )  # fmt: skip
 """Stages in the order they run in; others come last."""
+NULL = "null"
+"""Folder of the null tune's logs; all that is done for it counts as one stage."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,17 @@ class Job:
 
 
 def read(logs: Path) -> list[Job]:
-    """All jobs under ``logs``/benchmarks, stage by stage; SystemExit if there are none."""
-    files = sorted((logs / "benchmarks").rglob("*.tsv"))
+    """All jobs of the study with these ``logs``, stage by stage; SystemExit if there are none."""
+    files = sorted(file for folder in (logs, logs / NULL) for file in (folder / "benchmarks").rglob("*.tsv"))
     if not files:
         raise SystemExit(f"error: there is no benchmarks/**/*.tsv in {logs}; give logs/<pair> of a finished study")
     jobs = []
     for file in files:
         with file.open() as lines:
             (facts, *_) = csv.DictReader(lines, delimiter="\t")
-        path = file.relative_to(logs / "benchmarks").with_suffix("")
-        stage = path.parts[0].removesuffix("-base").removesuffix("-chat")
+        null = file.is_relative_to(logs / NULL)
+        path = file.relative_to((logs / NULL if null else logs) / "benchmarks").with_suffix("")
+        stage = NULL if null else path.parts[0].removesuffix("-base").removesuffix("-chat")
         peak = number(facts.get("max_rss"))
         jobs.append(Job(stage, path.name, float(facts["s"]), number(facts.get("cpu_time")), peak and peak * 2**20))
     return sorted(jobs, key=lambda job: (ORDER.index(job.stage) if job.stage in ORDER else len(ORDER), job.name))

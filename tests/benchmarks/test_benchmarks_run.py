@@ -118,11 +118,13 @@ def test_attribution_runs_with_about_k_active() -> None:
 def test_study_tabulates_stages(tmp_path: Path) -> None:
     folder = tmp_path / "logs" / "made"
     for name, seconds, peak in (
-        ("activations", 5, "100"),
-        ("dictionaries/a-seed0", 2, "50"),
-        ("dictionaries/a-seed1", 3, "-"),
+        ("benchmarks/activations", 5, "100"),
+        ("benchmarks/dictionaries/a-seed0", 2, "50"),
+        ("benchmarks/dictionaries/a-seed1", 3, "-"),
+        ("null/benchmarks/activations", 4, "90"),
+        ("null/benchmarks/dictionaries/a-seed0", 2, "50"),
     ):
-        file = folder / "benchmarks" / f"{name}.tsv"
+        file = folder / f"{name}.tsv"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:05\t{peak}\tNA\n")
     rows = {(row.subject, row.metric): row for row in study.main([str(folder)])}
@@ -131,7 +133,8 @@ def test_study_tabulates_stages(tmp_path: Path) -> None:
     assert rows["dictionaries", "wall, summed"].value == 5
     assert rows["dictionaries", "wall, summed"].high == 3
     assert rows["dictionaries", "peak memory"].value == pytest.approx(50 * 2**20 / 1e9)
-    assert rows["all stages", "wall, summed"].value == 10
+    assert (rows["null", "jobs"].value, rows["null", "wall, summed"].value) == (2, 6)
+    assert rows["all stages", "wall, summed"].value == 16
     with pytest.raises(SystemExit, match=r"no benchmarks/"):
         study.read(tmp_path)
 
