@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from study_files import calls_results, make_config, report, write_study
 
-from crossdiff.report.calls import broken, calibration, calls, held
+from crossdiff.report.calls import beside_the_null, broken, calibration, calls, held
 
 
 @pytest.fixture
@@ -54,3 +54,19 @@ def test_the_consensus_list_is_counted_and_shown(planted, plain):
     assert planted.page.count("0: 7, 1: 41 · 0: 9, 1: 3") == len(planted.config.dictionaries)
     assert "consensus" not in plain.metrics["dictionaries"]["chat-sae"]["calls"]
     assert "Which of them do the seeds agree on?" not in plain.page
+
+
+def test_the_same_counts_on_the_null_tune_stand_beside(planted, plain):
+    named = planted.metrics["dictionaries"]["crosscoder-l1"]["calls"]["null_tune"]
+    assert set(named) == {"nu_0.3", "nu_pair", "calibrated on the synthetic null"}
+    assert named["nu_pair"]["chat-specific"]["null"] == 4
+    assert "metrics.json#/dictionaries/diff-sae/calls/null_tune/nu_0.3/chat-specific/null" in planted.page
+    assert "A tune of the same base on general conversations alone gives" in planted.page
+    assert plain.metrics["dictionaries"]["chat-sae"]["calls"]["null_tune"] == {}
+    assert "was not measured" in plain.page
+
+
+def test_counts_that_are_0_on_both_are_left_out():
+    zero, some = {"pair": 0.0, "null": 0.0}, {"pair": 0.0, "null": {"mean": 2.0, "low": 1.0, "high": 3.0, "n": 3}}
+    tree = {"null_tune": {"nu_0.3": {"chat-specific": some}, "delta_norm": {"chat-specific": zero}}}
+    assert beside_the_null(tree) == [("nu_0.3", "|ν| < 0.3", "chat-specific")]

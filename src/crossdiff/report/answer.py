@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from crossdiff.report import names
 from crossdiff.report.collect import Dictionary, Study
-from crossdiff.report.numbers import Numbers
+from crossdiff.report.numbers import Numbers, written
 from crossdiff.report.scoreboard import CONTESTS, words
 from crossdiff.report.seeds import ends, mean
 from crossdiff.report.words import listed, name, sentence, spelled
@@ -153,7 +153,7 @@ class Answer:
             sentence("{n} in {name}", n=self.numbers.show(*specific(item), style="count"), name=name(item.name))
             for item in ranked
         ]
-        text = sentence("Latent Scaling finds latents of the chat model's own: {counts}", counts=listed(counts))
+        text = sentence("Latent Scaling names latents as the chat model's own: {counts}", counts=listed(counts))
         norms = [("dictionaries", item.name, "classes", "chat-only") for item in ranked if item.two_sided]
         if norms:
             shown = [self.brief(*path, style="count") for path in norms]
@@ -178,7 +178,7 @@ class Answer:
         if not any(self.value(path) for path in left):
             return text + sentence(
                 "; called at a false discovery rate of {q} against it, <strong>none is left</strong>.",
-                q=f"{self.study.config.calibration.q:.0%}",
+                q=written(self.study.config.calibration.q, "percent"),
             )
         called = [
             sentence("{n} in {name}", n=self.brief(*path, style="count"), name=name(path[1]))
@@ -187,7 +187,7 @@ class Answer:
         ]
         return text + sentence(
             "; called at a false discovery rate of {q} against it are {called}.",
-            q=f"{self.study.config.calibration.q:.0%}",
+            q=written(self.study.config.calibration.q, "percent"),
             called=listed(called),
         )
 

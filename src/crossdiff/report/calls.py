@@ -11,6 +11,8 @@ from crossdiff.report.seeds import Leaf, Tree, leaf, mean
 Records = Mapping[str, dict[str, Any]]
 """Dictionary -> ``results`` of its record."""
 SHARE = (0.0, 1.0)
+CRITERIA = {"nu_0.3": "|ν| < 0.3", "delta_norm": "Δ_norm > 0.9 or < 0.1", "nu_pair": "ν_r < 0.5 and ν_ε < 0.2"}
+"""Thresholds of the literature in words."""
 
 
 def calibration(records: Records) -> list[dict[str, Any]]:
@@ -81,6 +83,16 @@ def null_tune(entries: list[dict[str, Any]]) -> Tree:
         both = {side: leaf(entry[side]) for side in ("pair", "null")}
         tree.setdefault(entry["criterion"], {})[entry["call"]] = both
     return tree
+
+
+def beside_the_null(calls_: Tree) -> list[tuple[str, str, str]]:
+    """(criterion, its words, call) of each count that is not 0 on both the pair and the null tune."""
+    return [
+        (criterion, CRITERIA.get(criterion, criterion), call)
+        for criterion, by_call in calls_["null_tune"].items()
+        for call, both in by_call.items()
+        if any(mean(both[side]) for side in ("pair", "null"))
+    ]
 
 
 def whole_interval(number: Mapping[str, float]) -> Leaf:

@@ -1,6 +1,6 @@
 """Calls at a stated rate of false discoveries: how many, how often they are wrong, and whether seeds share them."""
 
-from crossdiff.report.calls import broken
+from crossdiff.report.calls import beside_the_null, broken
 from crossdiff.report.limits import nulls
 from crossdiff.report.section import Context, Section
 
@@ -9,8 +9,13 @@ def section(context: Context) -> Section:
     """Counts beside fixed thresholds, observed beside stated rates."""
     records = {item.name: context.study.records[f"calls/{item.name}.run.json"] for item in context.study.dictionaries}
     agreed = {name: record["results"].get("consensus") for name, record in records.items()}
+    trees = {item.name: context.metrics["dictionaries"][item.name]["calls"] for item in context.study.dictionaries}
     html = context.render(
-        "calls.html.j2", broken=broken(context.metrics["calibration"]), agreed=agreed, nulls=nulls(context.study)
+        "calls.html.j2",
+        broken=broken(context.metrics["calibration"]),
+        agreed=agreed,
+        nulls=nulls(context.study),
+        against={name: beside_the_null(tree) for name, tree in trees.items()},
     )
     return Section(
         id="calls", title="Calls", question="Which latents can be called, and how often is that wrong?", html=html
