@@ -52,7 +52,7 @@ def study(llama_pair, chat_jsonl, web_parquet, tmp_path_factory):
         llama_pair.json,
         folder / "rows.parquet",
         folder,
-        1,
+        threads=1,
     )
     ask(
         EVIDENCE, pair=llama_pair.json, activations=folder / "manifest.json", rows=folder / "rows.parquet",
