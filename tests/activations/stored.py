@@ -41,3 +41,8 @@ def write(folder: Path, lengths: list[list[int]], thresholds: list[float] | None
     manifest = {"L": 2, "D": WIDTH, "thresholds": thresholds, "sources": ["a", "b"], "shards": listed}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder / "manifest.json"
+
+
+def shard_bytes(folder):
+    """Content of each shard, by its name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("shard-*.safetensors"))}

@@ -8,41 +8,13 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stored import shard_bytes
 
 from crossdiff.activations import __main__ as step
 from crossdiff.activations.extract import bytes_a_token
 from crossdiff.activations.store import Activations
-from crossdiff.corpus.__main__ import main as make_corpus
 from crossdiff.errors import UserError
-from crossdiff.parts import Activations as Settings
-from crossdiff.parts import Corpus
 from crossdiff.provenance.files import sha256_file
-
-
-@pytest.fixture(scope="module")
-def rows_file(llama_pair, web_parquet, chat_jsonl, tmp_path_factory):
-    sources = [
-        {"name": "web", "path": str(web_parquet), "column": "text"},
-        {"name": "chat", "path": str(chat_jsonl), "column": "messages"},
-    ]
-    corpus = Corpus(sources=sources, context=64, train_tokens=2000, validation_tokens=500)
-    out = tmp_path_factory.mktemp("corpus")
-    make_corpus(corpus.model_dump_json(), llama_pair.json, out)
-    return out / "rows.parquet"
-
-
-@pytest.fixture
-def run(llama_pair, rows_file):
-    def made(out, pair=llama_pair.json, rows=rows_file, base=None, **changes):
-        settings = Settings(**{"layer": 1, "dtype": "float32", "batch_tokens": 256, "shard_tokens": 400} | changes)
-        step.main(settings.model_dump_json(), pair, rows, out, base, threads=1)
-        return json.loads((out / "manifest.json").read_text())
-
-    return made
-
-
-def shard_bytes(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("shard-*.safetensors"))}
 
 
 def test_manifest_and_shards(run, rows_file, tmp_path, llama_pair):
@@ -264,50 +236,3 @@ def test_skipped_tokens_count_in_no_statistic(run, tmp_path):
     assert manifest["thresholds"] == pytest.approx([1.5 * float(np.median(norm)) for norm in norms.T.numpy()], rel=1e-4)
     kept = torch.cat([block.x_BLD for block in activations.view("train").blocks(10_000)])
     torch.testing.assert_close(torch.tensor(manifest["mean"]), kept.mean(0), rtol=1e-4, atol=1e-5)
-
-
-def test_the_bases_streams_are_taken_from_another_pair_with_the_same_base(run, tmp_path, llama_pair, monkeypatch):
-    run(tmp_path / "one")
-    told = json.loads(llama_pair.json.read_text())
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps(told | {"chat": told["base"]}))
-    read = run(tmp_path / "read", other)
-    models = []
-    monkeypatch.setattr(step, "extract", spied(step.extract, models))
-    taken = run(tmp_path / "taken", other, base=tmp_path / "one/manifest.json")
-    assert shard_bytes(tmp_path / "taken") == shard_bytes(tmp_path / "read")
-    assert taken["mean"] == read["mean"]
-    assert len(models) == len(taken["shards"])
-    for shard in Activations.open(tmp_path / "taken/manifest.json").tensors:
-        assert torch.equal(shard["x"][:, 0], shard["x"][:, 1]), "both are the same model here"
-    assert str(tmp_path / "one/manifest.json") in json.loads((tmp_path / "taken/run.json").read_text())["inputs"]
-
-
-def spied(extract, seen):
-    """``extract`` with a base model that fails when it is run."""
-
-    def run(models, *rest):
-        seen.append(models)
-        return extract([BaseNotRun(models[0].config), models[1]], *rest)
-
-    return run
-
-
-class BaseNotRun:
-    """What a base model is asked for, short of being run."""
-
-    def __init__(self, config):
-        self.config = config
-
-
-@pytest.mark.parametrize("changed", [{"layer": 2}, {"outlier_factor": 9.0}, {"shard_tokens": 500}])
-def test_streams_of_other_settings_are_not_taken(run, tmp_path, changed):
-    run(tmp_path / "one")
-    with pytest.raises(UserError, match="read from another base, other rows or other settings"):
-        run(tmp_path / "two", base=tmp_path / "one/manifest.json", **changed)
-
-
-def test_eight_bit_streams_are_read_again(run, tmp_path):
-    run(tmp_path / "one", dtype="int8")
-    run(tmp_path / "two", dtype="int8", base=tmp_path / "one/manifest.json")
-    assert shard_bytes(tmp_path / "one") == shard_bytes(tmp_path / "two")
