@@ -174,7 +174,7 @@ class Answer:
         ]
         left = [("dictionaries", item.name, "calls", "counts", "calibrated", "chat-specific") for item in ranked]
         left = [path for path in left if self.numbers.leaf(*path) is not None]
-        text = sentence(" A tune of the same base on general conversations alone gives {counts}", counts=listed(counts))
+        text = sentence(" A tune of the same base on nothing that is looked for gives {counts}", counts=listed(counts))
         if not any(self.value(path) for path in left):
             return text + sentence(
                 "; called at a false discovery rate of {q} against it, <strong>none is left</strong>.",
