@@ -228,6 +228,8 @@ class Attribution(Part):
     """Latents that get examples: the most chat-specific and the most frequent."""
     example_window: Count = 16
     """Tokens shown to either side of an example's top token."""
+    firing_tokens: Count = 100_000
+    """Tokens, spread over the split, on which it is kept when latents fire: latents of two seeds are matched by it."""
 
 
 class Synthetic(Part):
@@ -249,13 +251,13 @@ class Calibration(Part):
     """Calibrate on the null of the synthetic benchmark, if the study has one."""
     null_tune: Source | None = None
     """A model tuned from the same base on nothing that is looked for. The dictionaries are trained and measured on base
-    and this model too, on the same texts (results/<pair>/null), and calls are calibrated on their latents. What such a
-    tune adds in truth counts as false, so calls err towards too few. Planted without behaviours, a folder, or a hub
-    id."""
+    and this model too, on the same texts (results/<pair>/null), and calls are upheld if they hold on those latents
+    too; without the synthetic null they are calibrated on them. What such a tune adds in truth counts as false, so what
+    is upheld errs towards too few. Planted without behaviours, a folder, or a hub id."""
     null_seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     """Seeds of the dictionaries there."""
     match: Share = 0.7
-    """Cosine of two decoders from which on latents of two seeds count as the same."""
+    """Cosine from which on latents of two seeds count as the same: of their decoders, and of their activities."""
 
     @model_validator(mode="after")
     def _null_tune(self) -> "Calibration":

@@ -12,7 +12,7 @@ from crossdiff.report.limits import nulls
     ("calibration", "synthetic", "said"),
     [
         (Calibration(), Synthetic(), "on a synthetic null alone"),
-        (Calibration(null_tune=Source(path="general")), Synthetic(), "one seed of each dictionary, and on a synthetic"),
+        (Calibration(null_tune=Source(path="general")), Synthetic(), "upheld if they also hold on a tune"),
         (Calibration(null_tune=Source(path="general"), null_seeds=[0, 1]), None, "two seeds of each dictionary. What"),
         (Calibration(synthetic=False), Synthetic(), "nothing is called"),
         (Calibration(), None, "nothing is called"),

@@ -9,6 +9,7 @@ def of_all_seeds(path):
 rule calls:
     input:
         latents=of_all_seeds("results/{pair}/latents/{name}-seed{seed}.parquet"),
+        firing=of_all_seeds("results/{pair}/latents/{name}-seed{seed}.firing.parquet"),
         weights=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.safetensors"),
         meta=of_all_seeds("results/{pair}/dictionaries/{name}-seed{seed}/dictionary.json"),
         nulls=lambda wildcards: [f"results/{wildcards.pair}/{file}" for file in null_latents(study, wildcards.name)],

@@ -16,6 +16,7 @@ from crossdiff.activations.store import SPLITS, Activations, read_manifest
 from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import description_table
 from crossdiff.attribution.examples import choose
+from crossdiff.attribution.firing import Firing
 from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
 from crossdiff.attribution.overall import comparisons
@@ -124,6 +125,7 @@ def main(
         view = stored.view(chosen.split)
         if not view.tokens:
             raise UserError(f"attribution.split: the {chosen.split} split has no kept tokens; choose the other one")
+        firing = Firing(view.tokens, chosen.firing_tokens)
         block_R = row_blocks(stored.split_R == SPLITS.index(chosen.split), chosen.blocks)
         with progress(view.tokens, "attribution", "tok") as bar:
             measured = measure(
@@ -134,6 +136,7 @@ def main(
                 block_R,
                 bar.update,
                 places,
+                firing,
             )
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
@@ -149,6 +152,7 @@ def main(
             "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
             "template": template(measured, places, decode),
             "comparisons": comparisons(model, found, chosen.highest_delta),
+            "firing": firing.table(),
         }
         latents = table(found, model.shape[2])
         with whole(out) as temporary:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crossdiff.activations.store import Block
 from crossdiff.attribution.contexts import ROWS
+from crossdiff.attribution.firing import Firing
 from crossdiff.attribution.histogram import Histogram
 from crossdiff.attribution.jackknife import jackknife
 from crossdiff.attribution.maxima import Maxima
@@ -74,10 +75,12 @@ def measure(
     block_R: Tensor,
     update: Callable[[int], object],
     slots: Slots | None = None,
+    firing: Firing | None = None,
 ) -> Measured:
     """Measure all latents. ``source_R`` and ``block_R`` give each row's source and jackknife block (int64).
 
-    ``slots`` gives the places in the template of all rows' tokens, if they are to be counted.
+    ``slots`` gives the places in the template of all rows' tokens, if they are to be counted; ``firing`` gathers when
+    latents are active, if that is to be kept.
     """
     device, latents = dictionary.encoder.device, dictionary.shape[2]
     names = ["activation_base", "activation_chat"] + [f"residual_{model}" for model in WRITES[dictionary.kind]]
@@ -106,6 +109,8 @@ def measure(
         active_N = value_N * weight_F[latent_N]
         histogram.add(latent_N, active_N)
         maxima.add(latent_N, active_N, row_B.to(device)[token_N], token_N + seen)
+        if firing is not None:
+            firing.add(token_N + seen, latent_N, active_N)
         seen += len(x_BLD)
         rows.append(row_B)
         positions.append(block.position_B.long())

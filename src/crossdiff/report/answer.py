@@ -172,7 +172,8 @@ class Answer:
             for item, path in there.items()
             if self.numbers.leaf(*path) is not None
         ]
-        left = [("dictionaries", item.name, "calls", "counts", "calibrated", "chat-specific") for item in ranked]
+        counted = "upheld" if self.study.config.synthetic and self.study.config.calibration.synthetic else "calibrated"
+        left = [("dictionaries", item.name, "calls", "counts", counted, "chat-specific") for item in ranked]
         left = [path for path in left if self.numbers.leaf(*path) is not None]
         text = sentence(" A tune of the same base on nothing that is looked for gives {counts}", counts=listed(counts))
         if not any(self.value(path) for path in left):

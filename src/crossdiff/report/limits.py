@@ -55,12 +55,16 @@ def nulls(study: Study) -> Markup:
     """What calls are calibrated on, and what that leaves open."""
     calibration = study.config.calibration
     if study.config.null_pair:
-        return sentence(
-            "Calls are calibrated on a tune of the same base on nothing that is looked for, {seeds} of each dictionary"
-            "{also}. What that tune adds in truth counts as false there, so they err towards too few.",
-            seeds="one seed" if len(calibration.null_seeds) == 1 else f"{spelled(len(calibration.null_seeds))} seeds",
-            also=", and on a synthetic null" if study.config.synthetic and calibration.synthetic else "",
+        seeds = "one seed" if len(calibration.null_seeds) == 1 else f"{spelled(len(calibration.null_seeds))} seeds"
+        pattern = (
+            "Calls are calibrated on a synthetic null; they are upheld if they also hold on a tune of the same base on"
+            " nothing that is looked for, {seeds} of each dictionary. What that tune adds in truth counts as false"
+            " there, so what is upheld errs towards too few, and what is called may be what any tune adds."
+            if study.config.synthetic and calibration.synthetic
+            else "Calls are calibrated on a tune of the same base on nothing that is looked for, {seeds} of each"
+            " dictionary. What that tune adds in truth counts as false there, so they err towards too few."
         )
+        return sentence(pattern, seeds=seeds)
     if study.config.synthetic and calibration.synthetic:
         return Markup(
             "Calls are calibrated on a synthetic null alone, which knows nothing of real tunes. On the packaged pair a"

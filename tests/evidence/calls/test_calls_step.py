@@ -19,6 +19,15 @@ from crossdiff.parts import Calibration
 F = 800
 
 
+def put_firing(root: Path, seed: int, shift: int = 0) -> None:
+    """Latents that each fire on three tokens of their own; ``shift`` moves those of every second latent."""
+    latent = np.arange(F, dtype=np.uint32).repeat(3)
+    token = 3 * latent + np.tile(np.arange(3, dtype=np.uint32), F) + shift * (latent % 2)
+    pl.DataFrame(
+        {"latent": latent, "token": token.astype(np.uint32), "level": np.full(3 * F, 255, np.uint8)}
+    ).write_parquet(root / f"pair/latents/cc-seed{seed}.firing.parquet")
+
+
 def put(path: Path, columns: dict, **more) -> pl.DataFrame:
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pl.DataFrame(columns).with_columns(
@@ -34,6 +43,7 @@ def study(tmp_path: Path) -> Path:
     for seed in (0, 1):
         put(tmp_path / f"pair/latents/cc-seed{seed}.parquet", make_latents(seed, latents=F)[0])
         save(make_dictionary(latents=F, seed=seed), tmp_path / f"pair/dictionaries/cc-seed{seed}")
+        put_firing(tmp_path, seed)
     save(make_dictionary(latents=F, seed=0), tmp_path / "pair/dictionaries/cc-seed1")
     parts = []
     for seed in (0, 1, 2):
@@ -68,10 +78,38 @@ def test_one_row_a_latent_and_seed(study):
         assert called.sum() == results["counts"]["calibrated"]["chat-specific"][seed] > 0
         assert (classes[called] == "chat-only").mean() > 0.7
         assert (mine.filter(called)["q_chat_specific"] <= 0.1).all()
-    assert results["power"]["chat-specific"]["nulls"] > 5 * F
+    assert 2 * F < results["power"]["chat-specific"]["nulls"] <= 3 * F, "the synthetic null's latents alone"
     inside = table.filter(pl.col("nu_centred_low").is_not_null())
     assert (inside["nu_centred_low"] < inside["nu_centred"]).all()
     assert (inside["nu_centred"] < inside["nu_centred_high"]).all()
+
+
+def test_calls_are_upheld_where_the_null_tune_has_nothing_like_them(study):
+    table, results = run(study)
+    called = table.filter(pl.col("call").is_in(["chat-specific", "base-specific", "rotated", "rescaled"]))
+    assert called["upheld"].mean() > 0.9, "this null tune changed nothing"
+    assert not table.filter(pl.col("call") == "none")["upheld"].any()
+    assert sum(results["counts"]["upheld"]["chat-specific"]) == len(
+        called.filter((pl.col("call") == "chat-specific") & pl.col("upheld"))
+    )
+    assert {"calibrated", "upheld"} <= results["stability"].keys()
+
+
+def test_a_null_tune_that_changes_as_much_upholds_nothing(study):
+    for seed in (0, 1, 2):
+        put(study / f"none/latents/cc-seed{seed}.parquet", make_latents(seed + 50, latents=F)[0])
+    table, results = run(study)
+    assert min(results["counts"]["calibrated"]["chat-specific"]) > 10
+    assert results["counts"]["upheld"]["chat-specific"] == [0, 0]
+    assert not table["upheld"].any()
+
+
+def test_one_null_alone_calibrates_and_upholds_nothing_further(study):
+    for given in ({"nulls": ()}, {"synthetic": False}):
+        table, results = run(study, **given)
+        assert min(results["counts"]["calibrated"]["chat-specific"]) > 10
+        assert table["upheld"].null_count() == 2 * F
+        assert "upheld" not in results["counts"]
 
 
 def test_every_source_is_checked_at_every_level(study):
@@ -102,6 +140,14 @@ def test_the_same_decoder_from_two_seeds_comes_back(study):
         assert row["consensus_call"] == (row["0"] if row["0"] == row["1"] else None)
     agree = both.filter((pl.col("0") == "chat-specific") & (pl.col("1") == "chat-specific"))["latent"].to_list()
     assert results["consensus"] == [{"0": latent, "1": latent} for latent in agree]
+
+
+def test_latents_that_fire_apart_do_not_come_back(study):
+    put_firing(study, 1, shift=3 * F)
+    table, results = run(study)
+    assert table.sort("seed", "latent")["reappears"].to_list() == [1.0, 0.0] * F
+    both = results["stability"]["all"]
+    assert (both["reappears"]["mean"], both["reappears_decoder"]["mean"]) == (0.5, 1.0)
 
 
 def test_the_consensus_list_names_each_agreed_latent_by_seed():

@@ -1,10 +1,15 @@
 """Call the latents of one dictionary over its seeds, calibrated on null latents, and see which come back.
 
+Two questions, two nulls. Does a latent differ between base and chat by more than nuisance does? Calls answer that, on
+the synthetic null where there is one. Does it differ by more than after a tune on nothing that is looked for? A call is
+``upheld`` if it holds on the null tune's latents, too.
+
 python -m crossdiff.evidence.calls --settings CALIBRATION --name NAME --seeds 0 --seeds 1 --results results/P \\
     [--null results/P/null/latents/NAME-seedN.parquet …] [--synthetic results/P/truth/synthetic/NAME/latents.parquet] \\
     --out results/P/calls/NAME.parquet
 
-Without any null the calibrated calls are left empty; thresholds of the literature and stability are still reported.
+With the null tune alone, calls are calibrated on that. Without any null they are left empty; thresholds of the
+literature and stability are still reported.
 """
 
 from collections.abc import Sequence
@@ -20,9 +25,10 @@ from crossdiff.cli import stage
 from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
-from crossdiff.evidence.calls import nulls, stable
-from crossdiff.evidence.calls.calling import Called, call
+from crossdiff.evidence.calls import firing, nulls, stable
+from crossdiff.evidence.calls.calling import Called
 from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
+from crossdiff.evidence.calls.honesty import CALLS
 from crossdiff.evidence.intervals import t_interval
 from crossdiff.parts import Calibration
 from crossdiff.provenance.files import whole
@@ -47,6 +53,8 @@ class Seed:
     dictionary: Dictionary
     latents: Latents
     called: Called
+    upheld: np.ndarray | None
+    """Calls that hold on the null tune's latents, too [F] of bool; None without a null tune besides another null."""
 
 
 def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
@@ -56,6 +64,9 @@ def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
         "seed": pl.Series([item.seed] * len(item.called.call), dtype=pl.UInt32),
         "call": pl.Series(item.called.call.tolist() if calibrated else [None] * len(item.called.call), dtype=pl.String),
     }
+    columns["upheld"] = pl.Series(
+        [None] * len(item.called.call) if item.upheld is None else item.upheld.tolist(), dtype=pl.Boolean
+    )
     for name in item.called.p:
         key = name.replace("-", "_")
         columns[f"p_{key}"], columns[f"q_{key}"] = item.called.p[name], item.called.q[name]
@@ -71,12 +82,18 @@ def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
 
 
 def counts(items: Sequence[Seed], calibrated: bool) -> dict[str, Any]:
-    """Latents called what, by each criterion: a list over seeds."""
+    """Latents called what, by each criterion, and how many calls are upheld: a list over seeds."""
     kind = items[0].dictionary.kind
     out: dict[str, Any] = {}
     if calibrated:
-        calls = [*(criterion.call for criterion in CRITERIA[kind]), "none", "undetermined", "dead"]
-        out["calibrated"] = {name: [int((item.called.call == name).sum()) for item in items] for name in calls}
+        calls = [criterion.call for criterion in CRITERIA[kind]]
+        out["calibrated"] = {
+            name: [int((item.called.call == name).sum()) for item in items]
+            for name in (*calls, "none", "undetermined", "dead")
+        }
+        upheld = [item.called.call[item.upheld] for item in items if item.upheld is not None]
+        if upheld:
+            out["upheld"] = {name: [int((given == name).sum()) for given in upheld] for name in calls}
     for key in fixed(items[0].latents, kind):
         masks = [fixed(item.latents, kind)[key] for item in items]
         out.setdefault(key[0], {})[key[1]] = [int(mask.sum()) for mask in masks]
@@ -90,6 +107,8 @@ def sets(items: Sequence[Seed], calibrated: bool) -> dict[str, dict[int, np.ndar
         return {}
     out = {"calibrated": {item.seed: item.called.call == "chat-specific" for item in items}} if calibrated else {}
     for item in items:
+        if item.upheld is not None:
+            out.setdefault("upheld", {})[item.seed] = item.upheld & (item.called.call == "chat-specific")
         for (criterion, what), mask in fixed(item.latents, kind).items():
             if what == "chat-specific":
                 out.setdefault(criterion, {})[item.seed] = mask
@@ -99,7 +118,7 @@ def sets(items: Sequence[Seed], calibrated: bool) -> dict[str, dict[int, np.ndar
 def agreed(table: pl.DataFrame) -> list[dict[str, int]]:
     """The consensus list: latents that more than half of all seeds call chat-specific, each as {seed: latent}.
 
-    ``table`` is the whole table of calls; the latents of a group were matched by their decoders.
+    ``table`` is the whole table of calls; the latents of a group were matched by their decoders and activities.
     """
     mine = table.filter(pl.col("consensus_call") == "chat-specific").sort("consensus", "seed")
     groups = mine.group_by("consensus", maintain_order=True)
@@ -130,21 +149,24 @@ def main(
         raise UserError("--seeds: each seed once")
     folders = {seed: results / "dictionaries" / f"{name}-seed{seed}" for seed in seeds}
     tables = {seed: results / "latents" / f"{name}-seed{seed}.parquet" for seed in seeds}
+    firings = {seed: table.with_suffix(".firing.parquet") for seed, table in tables.items()}
     weights = [folder / file for folder in folders.values() for file in ("dictionary.safetensors", "dictionary.json")]
-    inputs = [*tables.values(), *weights, *(null or []), *([synthetic] if synthetic else [])]
+    inputs = [*tables.values(), *firings.values(), *weights, *(null or []), *([synthetic] if synthetic else [])]
     with record(f"calls/{name}", out.with_name(f"{name}.run.json"), chosen.model_dump(mode="json"), inputs) as run:
         found = nulls.read(null or [], synthetic, name)
         dictionaries = {seed: load(folder) for seed, folder in folders.items()}
+        active = {seed: firing.read(file, dictionaries[seed].shape[2]) for seed, file in firings.items()}
         kind = dictionaries[seeds[0]].kind
-        known = [table for source in found for table in source.null.values()]
         items = []
         for seed, table in tables.items():
             latents = nulls.columns(pl.read_parquet(table), table)
-            items.append(Seed(seed, dictionaries[seed], latents, call(latents, known, kind, chosen.q)))
-        matched = stable.match({item.seed: item.dictionary for item in items}, chosen.match)
-        calls = {item.seed: item.called.call for item in items} if known else None
+            called, *again = nulls.called(latents, found, kind, chosen.q)
+            upheld = np.isin(called.call, CALLS) & (again[0].call == called.call) if again else None
+            items.append(Seed(seed, dictionaries[seed], latents, called, upheld))
+        matched = stable.match(dictionaries, active, chosen.match)
+        calls = {item.seed: item.called.call for item in items} if found else None
         both = zip(items, matched.tables(calls), strict=True)
-        whole_table = pl.concat([pl.concat([rows(item, bool(known)), extra], how="horizontal") for item, extra in both])
+        whole_table = pl.concat([pl.concat([rows(item, bool(found)), extra], how="horizontal") for item, extra in both])
         checks = nulls.checks(found, kind)
         with whole(out) as temporary:
             whole_table.write_parquet(temporary)
@@ -152,12 +174,12 @@ def main(
             kind=kind,
             seeds=seeds,
             q=chosen.q,
-            counts=counts(items, bool(known)),
+            counts=counts(items, bool(found)),
             power=power(items),
             honesty=checks,
             null_tune=nulls.compared([item.latents for item in items], found, kind, chosen.q),
-            stability=matched.summary(sets(items, bool(known))),
-            consensus=agreed(whole_table) if known and len(seeds) > 1 else None,
+            stability=matched.summary(sets(items, bool(found))),
+            consensus=agreed(whole_table) if found and len(seeds) > 1 else None,
         )
 
 

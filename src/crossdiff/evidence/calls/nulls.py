@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from crossdiff.errors import UserError
-from crossdiff.evidence.calls.calling import call
+from crossdiff.evidence.calls.calling import Called, call
 from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
 from crossdiff.evidence.calls.honesty import Check, held_out
 
@@ -85,6 +85,15 @@ def of_synthetic(path: Path, dictionary: str) -> Known:
             for seed, rows in by_seed(pair)
         },
     )
+
+
+def called(latents: Latents, sources: Sequence[Known], kind: str, q: float) -> list[Called]:
+    """The latents' calls at false discovery rate ``q`` calibrated on each source by itself, in the order of `read`; one
+    without any calls if there is no source.
+
+    The nulls are not pooled: latents of both together are exchangeable with those of neither.
+    """
+    return [call(latents, list(source.null.values()), kind, q) for source in sources] or [call(latents, [], kind, q)]
 
 
 def compared(pair: Sequence[Latents], sources: Sequence[Known], kind: str, q: float) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Which latents come back when a dictionary is trained again from another seed.
 
-Latents of two seeds are matched where the cosine of their decoders (both models' rows as one vector) reaches a
-threshold: by mutual nearest neighbours, and by the assignment of largest total cosine (Hungarian). Pairs below the
+Latents of two seeds are alike as far as the smaller of two cosines goes: that of their decoders (both models' rows as
+one vector), and that of their activities over the same tokens (`firing`). Where it reaches a threshold they are
+matched: by mutual nearest neighbours, and by the assignment of largest total cosine (Hungarian). Pairs below the
 threshold are no matches, so the assignment falls apart into small connected groups and stays cheap at any width.
 
 Shapes: F and G latents of two seeds, D width of the decoder vectors, E pairs at or above the threshold.
@@ -27,11 +28,11 @@ CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """All pairs of two seeds' latents at or above the threshold."""
+    """All pairs of two seeds' latents that are alike, at or above the threshold."""
 
     pairs: Pairs
     cosine: Floats
-    """[E]."""
+    """[E], of decoders; of both decoders and activities the smaller one, once those were compared."""
 
 
 def unit(decoder_LFD: Floats) -> Floats:
@@ -42,7 +43,7 @@ def unit(decoder_LFD: Floats) -> Floats:
 
 
 def near(a_FD: Floats, b_GD: Floats, threshold: float) -> Near:
-    """Pairs of unit vectors whose cosine is at least ``threshold``."""
+    """Pairs of unit vectors (decoders) whose cosine is at least ``threshold``."""
     pairs, cosines = [], []
     for first in range(0, len(a_FD), CHUNK):
         cosine_FG = a_FD[first : first + CHUNK] @ b_GD.T

@@ -1,4 +1,4 @@
-"""Dictionaries of several seeds -> columns and numbers of `stability`."""
+"""Dictionaries of several seeds, and when their latents fire -> columns and numbers of `stability`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.sparse import csr_array
 
 from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.evidence.calls.firing import fire_alike
 from crossdiff.evidence.calls.stability import (
     Near,
     Pairs,
@@ -36,6 +38,8 @@ class Matched:
     latents: int
     chat_rows: dict[int, np.ndarray]
     """Seed -> decoder rows [F, D] that write chat, or the one row of an SAE."""
+    by_decoder: dict[tuple[int, int], Pairs]
+    """Mutual nearest neighbours among latents whose decoders are alike, whenever they fire."""
     near: dict[tuple[int, int], Near]
     mutual: dict[tuple[int, int], Pairs]
     assigned: dict[tuple[int, int], Pairs]
@@ -88,6 +92,7 @@ class Matched:
         """Numbers for the record: how many latents come back at all, and for each named set of latents its Jaccard
         index and subspace overlap over pairs of seeds with intervals, and both by chance.
 
+        ``reappears_decoder`` is matched by decoders alone: what is above ``reappears`` points alike and fires apart.
         ``near`` is the mean number of latents of the other seed at or above the threshold: far above 1, latents are so
         alike that a match says little. An overlap is refused where random subspaces would share half. Numbers that
         are not defined are null; with one seed there is only a word why.
@@ -104,7 +109,7 @@ class Matched:
         return out
 
     def _matched_share(self) -> dict[str, Any]:
-        found = {"reappears": self.mutual, "reappears_assigned": self.assigned}
+        found = {"reappears": self.mutual, "reappears_assigned": self.assigned, "reappears_decoder": self.by_decoder}
         near_ = {"near": {pair: each.pairs for pair, each in self.near.items()}}
         return {
             name: defined(over_pairs({pair: len(each) / self.latents for pair, each in pairs.items()}, self.seeds))
@@ -126,16 +131,21 @@ def defined(number: Mapping[str, float | int]) -> dict[str, float | int] | None:
     return None if np.isnan(number["mean"]) else {key: value for key, value in number.items() if not np.isnan(value)}
 
 
-def match(dictionaries: Mapping[int, Dictionary], threshold: float) -> Matched:
-    """Match the latents of every two seeds whose decoders have at least this cosine."""
+def match(dictionaries: Mapping[int, Dictionary], firing: Mapping[int, csr_array], threshold: float) -> Matched:
+    """Match the latents of every two seeds whose decoders and activities have at least this cosine.
+
+    ``firing``: seed -> activities [F, T] of unit length (`firing.read`).
+    """
     seeds = list(dictionaries)
     decoders = {seed: dictionary.decoder.float().cpu().numpy() for seed, dictionary in dictionaries.items()}
     vectors = {seed: unit(decoder) for seed, decoder in decoders.items()}
-    found = {(a, b): near(vectors[a], vectors[b], threshold) for a, b in all_pairs(seeds)}
+    pointing = {(a, b): near(vectors[a], vectors[b], threshold) for a, b in all_pairs(seeds)}
+    found = {(a, b): fire_alike(each, firing[a], firing[b], threshold) for (a, b), each in pointing.items()}
     return Matched(
         seeds=seeds,
         latents=decoders[seeds[0]].shape[1],
         chat_rows={seed: decoder[-1] for seed, decoder in decoders.items()},
+        by_decoder={pair: mutual(each) for pair, each in pointing.items()},
         near=found,
         mutual={pair: mutual(each) for pair, each in found.items()},
         assigned={pair: assigned(each) for pair, each in found.items()},

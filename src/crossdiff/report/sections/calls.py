@@ -15,6 +15,7 @@ def section(context: Context) -> Section:
         broken=broken(context.metrics["calibration"]),
         agreed=agreed,
         nulls=nulls(context.study),
+        upheld=any("upheld" in tree["counts"] for tree in trees.values()),
         against={name: beside_the_null(tree) for name, tree in trees.items()},
     )
     return Section(
