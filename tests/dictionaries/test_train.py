@@ -1,5 +1,6 @@
 """Whole trainings: one battery for every kind and sparsity."""
 
+import math
 from dataclasses import replace
 from itertools import islice
 
@@ -191,6 +192,25 @@ def test_a_hybrid_crosscoder_spends_itself_on_the_difference():
         ({"score": "decoupled", "kind": "diff-sae"}, "score: decoupled is of BatchTopK crosscoders"),
         ({"score": "decoupled", "sparsity": "l1"}, "score: decoupled is of BatchTopK crosscoders"),
         ({"difference": "base - chat"}, "difference is of a diff-sae, not of a crosscoder"),
+        ({"warmup_steps": -1}, "warmup_steps must be at least 0 and finite, got -1"),
+        ({"warmup_steps": 61}, "warmup_steps = 61 exceeds steps = 60"),
+        ({"threshold_start": -1}, "threshold_start must be at least 0"),
+        ({"threshold_decay": 1.0}, "threshold_decay must be at least 0 and below 1, got 1.0"),
+        ({"dead_after_tokens": -1}, "dead_after_tokens must be at least 0"),
+        ({"aux_weight": -0.1}, "aux_weight must be at least 0"),
+        ({"aux_weight": math.inf}, "aux_weight must be at least 0 and finite, got inf"),
+        ({"clip_norm": 0.0}, "clip_norm must be above 0"),
+        ({"lr": math.nan}, "lr must be above 0 and finite, got nan"),
+        ({"l1": math.inf}, "l1 must be above 0 and finite"),
+        ({"init_norm": math.inf}, "init_norm must be above 0 and finite"),
+        ({"hybrid": math.nan, "loss": "squared"}, "hybrid must be from -1 to 1"),
+        ({"betas": (0.9, 1.0)}, r"betas must be at least 0 and below 1, got \(0.9, 1.0\)"),
+        ({"decay_start": 4}, "decay_start = 4 must be from warmup_steps = 5 to the last step, 59"),
+        ({"decay_start": 60}, "decay_start = 60 must be from warmup_steps = 5 to the last step, 59"),
+        ({"k_start": 0, "k_anneal_steps": 5}, "k_start must be at least 1, got 0"),
+        ({"k_start": 5, "k_anneal_steps": -1}, "k_anneal_steps must be at least 0"),
+        ({"k_start": 5, "k_anneal_steps": 61}, "k_anneal_steps = 61 exceeds steps = 60"),
+        ({"sources": ()}, "sources is empty"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(change, told):

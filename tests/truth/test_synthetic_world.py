@@ -143,6 +143,13 @@ def test_a_shrunk_recipe_keeps_its_kind_and_the_shares_of_its_schedule() -> None
     assert PRESETS["tiny"].shrink(Recipe(kind="crosscoder")).steps == 60
 
 
+def test_a_schedule_that_changes_at_its_very_end_can_be_shrunk() -> None:
+    late = Recipe(kind="diff-sae", steps=1000, warmup_steps=1000, threshold_start=999, k=1, k_start=900, latents=900)
+    tiny = PRESETS["tiny"].shrink(late)
+    assert (tiny.warmup_steps, tiny.threshold_start, tiny.k_start) == (59, 59, tiny.latents)
+    assert PRESETS["tiny"].shrink(replace(late, warmup_steps=998, decay_start=999)).decay_start == 59
+
+
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_a_preset_holds_every_class_at_every_effect(name: str) -> None:
     design, random = PRESETS[name].design, torch.Generator().manual_seed(0)

@@ -4,6 +4,8 @@ Defaults are those of the study (Minder, Dumas et al. 2025, code at the paper's 
 overrides what a smaller pair needs.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,6 +13,21 @@ Kind = Literal["crosscoder", "diff-sae", "chat-sae", "base-sae"]
 Moment = Literal["float32", "bfloat16", "float8"]
 Difference = Literal["chat - base", "base - chat"]
 Score = Literal["sum", "concat", "mixed", "none", "decoupled"]
+RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
+    "at least 1": (
+        lambda value: value >= 1,
+        ("latents", "k", "k_start", "steps", "batch", "log_every", "checkpoint_every"),
+    ),
+    "above 0 and finite": (lambda value: 0 < value < math.inf, ("l1", "lr", "init_norm", "clip_norm")),
+    "at least 0 and finite": (
+        lambda value: 0 <= value < math.inf,
+        ("k_anneal_steps", "warmup_steps", "aux_weight", "dead_after_tokens", "threshold_start"),
+    ),
+    "at least 0 and below 1": (lambda value: 0 <= value < 1, ("betas", "threshold_decay")),
+    "from -1 to 1": (lambda value: -1 <= value <= 1, ("hybrid",)),
+}
+"""What the numbers of a recipe must be; not-a-number fits nowhere, null everywhere. Beyond ±1 of λ the loss has no
+minimum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,27 +108,36 @@ class Recipe:
     """Steps between checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("latents", "k", "steps", "batch", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for wanted, (fits, names) in RANGES.items():
+            for name in names:
+                value = getattr(self, name)
+                each = value if isinstance(value, tuple) else (value,)
+                if not all(one is None or fits(one) for one in each):
+                    raise ValueError(f"{name} must be {wanted}, got {value}")
         largest = max(self.k, self.k_start or 0)
         if self.sparsity == "batchtopk" and largest > self.latents:
             raise ValueError(f"k = {largest} is larger than latents = {self.latents}: lower k or raise latents")
         if self.k_anneal_steps and self.k_start is None:
             raise ValueError("k_anneal_steps is set but k_start is not: say from which k to anneal")
-        for name in ("lr", "init_norm", "l1"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.hybrid and (self.models == 1 or self.loss_form != "squared"):
             raise ValueError("hybrid is of a crosscoder's squared errors: set kind: crosscoder and loss: squared")
-        if abs(self.hybrid) > 1:
-            raise ValueError(f"hybrid must be from -1 to 1, got {self.hybrid}: beyond, the loss has no minimum")
         if self.decoupled and (self.models == 1 or self.sparsity != "batchtopk"):
             raise ValueError("score: decoupled is of BatchTopK crosscoders: SAEs have one model, L1 selects nothing")
         if self.difference != "chat - base" and self.kind != "diff-sae":
             raise ValueError(f"difference is of a diff-sae, not of a {self.kind}; take it out")
-        if self.warmup_steps > self.steps:
-            raise ValueError(f"warmup_steps = {self.warmup_steps} exceeds steps = {self.steps}: lower it")
+        if self.sources == ():
+            raise ValueError("sources is empty, so there is nothing to train on: name one, or leave it out to take all")
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        for name in ("warmup_steps", "k_anneal_steps"):
+            if getattr(self, name) > self.steps:
+                raise ValueError(f"{name} = {getattr(self, name)} exceeds steps = {self.steps}: lower it")
+        if self.decay_start is not None and not self.warmup_steps <= self.decay_start < self.steps:
+            raise ValueError(
+                f"decay_start = {self.decay_start} must be from warmup_steps = {self.warmup_steps} to the last step,"
+                f" {self.steps - 1}: change it, or set it to null for a constant rate"
+            )
         if self.sparsity == "batchtopk" and self.threshold_start >= self.steps:
             raise ValueError(
                 f"threshold_start = {self.threshold_start} is not before the last of {self.steps} steps:"

@@ -94,20 +94,26 @@ class Preset:
         """A study's recipe at this size: its kind, sparsity, losses and initialisation, and its schedule in shares."""
         part = self.steps / recipe.steps
         tokens = self.steps * self.batch / (recipe.steps * recipe.batch)
+        k_start = None if recipe.k_start is None else max(self.k, round(recipe.k_start * self.k / recipe.k))
+
+        def at(step: int) -> int:
+            """The step at the same share of the schedule, still before the end."""
+            return min(self.steps - 1, round(step * part))
+
         return replace(
             recipe,
             latents=self.latents,
             k=self.k,
-            k_start=None if recipe.k_start is None else max(self.k, round(recipe.k_start * self.k / recipe.k)),
-            k_anneal_steps=round(recipe.k_anneal_steps * part),
+            k_start=None if k_start is None else min(self.latents, k_start),
+            k_anneal_steps=at(recipe.k_anneal_steps),
             sources=None,
             steps=self.steps,
             batch=self.batch,
             lr=self.lr,
-            warmup_steps=round(recipe.warmup_steps * part),
-            decay_start=None if recipe.decay_start is None else round(recipe.decay_start * part),
+            warmup_steps=at(recipe.warmup_steps),
+            decay_start=None if recipe.decay_start is None else at(recipe.decay_start),
             dead_after_tokens=max(self.batch, round(recipe.dead_after_tokens * tokens)),
-            threshold_start=round(recipe.threshold_start * part),
+            threshold_start=at(recipe.threshold_start),
             matmul="float32",
             log_every=self.steps,
             checkpoint_every=self.steps,
