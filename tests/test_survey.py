@@ -13,11 +13,12 @@ from transformers import AutoConfig, AutoTokenizer
 from typer.testing import CliRunner
 
 from crossdiff.__main__ import app
-from crossdiff.config import Config, merged, parse
+from crossdiff.config import Config, parse
 from crossdiff.costs import findings as costs
 from crossdiff.costs.sizes import Machine
 from crossdiff.errors import UserError
 from crossdiff.finding import WIDTH, Finding, attempt, lines
+from crossdiff.overlay import merged
 from crossdiff.pair import check
 from crossdiff.survey import Survey, survey
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from crossdiff import export
-from crossdiff.config import Config, merged, parse
+from crossdiff.config import Config
+from crossdiff.config import read as read_files
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.workflow import check_files, results
@@ -191,15 +191,7 @@ def compare(
 
 def read(overlay: Path | None) -> Config:
     """config.yaml with ``overlay`` laid over it."""
-    data: dict[str, Any] = {}
-    for file in (DEFAULT, overlay) if overlay else (DEFAULT,):
-        if not file.is_file():
-            raise UserError(f"no such config file: {file}")
-        try:
-            data = merged(data, yaml.safe_load(file.read_text()) or {})
-        except yaml.YAMLError as error:
-            raise UserError(f"{file} is no YAML: {error}") from None
-    return parse(Config, data, str(overlay or DEFAULT))
+    return read_files([DEFAULT, *([overlay] if overlay else [])])
 
 
 def load(file: Path) -> dict[str, Any]:

@@ -5,18 +5,22 @@ python -m crossdiff.config config.yaml  check a file
 """
 
 import json
+from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import ArgsKwargs
 
+from crossdiff import overlay
 from crossdiff.cli import stage
 from crossdiff.dictionaries.published.settings import Entry, Published, without_null
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation.settings import Examination
+from crossdiff.overlay import Keys, Layers, giver, has, merged
 from crossdiff.parts import (
     Activations,
     Attribution,
@@ -31,6 +35,7 @@ from crossdiff.parts import (
 )
 
 T = TypeVar("T")
+UNKNOWN = "no such key; see workflow/schemas/config.schema.json for those there are"
 Entries = Annotated[
     dict[DictionaryName, Entry],
     Field(min_length=1),
@@ -91,36 +96,70 @@ class Config(Part):
         return self.seeds if name in self.trained else self.seeds[:1]
 
 
-def explain(error: ValidationError, where: str) -> str:
-    """One line a fault: the key, what is wrong, what was given."""
-    lines = []
+LINES = "Input should be `key: value` lines"
+PLAIN = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "dataclass_type"), LINES),
+    **dict.fromkeys(("list_type", "tuple_type"), "Input should be a list, as in [a, b]"),
+    **dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), UNKNOWN),
+    "invalid_key": "a key must be a word; quote a number",
+}
+"""What pydantic tells in words of Python, by its kind of fault."""
+
+
+def explain(error: ValidationError, data: Any, where: str | Layers) -> str:
+    """One line a faulty key of ``data``: its file, the key, what is wrong, what was given."""
+    told: dict[Keys, list[str]] = {}
+    given: dict[Keys, Any] = {}
     for fault in error.errors():
-        parts = [str(part) for part in fault["loc"]]
-        if parts[:1] == ["dictionaries"] and parts[2:3] in (["recipe"], ["published"]):
-            del parts[2]  # which kind of entry was understood
-        key = ".".join(parts) or "config"
-        text = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            text = "no such key; see workflow/schemas/config.schema.json for those there are"
-        elif not isinstance(fault["input"], dict | list):
-            text += f" (got {fault['input']!r})"
-        lines.append(f"{where}: {key}: {text}")
+        path = _path(fault["loc"], data, missing=fault["type"] == "missing")
+        told.setdefault(path, []).append(PLAIN.get(fault["type"], fault["msg"].removeprefix("Value error, ")))
+        given[path] = fault["input"]
+    lines = []
+    for path, (first, *others) in told.items():
+        file = where if isinstance(where, str) else giver(where, path)
+        text = ", or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
+        if first != UNKNOWN and not isinstance(given[path], dict | list | ArgsKwargs):
+            text += f" (got {given[path]!r})"
+        lines.append(f"{file}: {'.'.join(map(str, path)) or 'config'}: {text}")
     return "\n".join(lines)
 
 
-def parse(kind: type[T], data: Any, where: str = "config.yaml") -> T:
-    """``data`` as a ``kind`` (Config, a part of it, or Recipe); UserError names each wrong key."""
+def _path(loc: Keys, data: Any, missing: bool) -> Keys:
+    """The keys that lead to a fault, without the names of the kinds that pydantic tried there."""
+    path: list[str | int] = []
+    for part in loc[: len(loc) - missing]:
+        if has(data, part):
+            path.append(part)
+            data = data[part]
+    return (*path, *loc[len(loc) - missing :])
+
+
+def parse(kind: type[T], data: Any, where: str | Layers = "config.yaml") -> T:
+    """``data`` as a ``kind`` (Config, a part of it, or Recipe); UserError names each wrong key.
+
+    ``where`` is the file that a message names, or the files that were merged, of which it names the one with the key.
+    """
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
-        raise UserError(explain(error, where)) from None
+        raise UserError(explain(error, data, where)) from None
+
+
+def read(files: Iterable[Path]) -> Config:
+    """The study in config files, later ones laid over earlier ones; UserError names the file and the key."""
+    layers = {str(file): overlay.read(file) for file in files}
+    return parse(Config, reduce(merged, layers.values(), {}), layers)
 
 
 def settings(kind: type[T], text: str) -> T:
     """Settings of a stage given on its command line: inline JSON, or the name of a YAML or JSON file."""
-    if text.lstrip().startswith("{"):
-        return parse(kind, json.loads(text), "--settings")
-    return parse(kind, yaml.safe_load(Path(text).read_text()), text)
+    if not text.lstrip().startswith("{"):
+        return parse(kind, overlay.read(Path(text)), text)
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--settings: no JSON ({error}); give one JSON object, or the name of a file") from None
+    return parse(kind, data, "--settings")
 
 
 def dump(part: Any) -> str:
@@ -141,19 +180,11 @@ def main(
     """Check config files, or print the schema."""
     if print_schema:
         typer.echo(schema(), nl=False)
-        return
-    data: dict[str, Any] = {}
-    for file in files or []:
-        data = merged(data, yaml.safe_load(file.read_text()) or {})
-    parse(Config, data, str(files[-1] if files else "config"))
-    typer.echo("ok")
-
-
-def merged(below: Any, above: Any) -> Any:
-    """``above`` laid over ``below``, dicts key by key, as Snakemake merges config files."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return below | {key: merged(below.get(key), value) for key, value in above.items()}
+    elif files:
+        read(files)
+        typer.echo("ok")
+    else:
+        raise UserError("name the config files to check, or --schema")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from crossdiff.config import Config, parse
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
+from crossdiff.overlay import read
 from crossdiff.parts import Rows, Source
 from crossdiff.provenance.origins import NULL
 from crossdiff.sources import SRC
@@ -54,10 +56,14 @@ def environment() -> None:
         os.environ[key] = os.pathsep.join([str(first), *rest])
 
 
-def checked(config: dict[str, Any]) -> Config:
-    """The config as a study whose local files exist; exit with one message if it is not."""
+def checked(config: dict[str, Any], files: Iterable[str | Path] = ()) -> Config:
+    """The config as a study whose local files exist; exit with one message if it is not.
+
+    ``files`` are those it was merged from, lowest first: they are read again, strictly, to say which has a wrong key.
+    """
     try:
-        study = parse(Config, config)
+        layers = {str(file): read(Path(file)) for file in files}
+        study = parse(Config, config, layers or "config.yaml")
         check_files(study)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from study_files import Written, make_config, report, write_study
 
-from crossdiff.config import Config, merged, parse
+from crossdiff.config import Config, parse
+from crossdiff.overlay import merged
 
 COMMIT = "0123456789abcdef" * 2
 THEIRS = {"from": "maker/theirs", "subfolder": "small", "kind": "crosscoder"}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tiny import FAMILIES, padded
 
-from crossdiff.config import merged
+from crossdiff.overlay import merged
 
 from .conftest import ROOT, copied
 

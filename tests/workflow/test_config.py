@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from crossdiff.config import Config, dump, merged, parse, schema, settings
+from crossdiff.config import Config, dump, parse, schema, settings
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence
+from crossdiff.overlay import merged
 from crossdiff.parts import Corpus
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,32 @@ def test_names_what_is_wrong(key: str, value: Any, message: str) -> None:
     assert all(line.startswith("config.yaml: ") for line in str(caught.value).splitlines())
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("synthetic", "small", "synthetic: Input should be `key: value` lines (got 'small')"),
+        ("dictionaries/x", 3, "dictionaries.x: Input should be `key: value` lines (got 3)"),
+        (
+            "dictionaries/diff-sae/betas",
+            0.9,
+            "dictionaries.diff-sae.betas: Input should be a list, as in [a, b] (got 0.9)",
+        ),
+        ("dictionaries/Big", {"kind": "diff-sae"}, "dictionaries.Big: String should match"),
+        ("evidence/layer_sweep", "some", "evidence.layer_sweep: Input should be 'all', or a list, as in [a, b]"),
+        ("pair/base/replace_ids", {3: "x"}, "pair.base.replace_ids.3: Input should be a valid integer"),
+        (
+            "dictionaries/theirs",
+            {"from": "x/y", "kind": "crosscoder", "scales": "none"},
+            "dictionaries.theirs.scales: Input should be a list, as in [a, b], or 'fit' (got 'none')",
+        ),
+    ],
+)
+def test_tells_in_plain_words_what_kind_of_value_is_wanted(key: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(Config, changed(key, value))
+    assert str(caught.value).startswith(f"config.yaml: {message}")
+
+
 def test_names_every_fault_at_once() -> None:
     config = changed("corpus/context", "many") | {"seeds": [-1], "extra": 1}
     with pytest.raises(UserError) as caught:
@@ -133,7 +160,7 @@ def test_names_every_fault_at_once() -> None:
 
 
 def test_no_config_at_all_is_told_as_such() -> None:
-    with pytest.raises(UserError, match=r"config\.yaml: config: Input should be a valid dictionary"):
+    with pytest.raises(UserError, match=r"config\.yaml: config: Input should be `key: value` lines"):
         parse(Config, None)
 
 
@@ -141,8 +168,24 @@ def test_settings_come_from_json_or_a_file(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text("{kind: diff-sae, k: 7, latents: 16}")
     assert settings(Recipe, str(file)).k == settings(Recipe, '{"kind": "diff-sae", "k": 7, "latents": 16}').k == 7
-    with pytest.raises(UserError, match="--settings: steps: no such key"):
-        settings(Evidence, '{"steps": 3}')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"steps": 3}', "--settings: steps: no such key"),
+        ('{"seed": ', "--settings: no JSON (.*); give one JSON object, or the name of a file"),
+        ("gone.yaml", "there is no file gone.yaml; mend the path"),
+        ("bad.yaml", "bad.yaml, line 1: "),
+    ],
+)
+def test_settings_that_are_none_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text("{seed: ]")
+    with pytest.raises(UserError, match=message.replace("(.*)", r"\(.*\)")):
+        settings(Evidence, text)
 
 
 def test_parts_of_the_config_survive_the_command_line() -> None:

@@ -124,13 +124,14 @@ def covered(path: str, roots: list[str]) -> bool:
     [
         (
             "dictionaries: {diff-sae: {k: 9999}}",
-            "error: config.yaml: dictionaries.diff-sae: k = 9999 is larger than latents",
+            "overlay.yaml: dictionaries.diff-sae: k = 9999 is larger than latents",
         ),
         (
             "dictionaries: {theirs: {from: ./gone, kind: crosscoder}}",
             "error: dictionaries.theirs.from: there is no gone",
         ),
         ("pair: {base: {path: ./gone, package: null}}", "error: pair.base.path: there is no ./gone"),
+        ("seeds: [0]\nseeds: [1]", "overlay.yaml, line 2: seeds was given in line 1 already"),
     ],
 )
 def test_a_wrong_config_ends_with_one_message(tmp_path: Path, overlay: str, message: str) -> None:

@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from crossdiff.config import Config, dump, merged, parse, settings
+from crossdiff.config import Config, dump, parse, settings
+from crossdiff.overlay import merged
 from crossdiff.workflow import check_files, results
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from crossdiff.config import Config, merged, parse
+from crossdiff.config import Config, parse
 from crossdiff.errors import UserError
+from crossdiff.overlay import merged
 from crossdiff.workflow import (
     check_files,
     checked,

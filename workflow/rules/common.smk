@@ -36,7 +36,7 @@ from crossdiff.workflow import (
 )
 
 environment()
-study = checked(config)
+study = checked(config, ["config.yaml", *workflow.overwrite_configfiles])
 study_json = dump(study)
 models = {side: model(study, side) for side in sides(study)}
 planted = study.pair.chat.planted is not None
