@@ -3,9 +3,9 @@
     pair          facts of the pair: difference_share and that of the null tune, kl, kl_by_layer, high_norm_share,
                   tokens, behaviours, layers, width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects, collateral,
-                  detection, behaviours_found, patched (latents of each intervention), steering, seconds, calls
-                  (counts, null_tune, power, stability), and those of `overall`; and the same but calls per seed, as
-                  plain numbers, under seeds
+                  detection, behaviours_found, patched (latents of each intervention), steering, seconds, training
+                  (late_rise), calls (counts, null_tune, power, stability), and those of `overall`; and the same but
+                  calls per seed, as plain numbers, under seeds
     directions    <direction>, what needs no dictionary: effects, behaviours_found, collateral, detection
     behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
@@ -34,6 +34,7 @@ from crossdiff.report.latents import (
 from crossdiff.report.overall import overall
 from crossdiff.report.seeds import Tree, over_seeds
 from crossdiff.report.synthetic import synthetic
+from crossdiff.report.trained import late_rise
 
 
 def metrics(study: Study) -> Tree:
@@ -153,6 +154,8 @@ def one_run(item: Dictionary, run: Run) -> Tree:
     tree |= overall(item, run)
     if run.training is not None:
         tree["seconds"] = {"training": run.record["seconds"]}
+    if (rise := late_rise(run)) is not None:
+        tree["training"] = {"late_rise": rise}
     return tree
 
 

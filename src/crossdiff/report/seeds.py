@@ -13,7 +13,7 @@ Tree = dict[str, Any]
 RANGES = {
     "fve": (-math.inf, 1.0),
     **dict.fromkeys(("dead", "template", "delta_norm", "overlap"), (0.0, 1.0)),
-    **dict.fromkeys(("cosine", "correlation"), (-1.0, 1.0)),
+    **dict.fromkeys(("cosine", "correlation", "training"), (-1.0, 1.0)),
 }
 """What values a group of numbers can take; others that are nowhere negative start at 0."""
 

@@ -12,9 +12,13 @@ POINTS = 200
 
 
 def training(study: Study) -> list[Figure]:
-    """One figure a quantity that all curves have; none if nothing was trained."""
+    """One figure a quantity that all curves have and some is not 0 throughout; none if nothing was trained."""
     curves = [run.training for item in study.dictionaries for run in item.runs if run.training is not None]
-    return [curve(study, column) for column in CURVES if curves and all(column in table for table in curves)]
+    return [
+        curve(study, column)
+        for column in CURVES
+        if curves and all(column in table for table in curves) and any((table[column] != 0).any() for table in curves)
+    ]
 
 
 def curve(study: Study, column: str) -> Figure:
@@ -37,10 +41,10 @@ def curve(study: Study, column: str) -> Figure:
             x=alt.X("step:Q", axis=alt.Axis(title="training step", tickCount=5), scale=alt.Scale(nice=False)),
             y=alt.Y(
                 "value:Q",
-                axis=alt.Axis(title=CURVES[column], tickCount=5, format="%" if column == "dead" else "~g"),
+                axis=alt.Axis(title=CURVES[column], tickCount=5, format="%" if column == "dead" else ",~f"),
                 scale=fixed.get(column, alt.Scale(zero=True)),
             ),
-            color=by_dictionary(study.names, study.names),
+            color=by_dictionary(rows["dictionary"].unique(maintain_order=True).to_list(), study.names),
             detail="seed:N",
         )
         .properties(width=270, height=170)
