@@ -80,7 +80,7 @@ def test_template_latents_have_no_context_and_mixed_ones_no_place() -> None:
 
 
 def test_quoted_tokens_are_visible_and_told_once() -> None:
-    assert quoted([" The", "the", " ", "a\n", "x", "y"]) == "'The', '␠', 'a↵'"
+    assert quoted([" The", "the", " ", "a\n", "x", "y"]) == "'The', a space, 'a↵'"
 
 
 def test_a_narrow_part_counts_for_the_broad_one_unless_it_is_half() -> None:

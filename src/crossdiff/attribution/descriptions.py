@@ -22,7 +22,7 @@ KEPT = 5
 """Tokens kept in the table, of each kind."""
 NAMED = 3
 """Tokens named in a phrase, of each kind."""
-INVISIBLE = {"\n": "↵", "\t": "⇥", "\r": "␍"}
+INVISIBLE = {"\n": "↵", "\t": "⇥", "\r": "\\r"}
 WHERE = {
     "bos": "at a row's start",
     "template": "in the template",
@@ -76,9 +76,9 @@ def quoted(tokens: Iterable[str]) -> str:
     """The first few tokens in quotes, without blanks around them, those that differ by case alone once."""
     seen: dict[str, str] = {}
     for token in tokens:
-        text = "".join(INVISIBLE.get(letter, letter) for letter in token).strip(" ") or "␠"
-        seen.setdefault(text.casefold(), text)
-    return ", ".join(f"'{text}'" for text in list(seen.values())[:NAMED])
+        text = "".join(INVISIBLE.get(letter, letter) for letter in token).strip(" ")
+        seen.setdefault(text.casefold(), f"'{text}'" if text else "a space")
+    return ", ".join(list(seen.values())[:NAMED])
 
 
 def gather(measured: Measured, rows: Rows, decode: Callable[[int], str]) -> dict[int, Facts]:

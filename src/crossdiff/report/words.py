@@ -6,7 +6,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-VISIBLE = {"\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u200b": "∅", "\ufeff": "∅"}
+VISIBLE = {"\n": "↵", "\t": "⇥", "\r": "\\r", "\u00a0": "nbsp", "\u200b": "∅", "\ufeff": "∅"}
+"""What stands for characters that cannot be seen; pictures of them that few fonts have are avoided."""
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 

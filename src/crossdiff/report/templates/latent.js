@@ -1,5 +1,5 @@
 // One latent: its numbers, texts, tokens and twins as elements. Text is only ever set as text.
-const INVISIBLE = { "\n": "↵", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u200b": "∅", "\ufeff": "∅" };
+const INVISIBLE = { "\n": "↵", "\t": "⇥", "\r": "\\r", "\u00a0": "nbsp", "\u200b": "∅", "\ufeff": "∅" };
 const ROLES = ["bos", "template", "user", "assistant", "text"];
 const FACTS = [
   ["delta_norm", "Δ_norm", "number"], ["nu_reconstruction", "ν_r", "number"], ["nu_error", "ν_ε", "number"],
@@ -28,6 +28,11 @@ function written(value, style) {
 
 function visible(text) {
   return [...text].map((letter) => INVISIBLE[letter] ? make("span", { class: "v" }, INVISIBLE[letter]) : letter);
+}
+
+// A token on its own: blanks alone would leave nothing to see.
+function alone(token) {
+  return /^ +$/.test(token) ? [make("span", { class: "v" }, token.length > 1 ? `${token.length} spaces` : "space")] : visible(token);
 }
 
 function symbol(name) {
@@ -114,7 +119,7 @@ function promoted(row) {
   if (!models.length) return [];
   const sides = ["promoted", "suppressed"].flatMap((side) => models.filter(([, found]) => found[side]).map(([model, found]) =>
     make("div", {}, make("h5", {}, `${side} in `, make("b", { class: `of ${model}` }, model)), make("p", { class: "chips" },
-      ...found[side].map(([token, logit]) => make("span", { class: "chip" }, ...visible(token), make("small", {}, signed(logit))))))));
+      ...found[side].map(([token, logit]) => make("span", { class: "chip" }, ...alone(token), make("small", {}, signed(logit))))))));
   const whose = data.runs[table.run[row]].twoSided ? "each model's decoder row with that model's unembedding"
     : "its decoder row with each model's unembedding";
   return [make("div", { class: "block" }, make("h4", {}, "Tokens it promotes and suppresses"),
