@@ -68,6 +68,15 @@ def test_every_figure_is_drawn(browser: Browser, planted: Written) -> None:
             assert 0.005 < inked < 0.9, found.page.locator("figure:visible").nth(number).get_attribute("aria-label")
 
 
+def test_figures_can_be_read_on_a_phone(browser: Browser, planted: Written) -> None:
+    sizes = """(drawings) => Object.fromEntries(drawings.map((svg) =>
+        [svg.dataset.name, 11 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width]))"""
+    with opened(browser, planted.root / "report/report.html", size=NARROW) as found:
+        pixels_of = found.page.locator("figure svg:visible").evaluate_all(sizes)
+    assert len(pixels_of) >= 20
+    assert {name: size for name, size in pixels_of.items() if size < 9.4} == {}
+
+
 def test_the_first_screen_has_question_answer_and_figure(browser: Browser, planted: Written) -> None:
     with opened(browser, planted.root / "report/report.html") as found:
         for part in ("h1", ".lead li >> nth=0", "figure.main svg >> visible=true"):

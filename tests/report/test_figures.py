@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from crossdiff.report.figures.layers import sweep
 from crossdiff.report.figures.norms import delta_norm
 from crossdiff.report.figures.nulls import margins
 from crossdiff.report.figures.panels import histogram
+from crossdiff.report.figures.places import places
 from crossdiff.report.figures.scatter import cells
 from crossdiff.report.figures.seeds import spread
+from crossdiff.report.figures.template import template_share
 from crossdiff.report.figures.training import thinned
 
 
@@ -154,3 +157,27 @@ def test_threshold_sets_tell_their_size(planted: Written) -> None:
     metrics = {"pair": {"kl": {"kl": {"all": {"none": 1.0}}}}, "dictionaries": {"diff-sae": tree}}
     labels = {row["intervention"]: row["label"] for row in kl.levels(metrics, "all")}
     assert labels == {"none": "base stream, unedited", "best-nu": "best half by ν", "nu-0.3": "|ν| up to 0.3 (1,465)"}
+
+
+def test_what_is_far_off_does_not_set_the_axis() -> None:
+    rest = {"none": 0.3, "template": 0.26}
+    for base, end in ((1.764, 1.05 * 0.3), (0.4, 1.05 * 0.4)):
+        metrics = {"pair": {"kl": {"kl": {"all": rest | {"base": base}}}}, "dictionaries": {}}
+        figure = kl.nats(metrics, "all")
+        assert f'"domain": [0, {end}]' in json.dumps(figure.spec)
+        assert ("→ 1.76" in figure.svg) == (base > 1)
+        assert ("leave the frame" in figure.text) == (base > 1)
+
+
+def test_legends_name_no_absent_class(planted: Written) -> None:
+    run = collect(planted.config, planted.root).dictionaries[1]
+    first = run.runs[0]
+    shared = first.latents.with_columns(pl.lit("shared").alias("class"), nu_error=pl.lit(0.9))
+    without = replace(run, runs=(replace(first, latents=shared),))
+    found = json.dumps(delta_norm(without).spec["hconcat" if "hconcat" in delta_norm(without).spec else "encoding"])
+    assert "chat-only" not in found
+    assert template_share(run) is not None
+    assert template_share(without) is None
+    figure = places(without)
+    assert figure is not None
+    assert "chat-specific" not in figure.svg

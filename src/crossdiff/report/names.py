@@ -11,6 +11,7 @@ INTERVENTIONS = {
     "base": "base model itself",
     "chat-to-base": "chat stream in the base's top",
     "template": "chat stream on template tokens only",
+    "outliers": "chat stream on high-norm tokens only",
     "all": "all latents",
     "all-with-bias": "all latents and bias",
     "full": "whole reconstruction",

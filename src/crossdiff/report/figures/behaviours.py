@@ -8,7 +8,7 @@ import polars as pl
 
 from crossdiff.report import behaviours, names
 from crossdiff.report.collect import Study
-from crossdiff.report.figures.theme import CHAT, FAINT, INK, RULE, TOP, Figure, data
+from crossdiff.report.figures.theme import CHAT, FAINT, INK, RULE, TOP, Figure, data, present
 from crossdiff.report.seeds import Tree, ends, mean
 
 KINDS = {"best latents": CHAT, "random latents": FAINT, "mean-difference direction": INK}
@@ -19,9 +19,8 @@ def effects(study: Study, metrics: Tree, edit: str) -> Figure:
     rows, noise = list(chosen(metrics, edit)), list(random_sets(study, edit))
     subjects = [*study.names, behaviours.DIRECTION]
     y = alt.Y("subject:N", sort=subjects, axis=alt.Axis(title=None, labelLimit=160), scale=alt.Scale(domain=subjects))
-    colour = alt.Color(
-        "kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=alt.Legend(title=None)
-    )
+    there = (row["kind"] for row in rows + noise)
+    colour = alt.Color("kind:N", scale=present(KINDS, there), legend=alt.Legend(title=None, columns=2))
     x = alt.X("change:Q", axis=alt.Axis(title="change of log-probability, nats a token", tickCount=5))
     where = pl.DataFrame(rows + noise, infer_schema_length=None)
     base = alt.Chart().encode(y=y)
@@ -37,7 +36,7 @@ def effects(study: Study, metrics: Tree, edit: str) -> Figure:
         .mark_point(filled=True, size=55, opacity=1)
         .encode(x=x, color=colour),
         data=data(where),
-    ).properties(width=230, height=alt.Step(16))
+    ).properties(width=180, height=alt.Step(16))
     chart = layers.facet(row=alt.Row("behaviour:N", sort=list(metrics["pair"]["behaviours"]), header=TOP), spacing=10)
     return Figure(
         name=f"behaviours-{edit}",

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from crossdiff.report.figures.theme import BASE, CHAT, Figure, data
+from crossdiff.report.figures.theme import BASE, CHAT, Figure, data, present
 from crossdiff.report.interpretation import BINS
 from crossdiff.report.seeds import Tree, ends, mean
 
@@ -42,7 +42,7 @@ def panel(name: str, key: str, rows: list[dict[str, Any]]) -> Figure:
         x=alt.X("quarter:O", axis=alt.Axis(title=TITLES[key], labelAngle=0)),
         color=alt.Color(
             "silent:N",
-            scale=alt.Scale(domain=kinds, range=[BASE, CHAT]),
+            scale=present(dict(zip(kinds, (BASE, CHAT), strict=True)), (row["silent"] for row in rows)),
             legend=alt.Legend(title=None, symbolOpacity=1),
         ),
     )

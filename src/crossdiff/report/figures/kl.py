@@ -7,7 +7,20 @@ import altair as alt
 
 from crossdiff.report import names
 from crossdiff.report.collect import Study
-from crossdiff.report.figures.theme import BASE, CHAT, FAINT, INK, MUTED, OTHER, PALE, SHARED, TOP, Figure, data
+from crossdiff.report.figures.theme import (
+    BASE,
+    CHAT,
+    FAINT,
+    INK,
+    MUTED,
+    OTHER,
+    PALE,
+    SHARED,
+    TOP,
+    Figure,
+    data,
+    present,
+)
 from crossdiff.report.seeds import Tree, ends, mean
 
 PARTS = {"whole dictionary": INK, "best half by ν": CHAT, "random set of that size": FAINT}
@@ -20,6 +33,11 @@ KINDS = {
     "random": OTHER,
     "error": SHARED,
 }
+
+OTHER_TOP = ("base", "chat-to-base")
+"""What runs through the base's upper blocks: often so far off that bars on its scale would hide all the others."""
+FAR = 1.5
+"""How many times as far as the rest that is: then the axis ends with the rest, and its bars are cut."""
 
 
 def recovered(study: Study, metrics: Tree, stacked: bool) -> Figure:
@@ -52,8 +70,8 @@ def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bo
     colour = alt.Color(
         "part:N",
         sort=list(PARTS),
-        scale=alt.Scale(domain=list(PARTS), range=list(PARTS.values())),
-        legend=alt.Legend(title=None, symbolOpacity=1),
+        scale=present(PARTS, (row["part"] for row in rows)),
+        legend=alt.Legend(title=None, symbolOpacity=1, columns=2 if stacked else 3),
     )
     base = alt.Chart(data(rows)).encode(y=y, yOffset=offset, color=colour)
     layers = [
@@ -71,7 +89,7 @@ def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bo
             mark.mark_text(color=BASE, y=-6, fontSize=11, **side).encode(x=alt.X("share:Q", scale=scale), text="text:N")
         )
     return alt.layer(*layers).properties(
-        width=360 if not stacked else 300,
+        width=360 if not stacked else 220,
         height=alt.Step(16),
         title=alt.Title(names.POSITIONS[positions].capitalize(), offset=18),
     )
@@ -93,23 +111,28 @@ def nats(metrics: Tree, positions: str) -> Figure:
     groups = list(dict.fromkeys(row["group"] for row in rows))
     known = names.ordered(list({row["intervention"] for row in rows}))
     order = list(dict.fromkeys(row["label"] for row in sorted(rows, key=lambda row: known.index(row["intervention"]))))
-    x = alt.X(
-        "kl:Q", scale=alt.Scale(domainMin=0), axis=alt.Axis(title="KL to the chat model, nats a token", tickCount=5)
-    )
+    highest = max(row["high"] for row in rows)
+    rest = max((row["high"] for row in rows if row["intervention"] not in OTHER_TOP), default=highest)
+    end = 1.05 * (rest if highest > FAR * rest else highest)
+    axis = alt.Axis(title="KL to the chat model, nats a token", tickCount=5)
+    x = alt.X("kl:Q", scale=alt.Scale(domain=[0, end], nice=False), axis=axis)
     y = alt.Y("label:N", sort=order, axis=alt.Axis(title=None, labelLimit=240))
     colour = alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None)
     base = alt.Chart().encode(y=y)
+    beyond = base.transform_filter(alt.datum.kl > end).transform_calculate(told="'→ ' + format(datum.kl, '.2f')")
     layers = alt.layer(
-        base.mark_bar(height={"band": 0.62}).encode(x=x, color=colour),
-        base.mark_rule(color=MUTED, strokeWidth=1.5).encode(x="low:Q", x2="high:Q"),
+        base.mark_bar(height={"band": 0.62}, clip=True).encode(x=x, color=colour),
+        base.mark_rule(color=MUTED, strokeWidth=1.5, clip=True).encode(x="low:Q", x2="high:Q"),
+        beyond.mark_text(color=INK, align="left", dx=4).encode(x=alt.value("width"), text="told:N"),
         data=data(rows),
-    ).properties(width=240, height=alt.Step(17))
+    ).properties(width=160, height=alt.Step(17))
     chart = layers.facet(row=alt.Row("group:N", sort=groups, header=TOP), spacing=10).resolve_scale(y="independent")
     return Figure(
         name=f"kl-{positions}",
         title=names.POSITIONS[positions].capitalize(),
         chart=chart,
-        text=f"KL to the chat model under each intervention, {names.POSITIONS[positions]}, with 95 % intervals.",
+        text=f"KL to the chat model under each intervention, {names.POSITIONS[positions]}, with 95 % intervals."
+        + (" Bars that leave the frame tell their value." if any(row["kl"] > end for row in rows) else ""),
         files=("metrics.json#/dictionaries/*/kl", "metrics.json#/pair/kl/kl"),
     )
 

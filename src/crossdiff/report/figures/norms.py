@@ -8,7 +8,7 @@ import polars as pl
 from crossdiff.attribution.norms import CHAT_ONLY
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import WIDTH, bars, histogram, title
-from crossdiff.report.figures.theme import CLASS_COLOURS, INK, Figure
+from crossdiff.report.figures.theme import CLASS_COLOURS, INK, Figure, present
 from crossdiff.report.latents import alive, chat_specific
 
 PASSING = "chat-specific by ν"
@@ -52,7 +52,5 @@ def panel(live: pl.DataFrame, low: float, bins: int, name: str, words: str, tick
             axis=alt.Axis(title=words, values=ticks, format="~g"),
         ),
         x2="right:Q",
-        color=alt.Color(
-            "kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=alt.Legend(title=None)
-        ),
+        color=alt.Color("kind:N", scale=present(KINDS, rows["kind"]), legend=alt.Legend(title=None, columns=3)),
     )

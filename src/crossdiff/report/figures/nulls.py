@@ -42,7 +42,7 @@ def panel(study: Study, key: str, title: str, rows: list[dict[str, Any]]) -> Fig
         color=alt.Color(
             "positions:N",
             scale=alt.Scale(domain=places, range=[INK, CHAT][: len(places)]),
-            legend=alt.Legend(title=None, symbolOpacity=1),
+            legend=alt.Legend(title=None, symbolOpacity=1, columns=1),
         ),
     )
     axis = alt.Axis(title="margin, share of the KL gap", format="%", tickCount=5)
@@ -54,7 +54,7 @@ def panel(study: Study, key: str, title: str, rows: list[dict[str, Any]]) -> Fig
     return Figure(
         name="nulls-" + key.replace("_", "-"),
         title=title[0].upper() + title[1:],
-        chart=alt.layer(*layers).properties(width=300, height=alt.Step(15)),
+        chart=alt.layer(*layers).properties(width=250, height=alt.Step(15)),
         text="Difference of the KL gap closed, on paired conversations, with 95 % intervals; 0 is the null.",
         files=(f"metrics.json#/dictionaries/*/margins/*/{key}",),
     )

@@ -9,7 +9,7 @@ import polars as pl
 from crossdiff.report.collect import Dictionary, Run
 from crossdiff.report.figures.theme import data
 
-WIDTH, HEIGHT = 380, 180
+WIDTH, HEIGHT = 310, 180
 FLOOR = 0.7
 """Foot of the bars on a logarithmic count axis, below a count of 1."""
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from crossdiff.report.collect import Dictionary, Run
 from crossdiff.report.figures.panels import title
-from crossdiff.report.figures.theme import CHAT, OTHER, Figure, data
+from crossdiff.report.figures.theme import CHAT, OTHER, Figure, data, present
 from crossdiff.report.latents import alive, chat_specific
 from crossdiff.report.words import VISIBLE
 
@@ -20,7 +20,8 @@ def places(item: Dictionary) -> Figure | None:
     run = item.runs[0]
     live = run.latents.filter(alive)
     chosen = live.filter(chat_specific(item.two_sided))
-    kinds = {f"chat-specific ({chosen.height:,})": chosen, f"all live ({live.height:,})": live}
+    specific, every = f"chat-specific ({chosen.height:,})", f"all live ({live.height:,})"
+    kinds = {specific: chosen, every: live} if chosen.height else {every: live}
     rows = pl.concat([shares(run, group).with_columns(kind=pl.lit(kind)) for kind, group in kinds.items()])
     if not rows.height:
         return None
@@ -35,17 +36,16 @@ def places(item: Dictionary) -> Figure | None:
         x=alt.X("share:Q", axis=axis, scale=alt.Scale(type="sqrt")),
         color=alt.Color(
             "kind:N",
-            scale=alt.Scale(domain=list(kinds), range=[CHAT, OTHER]),
+            scale=present({specific: CHAT, every: OTHER}, kinds),
             legend=alt.Legend(title=None, symbolType="circle"),
         ),
     )
-    specific, every = (alt.datum.kind == kind for kind in kinds)
     return Figure(
         name=f"template-places-{item.name}",
         title=title(item, run),
         chart=alt.layer(
-            base.transform_filter(every).mark_bar(height={"band": 0.6}),
-            base.transform_filter(specific).mark_point(filled=True, size=50, opacity=1),
+            base.transform_filter(alt.datum.kind == every).mark_bar(height={"band": 0.6}),
+            base.transform_filter(alt.datum.kind == specific).mark_point(filled=True, size=50, opacity=1),
         ).properties(width=240, height=alt.Step(15)),
         text=f"Mean share of activations at each place of the template, {item.name}: {' beside '.join(kinds)}."
         + (f" {left_out} places of less activity are left out." if left_out else ""),
@@ -65,8 +65,8 @@ def shares(run: Run, group: pl.DataFrame) -> pl.DataFrame:
 
 
 def visible(token: pl.Expr) -> pl.Expr:
-    """Tokens with their invisible characters drawn."""
-    return token.str.replace_many({**VISIBLE, " ": "␣"})
+    """Tokens with their invisible characters drawn, a space as a dot that every font has."""
+    return token.str.replace_many({**VISIBLE, " ": "·"})
 
 
 def kept(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -4,6 +4,7 @@ import altair as alt
 import polars as pl
 
 from crossdiff.report.collect import Dictionary, Run
+from crossdiff.report.figures.panels import WIDTH
 from crossdiff.report.figures.theme import MUTED, Figure, by_dictionary, data, decades
 from crossdiff.report.latents import alive, rank
 
@@ -35,7 +36,7 @@ def ranks(items: list[Dictionary], names: list[str]) -> Figure | None:
         chart=alt.layer(
             by_chance.encode(x=x, y=y),
             curve.encode(x=x, y=y, color=by_dictionary(shown, names), detail="seed:N"),
-        ).properties(width=380, height=190),
+        ).properties(width=WIDTH, height=190),
         text=f"Share of the {LOWEST} latents that ν_r and ν_ε rank first found among those of highest Δ_norm, for each "
         "number of those taken; a line each seed. Dashed: latents taken at random.",
         files=tuple(f"latents/{run.folder}.parquet" for item in items for run in item.runs),

@@ -5,7 +5,7 @@ import polars as pl
 
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import bars, histogram, title
-from crossdiff.report.figures.theme import CHAT, OTHER, SHARED, Figure
+from crossdiff.report.figures.theme import CHAT, OTHER, SHARED, Figure, present
 from crossdiff.report.latents import NU_ACTIVATION, alive, chat_specific
 
 RANGE = (-1.0, 2.0)
@@ -31,8 +31,8 @@ def nu_bars(groups: dict[str, tuple[pl.DataFrame, str]]) -> alt.Chart:
         x2="right:Q",
         color=alt.Color(
             "kind:N",
-            scale=alt.Scale(domain=list(groups), range=[colour for _, colour in groups.values()]),
-            legend=alt.Legend(title=None),
+            scale=present({kind: colour for kind, (_, colour) in groups.items()}, rows["kind"]),
+            legend=alt.Legend(title=None, columns=2),
         ),
     )
 

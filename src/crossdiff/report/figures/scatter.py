@@ -7,20 +7,14 @@ import polars as pl
 
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import histogram, title
-from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data
+from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data, present
 from crossdiff.report.latents import NU_ERROR, NU_RECONSTRUCTION, alive, chat_specific
 
 WINDOW = (-0.2, 1.2)
 """Shown range of ν; values outside are counted in the text."""
-SIDE, MARGIN = 300, 46
+SIDE, MARGIN = 270, 42
 """Size of the square, and of the strips along it."""
 GROUPS = {"chat-specific by ν": CHAT, "chat-only by Δ_norm, not by ν": INK, "all live": MUTED}
-
-colour = alt.Color(
-    "group:N",
-    scale=alt.Scale(domain=list(GROUPS), range=list(GROUPS.values())),
-    legend=alt.Legend(title=None, symbolOpacity=1),
-)
 
 
 def nu_scatter(dictionary: Dictionary) -> Figure:
@@ -37,9 +31,10 @@ def nu_scatter(dictionary: Dictionary) -> Figure:
         .when(pl.col("class") == "chat-only")
         .then(pl.lit(chat_only)),
     ).drop_nulls("group")
-    above = strip("nu_error", "ν_ε", shown, points).properties(width=SIDE, height=MARGIN)
-    beside = strip("nu_reconstruction", "ν_r", shown, points).properties(width=MARGIN, height=SIDE)
-    square = centre(shown, points).properties(width=SIDE, height=SIDE)
+    colour = coloured(points)
+    above = strip("nu_error", "ν_ε", shown, points, colour).properties(width=SIDE, height=MARGIN)
+    beside = strip("nu_reconstruction", "ν_r", shown, points, colour).properties(width=MARGIN, height=SIDE)
+    square = centre(shown, points, colour).properties(width=SIDE, height=SIDE)
     return Figure(
         name=f"nu-scatter-{dictionary.name}",
         title=title(dictionary, run),
@@ -50,7 +45,13 @@ def nu_scatter(dictionary: Dictionary) -> Figure:
     )
 
 
-def centre(shown: pl.DataFrame, points: pl.DataFrame) -> Any:
+def coloured(points: pl.DataFrame) -> alt.Color:
+    """Colour of the groups that have a point, and of all live latents."""
+    scale = present(GROUPS, ["all live", *points["group"]])
+    return alt.Color("group:N", scale=scale, legend=alt.Legend(title=None, symbolOpacity=1, columns=2))
+
+
+def centre(shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color) -> Any:
     """The square itself."""
     scale = alt.Scale(domain=WINDOW, nice=False)
     x = alt.X("x:Q", scale=scale, axis=alt.Axis(title="ν_ε  (error)", tickCount=6))
@@ -77,7 +78,7 @@ def centre(shown: pl.DataFrame, points: pl.DataFrame) -> Any:
     return alt.layer(density, region, dots)
 
 
-def strip(column: str, name: str, shown: pl.DataFrame, points: pl.DataFrame) -> alt.Chart:
+def strip(column: str, name: str, shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color) -> alt.Chart:
     """Histogram of one ratio along its side of the square, each group as shares of its latents in the frame."""
     groups = {"all live": shown} | {
         group: points.filter(pl.col("group") == group) for group in GROUPS if group != "all live"

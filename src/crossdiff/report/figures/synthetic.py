@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from crossdiff.report.figures.theme import CHAT, INK, SHARED, TOP, Figure, data
+from crossdiff.report.figures.theme import CHAT, INK, SHARED, TOP, Figure, data, present
 from crossdiff.report.synthetic import CRITERIA, buckets
 
 COLOURS = dict(zip(CRITERIA.values(), (SHARED, CHAT, INK), strict=True))
@@ -33,7 +33,7 @@ def found(rows: pl.DataFrame, by: str, axis: str) -> Figure:
             ),
             color=alt.Color(
                 "criterion:N",
-                scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
+                scale=present(COLOURS, named["criterion"]),
                 legend=alt.Legend(title=None, symbolType="stroke", symbolStrokeWidth=2),
             ),
             row=alt.Row("dictionary:N", header=TOP, sort=rows["dictionary"].unique(maintain_order=True).to_list()),

@@ -9,11 +9,13 @@ from crossdiff.report.figures.theme import CHAT, OTHER, Figure, data
 from crossdiff.report.latents import alive, chat_specific
 
 
-def template_share(dictionary: Dictionary) -> Figure:
-    """Share of a latent's activations on template tokens: chat-specific latents beside all live ones."""
+def template_share(dictionary: Dictionary) -> Figure | None:
+    """Share of a latent's activations on template tokens: chat-specific latents beside all live ones; None of none."""
     run = dictionary.runs[0]
     live = run.latents.filter(alive)
     chosen = live.filter(chat_specific(dictionary.two_sided))
+    if not chosen.height:
+        return None
 
     def shares(group: pl.DataFrame) -> pl.DataFrame:
         values = group["template_share"].drop_nulls()

@@ -97,6 +97,13 @@ def by_dictionary(shown: list[str], names: list[str]) -> alt.Color:
     )
 
 
+def present(colours: Mapping[str, str], kinds: Iterable[Any]) -> alt.Scale:
+    """Scale of those ``colours`` whose kind is among the rows' ``kinds``; a legend names no other."""
+    there = set(kinds)
+    shown = {kind: colour for kind, colour in colours.items() if kind in there}
+    return alt.Scale(domain=list(shown), range=list(shown.values()))
+
+
 def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 

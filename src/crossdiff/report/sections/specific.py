@@ -2,6 +2,7 @@
 
 from crossdiff.report.figures import norms, scaling, scatter, template
 from crossdiff.report.section import Context, Section, flat
+from crossdiff.report.words import listed, name
 
 
 def section(context: Context) -> Section:
@@ -9,16 +10,21 @@ def section(context: Context) -> Section:
     dictionaries = context.study.dictionaries
     two_sided = [item for item in dictionaries if item.two_sided]
     one_sided = [item for item in dictionaries if not item.two_sided]
+    shares = {item.name: template.template_share(item) for item in dictionaries}
     figures = {
         "norms": [norms.delta_norm(item) for item in two_sided],
         "scatter": [scatter.nu_scatter(item) for item in two_sided],
         "nu": [scaling.nu_histogram(item) for item in one_sided],
-        "template": [template.template_share(item) for item in dictionaries],
+        "template": [figure for figure in shares.values() if figure is not None],
     }
     return Section(
         id="latents",
         title="Chat-specific latents",
         question="Which latents are the chat model's own, and how sure is that?",
-        html=context.render("specific.html.j2", figures=figures),
+        html=context.render(
+            "specific.html.j2",
+            figures=figures,
+            without=listed([name(item) for item, figure in shares.items() if figure is None]),
+        ),
         figures=flat(figures.values()),
     )
