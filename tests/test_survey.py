@@ -118,11 +118,6 @@ def test_a_model_that_is_no_decoder(study: dict) -> None:
     assert "give a decoder-only model" in text(found, "chat model")
 
 
-def test_a_skipped_start_that_leaves_nothing(study: dict) -> None:
-    found = look(study, activations={"skip_first": 64})
-    assert "leaves nothing of rows of 64 tokens" in text(found, "site")
-
-
 class Response:
     status_code, headers, request = 403, {}, None
 

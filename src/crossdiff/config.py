@@ -20,19 +20,9 @@ from crossdiff.dictionaries.published.settings import Entry, Published, without_
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation.settings import Examination
+from crossdiff.fields import DictionaryName, Seeds
 from crossdiff.overlay import Keys, Layers, giver, has, merged
-from crossdiff.parts import (
-    Activations,
-    Attribution,
-    Calibration,
-    Compute,
-    Corpus,
-    DictionaryName,
-    Pair,
-    Part,
-    Seed,
-    Synthetic,
-)
+from crossdiff.parts import Activations, Attribution, Calibration, Compute, Corpus, Pair, Part, Synthetic
 
 T = TypeVar("T")
 UNKNOWN = "no such key; see workflow/schemas/config.schema.json for those there are"
@@ -52,7 +42,7 @@ class Config(Part):
     dictionaries: Entries
     """Dictionaries by name: to train, each for every seed; or published ones, `from` a hub id or path, taken once.
     null in an overlay leaves one of the config below out."""
-    seeds: list[Seed] = Field([0, 1, 2], min_length=1)
+    seeds: Seeds = Field([0, 1, 2])
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
     evidence: Examination = Examination()
@@ -71,8 +61,30 @@ class Config(Part):
                     f"dictionaries.{name}.sources: no corpus source is called {', '.join(sorted(unknown))};"
                     f" there are {', '.join(sorted(known))}"
                 )
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("seeds: each seed once")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> "Config":
+        context, activations = self.corpus.context, self.activations
+        if activations.batch_tokens < context:
+            raise ValueError(
+                f"activations.batch_tokens: {activations.batch_tokens} is less than a row of {context} tokens"
+                " (corpus.context); raise it"
+            )
+        if activations.skip_first >= context:
+            raise ValueError(
+                f"activations.skip_first: {activations.skip_first} leaves nothing of rows of {context} tokens"
+                " (corpus.context); lower it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _null_is_another_model(self) -> "Config":
+        for name, source in (("base", self.pair.base), ("chat", self.pair.chat)):
+            if self.calibration.null_tune is not None and self.calibration.null_tune.same(source):
+                raise ValueError(
+                    f"calibration.null_tune: this is pair.{name} itself; name another tune of the base, or null"
+                )
         return self
 
     @property

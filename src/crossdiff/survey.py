@@ -164,11 +164,6 @@ def _shapes(base: Candidate, chat: Candidate) -> str:
 def _site(candidate: Candidate, study: Config) -> str:
     layer, blocks = study.activations.layer, candidate.config.num_hidden_layers
     check.check_site(candidate, layer)
-    if study.activations.skip_first >= study.corpus.context:
-        raise UserError(
-            f"activations.skip_first: {study.activations.skip_first} leaves nothing of rows of"
-            f" {study.corpus.context} tokens (corpus.context); lower it"
-        )
     return f"the stream after block {layer}, of 0 to {blocks - 1}"
 
 

@@ -30,6 +30,7 @@ WORK = Work(
     dictionaries=[CROSSCODER, Recipe(kind="diff-sae", latents=4608, k=32)], seeds=2, attribution_tokens=80_000,
     behaviours=7, planted_tokens=70_000, models_made=2,
 )  # fmt: skip
+CHAT = {"path": "org/chat", "planted": None}
 
 
 def study(**parts: Any) -> Config:
@@ -104,7 +105,7 @@ def test_sizes_come_from_the_config_of_a_local_model(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(facts))
     (tmp_path / "model.safetensors").touch()
     local = {"path": str(tmp_path), "package": None}
-    chosen = study(pair={"base": local, "chat": local | {"planted": None}})
+    chosen = study(pair={"base": local, "chat": CHAT})
     sizes = estimate.work(chosen)
     assert sizes is not None
     assert sizes.model.parameters == pytest.approx(134.5e6, rel=0.01)
@@ -123,7 +124,7 @@ def test_sizes_come_from_the_config_of_a_local_model(tmp_path: Path) -> None:
 )
 def test_sizes_are_guessed_from_a_name(path: str, parameters: float, width: int) -> None:
     hub = {"path": path, "package": None}
-    shape = estimate.model_shape(study(pair={"base": hub, "chat": hub | {"planted": None}}))
+    shape = estimate.model_shape(study(pair={"base": hub, "chat": CHAT}))
     assert shape is not None
     assert shape.parameters == parameters
     assert shape.width == pytest.approx(width, rel=0.4)
@@ -131,7 +132,7 @@ def test_sizes_are_guessed_from_a_name(path: str, parameters: float, width: int)
 
 def test_a_name_without_a_size_gives_no_estimate() -> None:
     hub = {"path": "org/gpt", "package": None}
-    assert estimate.work(study(pair={"base": hub, "chat": hub | {"planted": None}})) is None
+    assert estimate.work(study(pair={"base": hub, "chat": CHAT})) is None
 
 
 def test_the_estimate_is_told_by_stage() -> None:

@@ -1,5 +1,6 @@
 """The config: what is wrong is named by its key, and the schema in the repository is the one in the code."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,25 @@ def test_the_schema_in_the_repository_is_current() -> None:
             "dictionaries.theirs.format: Inp",
         ),
         ("seeds", [], "seeds: List should have at least 1 item"),
-        ("seeds", [1, 1], "seeds: each seed once"),
+        ("seeds", [1, 1], "seeds: give each once"),
+        ("seeds", [2**63], "seeds.0: Input should be less than 9223372036854775808"),
+        ("synthetic/seeds", [1, 1], "synthetic.seeds: give each once"),
+        ("calibration/null_seeds", [0, 0], "calibration.null_seeds: give each once"),
+        ("pair/chat/planted/behaviours", ["own-name", "own-name"], "pair.chat.planted.behaviours: give each once"),
+        ("pair/chat/planted/lr", math.inf, "pair.chat.planted.lr: Input should be"),
+        ("pair/chat/planted/lr", 3.0, "pair.chat.planted.lr: Input should be less than or equal to 1"),
+        ("evidence/candidate_nu", [-math.inf, 2.0], "evidence.candidate_nu.0: Input should be a finite number"),
+        ("pair/base", {"path": ""}, "pair.base.path: String should have at least 1 character"),
+        ("pair/base/path", "x", "an overlay takes out with null, as in `planted: null`"),
+        ("corpus/sources/0/path", "", "corpus.sources.0.path: String should have at least 1 character"),
+        ("activations/batch_tokens", 255, "activations.batch_tokens: 255 is less than a row of 256 tokens (corpus.c"),
+        ("activations/skip_first", 256, "activations.skip_first: 256 leaves nothing of rows of 256 tokens (corpus.c"),
+        (
+            "pair",
+            {"name": "x", "base": {"path": "a/b"}, "chat": {"path": "a/b/"}},
+            "pair: chat: this is the base itself",
+        ),
+        ("calibration/null_tune", {"package": default()["pair"]["base"]["package"]}, "calibration: null_tune: a GGUF"),
         (
             "calibration/null_tune",
             {"path": "their.gguf"},
@@ -150,6 +169,23 @@ def test_tells_in_plain_words_what_kind_of_value_is_wanted(key: str, value: Any,
     with pytest.raises(UserError) as caught:
         parse(Config, changed(key, value))
     assert str(caught.value).startswith(f"config.yaml: {message}")
+
+
+@pytest.mark.parametrize("name", ["baselines", "interpretation", "layers", "prompts", "steering", "steering-diff-sae"])
+def test_a_dictionary_cannot_have_the_name_of_a_step(name: str) -> None:
+    with pytest.raises(UserError, match=f"dictionaries.{name}: {name} is what the study calls results of its own"):
+        parse(Config, changed(f"dictionaries/{name}", {"kind": "diff-sae"}))
+
+
+@pytest.mark.parametrize("side", ["base", "chat"])
+def test_a_null_tune_is_neither_model_of_the_pair(side: str) -> None:
+    models = {"base": {"path": "./models/base"}, "chat": {"path": "org/chat", "revision": "v2"}}
+    config = changed("pair", {"name": "x", **models})
+    config["calibration"]["null_tune"] = models[side] | ({"path": "models/base/"} if side == "base" else {})
+    with pytest.raises(UserError, match=rf"calibration\.null_tune: this is pair\.{side} itself"):
+        parse(Config, config)
+    config["calibration"]["null_tune"]["revision"] = "v1"
+    assert parse(Config, config).null_pair
 
 
 def test_names_every_fault_at_once() -> None:

@@ -81,7 +81,7 @@ def test_names_what_is_missing() -> None:
 
 def test_the_config_needs_no_numerics() -> None:
     names = {Path(path).name for path in sources("crossdiff.config")}
-    read = {"cli.py", "config.py", "errors.py", "overlay.py", "parts.py", "recipe.py", "settings.py"}
+    read = {"cli.py", "config.py", "errors.py", "fields.py", "overlay.py", "parts.py", "recipe.py", "settings.py"}
     assert names == {"__init__.py", *read}
 
 

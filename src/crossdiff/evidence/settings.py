@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from crossdiff.parts import Count, Part, Rows, Seed, Share
+from crossdiff.fields import Count, Seed, Share
+from crossdiff.parts import Part, Rows
 
 Group = Literal["whole", "halves", "additive", "thresholds", "bias", "opposite"]
 

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from crossdiff.evidence.settings import Evidence
-from crossdiff.parts import Count, Part, Seed
+from crossdiff.fields import Count, Seed
+from crossdiff.parts import Part
 
 
 class Judge(Part):
