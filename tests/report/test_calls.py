@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from study_files import calls_results, make_config, report, write_study
 
-from crossdiff.report.calls import beside_the_null, broken, calibration, calls, held
+from crossdiff.report.calls import beside_the_null, calibration, calls, held
 
 
 @pytest.fixture
@@ -22,12 +22,8 @@ def test_calibration_is_means_over_held_out_seeds(records):
     assert 0 <= first["observed"]["low"] < first["observed"]["high"] <= 1
 
 
-def test_a_rate_that_is_not_held_is_said(records):
-    entries = calibration(records)
-    assert [held(entry) for entry in entries] == [False, True, None]
-    (sentence,) = broken(entries)
-    assert "0.05" in sentence
-    assert "0.30" in sentence
+def test_held_is_at_most_half_again_the_stated_rate(records):
+    assert [held(entry) for entry in calibration(records)] == [False, True, None]
 
 
 def test_counts_are_means_and_undefined_numbers_have_no_name(records):
@@ -46,7 +42,7 @@ def test_page_and_metrics(tmp_path, seeds):
     written = report(write_study(tmp_path, config), config)
     assert len(written.metrics["calibration"]) == 6
     assert "metrics.json#/dictionaries/diff-sae/calls/counts/calibrated/chat-specific" in written.page
-    assert "is wrong at a rate of 0.30" in written.page
+    assert "The stated 10 % is met wherever it was tested" in written.page
 
 
 def test_the_consensus_list_is_counted_and_shown(planted, plain):
@@ -61,7 +57,7 @@ def test_the_same_counts_on_the_null_tune_stand_beside(planted, plain):
     assert set(named) == {"nu_0.3", "nu_pair", "calibrated on the synthetic null"}
     assert named["nu_pair"]["chat-specific"]["null"] == 4
     assert "metrics.json#/dictionaries/diff-sae/calls/null_tune/nu_0.3/chat-specific/null" in planted.page
-    assert "A tune of the same base on nothing that is looked for gives" in planted.page
+    assert "on that <em>null tune</em> too: there the same rule names" in planted.page
     assert plain.metrics["dictionaries"]["chat-sae"]["calls"]["null_tune"] == {}
     assert "was not measured" in plain.page
 

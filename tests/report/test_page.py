@@ -67,8 +67,8 @@ def test_all_sections_are_there_and_elements_are_balanced(planted: Written) -> N
     page = Page(planted.page)
     assert page.stack == []
     assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == SECTIONS
-    links = {attrs["href"] for tag, attrs in page.tags if tag == "a" and "download" not in attrs}
-    assert links == {f"#{name}" for name in SECTIONS}
+    links = {str(attrs["href"]) for tag, attrs in page.tags if tag == "a" and "download" not in attrs}
+    assert {link for link in links if not link.startswith("#latent=")} == {f"#{name}" for name in SECTIONS}
 
 
 def test_identifiers_are_unique(planted: Written) -> None:
@@ -201,7 +201,7 @@ def test_behaviours_that_never_show(tmp_path: Path) -> None:
         edit(tmp_path / f"evidence/{folder}/behaviours.parquet", lambda t: t.clear())
     found = report(tmp_path, config)
     assert found.metrics["directions"]["mean-difference"]["behaviours_found"] == {}
-    assert "planted behaviours" not in Page(found.page).text.partition("Which latents are")[0]
+    assert "of the six planted behaviours" not in Page(found.page).text.partition("Which latents are")[0]
     assert not list((tmp_path / "report/figures").glob("behaviours*"))
 
 
@@ -214,8 +214,30 @@ def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
     edit(tmp_path / "evidence/crosscoder-l1-seed0/behaviours.parquet", lambda t: t.with_columns(nothing))
     text = re.sub(r"\s+", " ", Page(report(tmp_path, config).page).text)
     assert "A baseline does better" in text
-    assert "no dictionary's latents drive one; the plain mean-difference direction does better" in text
-    assert "Added to the base, that direction drives" in text
+    assert "No dictionary's latents, removed from the chat model, make the answer to one of the six planted" in text
+    assert "A baseline does better than every dictionary, with a direction or a few, for six when removed" in text
+
+
+def test_the_answer_says_what_the_latents_leave_out(planted: Written, plain: Written) -> None:
+    text = re.sub(r"\s+", " ", Page(planted.page).text)
+    lead = text.partition("How far apart")[0]
+    assert "What the latents leave out carries more than they do in crosscoder-batchtopk" in lead
+    assert "it carries less" not in lead.partition("diff-sae (6")[0]
+    assert "The latents, or what they leave out?" in text
+    assert "The latents, or what they leave out?" in Page(plain.page).text
+
+
+def test_a_planted_pair_is_no_chat_tuning(planted: Written, plain: Written) -> None:
+    assert "What do six planted behaviours change inside this model" in planted.page
+    assert "chat tuning change" not in planted.page
+    assert "What does chat tuning change inside this model" in plain.page
+
+
+def test_shifted_answers_are_told_apart_from_turned_ones(planted: Written) -> None:
+    text = re.sub(r"\s+", " ", Page(planted.page).text)
+    lead = text.partition("How far apart")[0]
+    assert "shift the log-probability of the answer by more than every random set" in lead
+    assert "answers generated under this edit" in lead
 
 
 def test_numbers_that_were_not_measured_are_dashes() -> None:

@@ -86,6 +86,8 @@ def test_kl_and_what_is_recovered(planted: Written, positions: str) -> None:
     random, best = (mean_kl(planted, folders, name, positions) for name in ("random", "best-nu"))
     assert found["margins"][positions]["best_over_random"]["mean"] == pytest.approx((random - best) / none)
     assert found["margins"][positions]["best_over_random"]["low"] > 0
+    rest, whole = (mean_kl(planted, folders, name, positions) for name in ("error", "full"))
+    assert found["margins"][positions]["rest_over_whole"]["mean"] == pytest.approx((whole - rest) / none)
 
 
 def test_effects_are_changes_against_the_unedited_model(planted: Written) -> None:
@@ -105,6 +107,24 @@ def test_effects_are_changes_against_the_unedited_model(planted: Written) -> Non
     assert found["best"]["logprob"]["n"] == len(none)
     assert found["best"]["rate"]["mean"] == pytest.approx(np.mean(rate))
     assert abs(found["random"]["logprob"]["mean"]) < 0.1
+
+
+def test_answers_that_turn_are_counted_over_all_prompts(planted: Written) -> None:
+    def present(folder: str, subject: str) -> dict[tuple[str, int], bool]:
+        return {
+            (row["behaviour"], row["prompt"]): row["present"]
+            for row in rows(planted, f"evidence/{folder}/behaviours.parquet")
+            if (row["edit"], row["subject"]) == ("remove", subject)
+        }
+
+    none = present("baselines", "none")
+    seeds = [present(f"diff-sae-seed{seed}", "best") for seed in (0, 1)]
+    share = np.mean([none[key] and not seed[key] for seed in seeds for key in none])
+    found = planted.metrics["dictionaries"]["diff-sae"]["answers_turned"]["remove"]
+    assert 0 < share < 1
+    assert found["best"]["mean"] == pytest.approx(share)
+    assert found["best"]["n"] == len(none)
+    assert set(found) == {"best", "random"}
 
 
 def test_strong_latents_find_every_behaviour(planted: Written) -> None:

@@ -45,12 +45,14 @@ def changes(study: Study, tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
     )
 
 
-def effects(study: Study, item: Dictionary) -> Tree:
-    """{behaviour: {edit: {subject: {logprob, rate}}}}: mean changes; seeds, random sets averaged per prompt.
+def of_dictionary(study: Study, item: Dictionary) -> Tree:
+    """{effects: {behaviour: {edit: {subject: {logprob, rate}}}}, answers_turned}: mean changes, and `turned`.
 
-    Subjects: best and random; called and called-random where a latent is called chat-specific.
+    Seeds and random sets are averaged per prompt. Subjects: best and random; called and called-random where a latent is
+    called chat-specific.
     """
-    return summary(study, of_sets(changes(study, [run.behaviours for run in item.runs if run.behaviours is not None])))
+    rows = of_sets(changes(study, [run.behaviours for run in item.runs if run.behaviours is not None]))
+    return {"effects": summary(study, rows), "answers_turned": turned(study, rows)}
 
 
 def of_sets(table: pl.DataFrame) -> pl.DataFrame:
@@ -59,15 +61,21 @@ def of_sets(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def directions(study: Study) -> Tree:
-    """{direction: {effects, behaviours_found}} of the edits without a dictionary, against every dictionary's random
-    sets."""
+    """{direction: {effects, behaviours_found, answers_turned}} of the edits without a dictionary.
+
+    A direction has no random sets of its own, so it finds a behaviour only against those of all dictionaries at once.
+    """
     assert study.effects is not None
     table = changes(study, [study.effects])
     tables = [run.behaviours for item in study.dictionaries for run in item.runs if run.behaviours is not None]
     rivals = randoms(changes(study, tables))
     names = table["subject"].unique(maintain_order=True).to_list() or [DIRECTION]
     return {
-        name: {"effects": summary(study, rows), "behaviours_found": found(study, rows, rivals)}
+        name: {
+            "effects": summary(study, rows),
+            "behaviours_found": found(study, rows, rivals),
+            "answers_turned": turned(study, rows),
+        }
         for name in names
         for rows in [table.filter(pl.col("subject") == name)]
     }
@@ -84,6 +92,26 @@ def elsewhere(study: Study, tables: Sequence[pl.DataFrame | None]) -> dict[str, 
     tree: dict[str, Tree] = {}
     for (subject, edit), part in averaged.group_by("subject", "edit", maintain_order=True):
         tree.setdefault(str(subject), {})[str(edit)] = plain(over_prompts(study, part.sort("conversation")["kl"]))
+    return tree
+
+
+def turned(study: Study, table: pl.DataFrame) -> Tree:
+    """{edit: {subject: leaf}}: share of generated answers that an edit turns the wanted way, over all prompts.
+
+    Removed from chat, the answer no longer shows the behaviour; added to base, it does. Seeds and random sets are
+    averaged per prompt.
+    """
+    wanted = pl.col("edit").replace_strict(WANTED, return_dtype=pl.Float64) * pl.col("rate") > 0
+    shares = (
+        table.drop_nulls("rate")
+        .with_columns(turned=wanted.cast(pl.Float64))
+        .group_by("edit", "subject", "behaviour", "prompt", maintain_order=True)
+        .agg(pl.col("turned").mean())
+    )
+    tree: Tree = {}
+    for (edit, subject), rows in shares.group_by("edit", "subject", maintain_order=True):
+        leaf = plain(over_prompts(study, rows.sort("behaviour", "prompt")["turned"]))
+        tree.setdefault(str(edit), {})[str(subject)] = leaf
     return tree
 
 

@@ -107,20 +107,3 @@ def held(entry: Mapping[str, Any]) -> bool | None:
     if entry["nominal"] is None or entry["observed"] is None:
         return None
     return bool(mean(entry["observed"]) <= 1.5 * entry["nominal"])
-
-
-def broken(entries: list[dict[str, Any]]) -> list[str]:
-    """A sentence for each call whose stated rates are not all held, for the section's text and the limits."""
-    missed: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for entry in entries:
-        if held(entry) is False:
-            missed.setdefault((entry["dictionary"], entry["source"], entry["criterion"]), []).append(entry)
-    return [sentence(*call, rates) for call, rates in missed.items()]
-
-
-def sentence(dictionary: str, source: str, criterion: str, rates: list[dict[str, Any]]) -> str:
-    """What one call's observed rates are where the stated ones are exceeded."""
-    observed = ", ".join(f"{mean(entry['observed']):.2f} at a stated {entry['nominal']:g}" for entry in rates)
-    seeds = rates[0]["seeds"]
-    over_ = f"over {seeds} held-out {'seed' if seeds == 1 else 'seeds'}"
-    return f"{dictionary}, {source}: {criterion} is wrong at a rate of {observed}, {over_}"

@@ -47,8 +47,8 @@ OF_A_DICTIONARY = (
     Quantity("called chat-specific", ("calls", "counts", "calibrated", "chat-specific"), "count"),
     Quantity("KL gap closed", ("kl_recovered", "all", "all"), "percent"),
     Quantity("KL gap closed by a diff-SAE", ("kl_recovered", "all", "full"), "percent"),
-    Quantity("behaviours driven by removal", ("behaviours_found", "remove"), "count"),
-    Quantity("behaviours driven by addition", ("behaviours_found", "add"), "count"),
+    Quantity("answers shifted by removal", ("behaviours_found", "remove"), "count"),
+    Quantity("answers shifted by addition", ("behaviours_found", "add"), "count"),
 )
 
 

@@ -12,7 +12,7 @@ from crossdiff.report import names
 from crossdiff.report.collect import Dictionary, Study
 from crossdiff.report.seeds import Tree, plain
 
-NONE = "none"
+NONE, REST = "none", "error"
 
 
 def baselines(study: Study) -> Tree:
@@ -34,19 +34,22 @@ def by_layer(study: Study, table: pl.DataFrame) -> Tree:
 
 
 def of_dictionary(study: Study, item: Dictionary) -> Tree:
-    """The same for a dictionary's interventions, and two margins, as shares of the KL gap, from paired conversations.
+    """The same for a dictionary's interventions, and margins, as shares of the KL gap, from paired conversations.
 
-    {margins: {positions: {best_over_random, whole_over_template}}}: how much more of the gap the best half by ν closes
-    than a random set of its size, and the whole dictionary than the chat stream at template tokens.
+    {margins: {positions: {best_over_random, whole_over_template, rest_over_whole}}}: how much more of the gap the best
+    half by ν closes than a random set of its size, the whole dictionary than the chat stream at template tokens, and
+    everything but the latents than the whole dictionary.
     """
     table = by_conversation(pl.concat([run.kl for run in item.runs]))
     everything = pl.concat([by_conversation(study.kl), table])
     margins: Tree = {}
     for positions, rows in everything.group_by("positions", maintain_order=True):
         wide = rows.pivot("intervention", index="conversation", values="kl").sort("conversation")
+        whole = names.whole(table["intervention"].unique().to_list())
         pairs = {
             "best_over_random": ("best-nu", "random"),
-            "whole_over_template": (names.whole(table["intervention"].unique().to_list()), "template"),
+            "whole_over_template": (whole, "template"),
+            "rest_over_whole": (REST, whole),
         }
         margins[positions[0]] = {
             name: margin(study, both, one, other)

@@ -74,6 +74,13 @@ def nulls(study: Study) -> Markup:
     return Markup("No null was given, so nothing is called and a count has no false-positive rate.")
 
 
+def nulls_named(study: Study) -> str | None:
+    """What calls are calibrated on, in a few words; None if nothing is."""
+    if study.config.synthetic and study.config.calibration.synthetic:
+        return "a synthetic null" + (", and upheld if the null tune says the same" if study.config.null_pair else "")
+    return "the null tune" if study.config.null_pair else None
+
+
 def ill_posed(numbers: Numbers, item: str) -> Iterator[Markup]:
     """If ν is ill-posed for many of a dictionary's live latents."""
     alive, valid = (numbers.value("dictionaries", item, "nu", part) for part in ("alive", "valid"))

@@ -2,11 +2,12 @@
 
     pair          facts of the pair: difference_share and that of the null tune, kl, kl_by_layer, high_norm_share,
                   tokens, behaviours, layers, width
-    dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, effects, collateral,
-                  detection, behaviours_found, patched (latents of each intervention), steering, seconds, training
-                  (late_rise), calls (counts, null_tune, power, stability), and those of `overall`; and the same but
-                  calls per seed, as plain numbers, under seeds
-    directions    <direction>, what needs no dictionary: effects, behaviours_found, collateral, detection
+    dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, margins, effects,
+                  answers_turned, collateral, detection, behaviours_found, patched (latents of each intervention),
+                  steering, seconds, training (late_rise), calls (counts, null_tune, power, stability), and those of
+                  `overall`; and the same but calls per seed, as plain numbers, under seeds
+    directions    <direction>, what needs no dictionary: effects, answers_turned, behaviours_found, collateral,
+                  detection
     behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`
     synthetic     <dictionary>: scores and criteria on a pair of known factors (`synthetic`)
     calibration   list of {dictionary, source, criterion, nominal, observed, recall, seeds, …}: see `calls.calibration`
@@ -51,7 +52,7 @@ def metrics(study: Study) -> Tree:
 
 
 def directions(study: Study) -> Tree:
-    """Numbers of what needs no dictionary: {direction: {effects, behaviours_found, collateral, detection}}."""
+    """Numbers of what needs no dictionary: {direction: {effects, answers_turned, …}}."""
     tree = behaviours.directions(study)
     for name, moved in behaviours.elsewhere(study, [study.collateral]).items():
         tree.setdefault(name, {})["collateral"] = moved
@@ -126,7 +127,7 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
             tree["steering"] = steering.rates(run.steering, settings.scales, planted)
     tree = over_seeds(seeds) | kl.of_dictionary(study, item)
     if study.effects is not None:
-        tree["effects"] = behaviours.effects(study, item)
+        tree |= behaviours.of_dictionary(study, item)
         tree["collateral"] = behaviours.elsewhere(study, [run.collateral for run in item.runs])
         tree["detection"] = before.detection([run.detection for run in item.runs])
     tree["calls"] = calls.calls(called(study)[item.name])

@@ -76,6 +76,17 @@ class Numbers:
             text += Markup(' <i class="ci">{}</i>').format(span(leaf, style))
         return text + Markup("</span>")
 
+    def brief(self, *path: str, style: str) -> Markup:
+        """A number without its interval."""
+        return self.show(*path, style=style, interval=False)
+
+    def point(self, path: tuple[str, ...]) -> float:
+        """Point value of a leaf that is there."""
+        leaf = self.leaf(*path)
+        if leaf is None:
+            raise KeyError(path)
+        return mean(leaf)
+
     def hint(self, leaf: Leaf, path: tuple[str, ...], style: str) -> str:
         """What a pointer held over the number is told."""
         parts: list[str] = []

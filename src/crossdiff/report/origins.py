@@ -82,7 +82,7 @@ def dictionary(study: Study, item: Dictionary) -> Notes:
     kl = [Source(f"evidence/{run.folder}/kl.parquet", "kl, tokens") for run in item.runs]
     notes |= {("kl",): kl, ("kl_recovered",): [*kl, BASE_KL], ("margins",): [*kl, BASE_KL]}
     if study.effects is not None:
-        notes["effects",] = [*effects(item.runs), BASE_EFFECTS]
+        notes |= {(name,): [*effects(item.runs), BASE_EFFECTS] for name in ("effects", "answers_turned")}
         notes |= {(name,): [table(run.folder, name) for run in item.runs] for name in TABLES}
     for run, note in zip(item.runs, seeds, strict=True):
         notes |= below(("seeds", str(run.seed)), note)
@@ -120,7 +120,7 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
 def directions(study: Study, numbers: Tree) -> Notes:
     """Sources of what needs no dictionary; the rivals of its edits are the random sets of all dictionaries."""
     rivals = [source for item in study.dictionaries for source in effects(item.runs)]
-    own = {"effects": [BASE_EFFECTS], "behaviours_found": [BASE_EFFECTS, *rivals]}
+    own = {"effects": [BASE_EFFECTS], "answers_turned": [BASE_EFFECTS], "behaviours_found": [BASE_EFFECTS, *rivals]}
     own |= {name: [table(BASELINES, name)] for name in TABLES}
     return {("directions", name, key): own[key] for name, tree in numbers["directions"].items() for key in tree}
 

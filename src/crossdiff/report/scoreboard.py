@@ -5,7 +5,10 @@ before the answer (area under the ROC curve). A baseline that does better than e
 clearly better is one whose paired difference over prompts is above 0 in its 95 % interval, against each of them.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import polars as pl
@@ -115,7 +118,10 @@ def margin(study: Study, item: Dictionary, direction: str, behaviour: str, edit:
 
 
 def rows(study: Study, metrics: Tree, contest: str) -> Iterator[dict[str, Any]]:
-    """One row a behaviour: {behaviour, cells}; each cell is {path, called, accuracy, wins} of its column."""
+    """One row a behaviour: {behaviour, cells}; each cell is {path, called, accuracy, wins} of its column.
+
+    ``called`` is None of a direction, which has no latents.
+    """
     columns: list[tuple[Path, str]] = [(("dictionaries", name), BEST) for name in study.names]
     columns += [(("directions", name), name) for name in taking_part(metrics, contest)]
     for behaviour in metrics["pair"]["behaviours"]:
@@ -126,7 +132,7 @@ def rows(study: Study, metrics: Tree, contest: str) -> Iterator[dict[str, Any]]:
             "cells": [
                 {
                     "path": (where := path(owner, subject, behaviour, contest)),
-                    "called": path(owner, "called", behaviour, contest),
+                    "called": path(owner, "called", behaviour, contest) if owner[0] == "dictionaries" else None,
                     "accuracy": (*where[:-1], "accuracy"),
                     "wins": leaf_ is not None and better(leaf_, contest) == most > 0,
                 }
@@ -144,37 +150,54 @@ def taking_part(metrics: Tree, contest: str) -> list[str]:
     ]
 
 
-def words(metrics: Tree, contest: str) -> Markup:
-    """Where a baseline does better than every dictionary's best latents, in a sentence."""
+@dataclass(frozen=True)
+class Result:
+    """How baselines did in one contest against every dictionary's best latents."""
+
+    total: int
+    """Behaviours on which a baseline was measured."""
+    won: dict[str, str]
+    """Behaviours on which the best baseline does better than every dictionary, with its name."""
+    clear: list[str] | None
+    """Those of them where it clearly does; None where no paired difference is taken."""
+
+
+def result(metrics: Tree, contest: str) -> Result:
+    """The result of one contest over all behaviours."""
     by_behaviour: dict[str, list[dict[str, Any]]] = {}
     for entry in metrics["behaviours"]:
         if contest in entry["best_baseline"]:
             by_behaviour.setdefault(entry["behaviour"], []).append(entry)
     won = {name: some for name, some in by_behaviour.items() if all(loses(entry, contest) for entry in some)}
+    edited = contest != AUROC
+    return Result(
+        total=len(by_behaviour),
+        won={name: some[0]["best_baseline"][contest]["name"] for name, some in won.items()},
+        clear=[name for name, some in won.items() if all(map(is_clear, some, repeat(contest)))] if edited else None,
+    )
+
+
+def words(metrics: Tree, contest: str) -> Markup:
+    """Where a baseline does better than every dictionary's best latents, in a sentence."""
+    found = result(metrics, contest)
     what = {"add": "Added to the base", "remove": "Removed from chat", AUROC: "Before the answer"}[contest]
-    if not by_behaviour:
+    if not found.total:
         return Markup("{}: no baseline was measured.").format(what)
-    if not won:
+    if not found.won:
         return sentence(
             "{what}, a dictionary's best latents do as well as every baseline or better for {all} behaviours.",
             what=what,
-            all="both" if len(by_behaviour) == 2 else f"all {spelled(len(by_behaviour))}",
+            all="both" if found.total == 2 else f"all {spelled(found.total)}",
         )
-    counts: dict[str, int] = {}
-    for some in won.values():
-        name = names.DIRECTIONS[some[0]["best_baseline"][contest]["name"]]
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(names.DIRECTIONS[name] for name in found.won.values())
     text = sentence(
         "{what}, <strong>a baseline does better than every dictionary</strong> for {won} of {all} behaviours ({which})",
         what=what,
-        won=spelled(len(won)),
-        all=spelled(len(by_behaviour)),
+        won=spelled(len(found.won)),
+        all=spelled(found.total),
         which=listed([f"the {name} {spelled(count)}" for name, count in counts.items()]),
     )
-    if contest == AUROC:
-        return text + "."
-    clear = [name for name, some in won.items() if all(is_clear(entry, contest) for entry in some)]
-    return text + sentence(", clearly for {n}.", n=spelled(len(clear)))
+    return text + ("." if found.clear is None else sentence(", clearly for {n}.", n=spelled(len(found.clear))))
 
 
 def loses(entry: dict[str, Any], contest: str) -> bool:

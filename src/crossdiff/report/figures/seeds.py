@@ -12,8 +12,8 @@ from crossdiff.report.seeds import Leaf, Tree, ends, mean
 SHOWN = {
     "fve/pooled": "FVE",
     "chat_specific": "chat-specific latents by ν",
-    "behaviours_found/remove": "behaviours driven, by removal",
-    "behaviours_found/add": "behaviours driven, by addition",
+    "behaviours_found/remove": "answers shifted, by removal",
+    "behaviours_found/add": "answers shifted, by addition",
 }
 """Numbers of one seed that a reader would ask another seed about, by their place under a dictionary."""
 

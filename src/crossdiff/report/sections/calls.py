@@ -1,7 +1,8 @@
 """Calls at a stated rate of false discoveries: how many, how often they are wrong, and whether seeds share them."""
 
-from crossdiff.report.calls import beside_the_null, broken
+from crossdiff.report.calls import beside_the_null, held
 from crossdiff.report.limits import nulls
+from crossdiff.report.rates import grid, verdict
 from crossdiff.report.section import Context, Section
 
 
@@ -10,9 +11,12 @@ def section(context: Context) -> Section:
     records = {item.name: context.study.records[f"calls/{item.name}.run.json"] for item in context.study.dictionaries}
     agreed = {name: record["results"].get("consensus") for name, record in records.items()}
     trees = {item.name: context.metrics["dictionaries"][item.name]["calls"] for item in context.study.dictionaries}
+    entries, q = context.metrics["calibration"], context.study.config.calibration.q
     html = context.render(
         "calls.html.j2",
-        broken=broken(context.metrics["calibration"]),
+        verdict=verdict(entries, q),
+        grid=grid(entries, q),
+        held=held,
         agreed=agreed,
         nulls=nulls(context.study),
         upheld=any("upheld" in tree["counts"] for tree in trees.values()),

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from crossdiff.report import names, scoreboard, steering
+from crossdiff.report import gap, names, scoreboard, steering
 from crossdiff.report.collect import Study
 from crossdiff.report.figures import behaviours, kl, layers
 from crossdiff.report.section import Context, Section, flat
@@ -27,6 +27,9 @@ def section(context: Context) -> Section:
     html = context.render(
         "cause.html.j2",
         figures=figures,
+        rest=gap.rest(context.numbers),
+        wholes=gap.wholes(context.numbers),
+        turned=any(tree.get("answers_turned") for tree in metrics["dictionaries"].values()),
         planted=list(planted(study)),
         chosen=chosen(study),
         contests=[contest(context, name) for name in scoreboard.CONTESTS if edits],

@@ -1,0 +1,136 @@
+"""The KL gap in plain words: which dictionary closes most of it, and whether its latents or what they leave out do."""
+
+from markupsafe import Markup
+
+from crossdiff.report import names
+from crossdiff.report.kl import NONE, REST
+from crossdiff.report.numbers import Numbers
+from crossdiff.report.seeds import ends
+from crossdiff.report.words import listed, name, sentence
+
+Path = tuple[str, ...]
+GAP: Path = ("pair", "kl", "kl", "all", NONE)
+TEMPLATE: Path = ("pair", "kl", "kl_recovered", "all", "template")
+
+
+def recovered(item: str, part: str) -> Path:
+    """Where the share of the gap that an intervention closes at all assistant tokens stands."""
+    return ("dictionaries", item, "kl_recovered", "all", part)
+
+
+def wholes(numbers: Numbers) -> list[tuple[str, str]]:
+    """(dictionary, the intervention that stands for it as a whole), the largest share of the gap first."""
+    found: list[tuple[str, str]] = []
+    for item in numbers.metrics["dictionaries"]:
+        table = numbers.leaf("dictionaries", item, "kl_recovered", "all")
+        if isinstance(table, dict) and (whole := names.whole(table)) is not None:
+            found.append((item, whole))
+    return sorted(found, key=lambda pair: -numbers.point(recovered(*pair)))
+
+
+def winner(numbers: Numbers) -> Markup | None:
+    """The dictionary that closes most of the gap, in nats and as a share, beside the template tokens alone."""
+    ranked = wholes(numbers)
+    if not ranked:
+        return None
+    best, whole = ranked[0]
+    path = recovered(best, whole)
+    if numbers.point(path) <= 0:
+        return Markup("No dictionary's reconstruction closes any of the KL gap between the base and the chat stream.")
+    text = sentence(
+        "The base's stream at this block, put into the chat model, leaves its predictions {gap} nats a token (KL) from"
+        " the chat model's own. Of this gap {best} closes most: its reconstruction leaves {left} nats, {share} closed",
+        gap=numbers.brief(*GAP, style="nats"),
+        best=name(best),
+        left=numbers.brief("dictionaries", best, "kl", "all", whole, style="nats"),
+        share=numbers.show(*path, style="percent"),
+    )
+    if len(ranked) > 1:
+        other = recovered(*ranked[1])
+        share = numbers.brief(*other, style="percent")
+        text += sentence(", before {name} ({share})", name=name(ranked[1][0]), share=share)
+        text += ", though their intervals overlap" if overlap(numbers, path, other) else ""
+    text += constant(numbers, best) + "."
+    left_out = rest(numbers)
+    return text + template(numbers, best) + (" " + left_out if left_out else "")
+
+
+def constant(numbers: Numbers, item: str) -> Markup:
+    """What of a dictionary's share is one fixed vector, its bias, rather than latents."""
+    bias, latents = recovered(item, "bias"), recovered(item, "all")
+    if numbers.leaf(*bias) is not None:
+        return sentence("; its bias alone, one fixed vector, closes {n}", n=numbers.brief(*bias, style="percent"))
+    if numbers.leaf(*latents) is not None:
+        return sentence("; its latents without the bias close {n}", n=numbers.brief(*latents, style="percent"))
+    return Markup("")
+
+
+def template(numbers: Numbers, best: str) -> Markup:
+    """How the chat stream at template tokens alone does against the best dictionary, by paired conversations."""
+    margin = numbers.leaf("dictionaries", best, "margins", "all", "whole_over_template")
+    if margin is None:
+        return Markup("")
+    pattern = " The chat model's stream at the template tokens alone closes {n}"
+    low, high = ends(margin)
+    if high < 0:
+        pattern = (
+            " <strong>A baseline does better:</strong> the chat model's stream at template tokens alone closes {n}"
+        )
+    elif low <= 0:
+        pattern += ", which is not clearly less"
+    return sentence(pattern + ".", n=numbers.brief(*TEMPLATE, style="percent"))
+
+
+def rest(numbers: Numbers) -> Markup | None:
+    """Whether everything but a dictionary's latents closes more of the gap than the dictionary; None if unknown."""
+    more: list[Markup] = []
+    less: list[Markup] = []
+    for item, whole in wholes(numbers):
+        if numbers.leaf(*recovered(item, REST)) is None:
+            continue
+        shares = [numbers.brief(*recovered(item, part), style="percent") for part in (REST, whole)]
+        text = sentence("{name} ({rest} against {whole})", name=name(item), rest=shares[0], whole=shares[1])
+        outside = numbers.point(recovered(item, REST)) > numbers.point(recovered(item, whole))
+        (more if outside else less).append(text)
+    if more:
+        pattern = "<strong>What the latents leave out carries more than they do</strong> in {more}"
+        pattern += "; in {less} it carries less." if less else "."
+    elif less:
+        pattern = "What the latents leave out carries less than they do: {less}."
+    else:
+        return None
+    return sentence(pattern, more=listed(more), less=listed(less))
+
+
+def halves(numbers: Numbers) -> Markup | None:
+    """Whether the most chat-specific latents close more of the gap than a random set of the same size.
+
+    Clearly: the 95 % interval of the difference, from paired conversations, is above 0.
+    """
+    better: list[Markup] = []
+    others: list[Markup] = []
+    for item in numbers.metrics["dictionaries"]:
+        best, random = recovered(item, "best-nu"), recovered(item, "random")
+        if numbers.leaf(*best) is None or numbers.leaf(*random) is None:
+            continue
+        values = [numbers.brief(*path, style="percent") for path in (best, random)]
+        text = sentence("{name} ({best} against {random})", name=name(item), best=values[0], random=values[1])
+        margin = numbers.leaf("dictionaries", item, "margins", "all", "best_over_random")
+        (better if margin is not None and ends(margin)[0] > 0 else others).append(text)
+    what = "of the KL gap than a random set of their size"
+    if better and others:
+        pattern = "The latents that ν ranks first close clearly more {what} in {better}. They do not in {others}."
+    elif better:
+        pattern = "The latents that ν ranks first close clearly more {what}: {better}."
+    elif others:
+        pattern = "The latents that ν ranks first close not clearly more {what}: {others}."
+    else:
+        return None
+    pattern += " Clearly: the 95 % interval of the difference, over conversations, is above 0."
+    return sentence(pattern, what=what, better=listed(better), others=listed(others))
+
+
+def overlap(numbers: Numbers, one: Path, other: Path) -> bool:
+    """Whether two leaves' intervals overlap."""
+    (low, high), (low2, high2) = (ends(numbers.leaf(*path) or 0.0) for path in (one, other))
+    return low <= high2 and low2 <= high

@@ -1,0 +1,136 @@
+"""What editing latents does to the planted behaviours, in plain words: log-probabilities, answers, and baselines."""
+
+from markupsafe import Markup
+
+from crossdiff.report import names, scoreboard
+from crossdiff.report.numbers import Numbers
+from crossdiff.report.words import listed, name, sentence, spelled
+
+Path = tuple[str, ...]
+
+
+def found(item: str, edit: str) -> Path:
+    """Where the number of behaviours stands whose answers a dictionary's latents shift."""
+    return ("dictionaries", item, "behaviours_found", edit)
+
+
+def shifts(numbers: Numbers) -> Markup | None:
+    """On how many behaviours latents shift the answer's log-probability, how many answers turn, and who does better."""
+    planted = numbers.leaf("pair", "behaviours")
+    edits = [edit for edit in names.EDITS if counts(numbers, edit)]
+    if not isinstance(planted, dict) or not edits:
+        return None
+    texts = [shift(numbers, edit, len(planted)) for edit in edits]
+    return Markup(" ").join(texts) + beaten(numbers, edits)
+
+
+def counts(numbers: Numbers, edit: str) -> dict[str, float]:
+    """Behaviours whose answers each dictionary's latents shift by one edit."""
+    paths = {item: found(item, edit) for item in numbers.metrics["dictionaries"]}
+    return {item: numbers.point(path) for item, path in paths.items() if numbers.leaf(*path) is not None}
+
+
+def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
+    """What the best dictionary does by one edit."""
+    by_item = counts(numbers, edit)
+    most = max(by_item.values())
+    best = [item for item, count in by_item.items() if count == most]
+    way = "less likely" if edit == "remove" else "likelier"
+    if most == 0:
+        return sentence(
+            "No dictionary's latents, {edit}, make the answer to one of the {all} planted behaviours {way} by more than"
+            " random latents do.",
+            edit=names.EDITS[edit],
+            all=spelled(planted),
+            way=way,
+        )
+    text = sentence(
+        "The latents of {best}, {edit}, shift the log-probability of the answer by more than every random set for {n}"
+        " of the {all} planted behaviours",
+        best="every dictionary" if len(best) == len(by_item) > 1 else listed([name(item) for item in best]),
+        edit=names.EDITS[edit],
+        n=numbers.show(*found(best[0], edit), style="count"),
+        all=spelled(planted),
+    )
+    return text + turned(numbers, best[0], edit) + "."
+
+
+def turned(numbers: Numbers, item: str, edit: str) -> Markup:
+    """How often the answers themselves change; nothing where none was generated."""
+    path = ("dictionaries", item, "answers_turned", edit)
+    best = numbers.leaf(*path, "best")
+    if best is None:
+        return Markup("")
+    text = sentence(
+        "; of the answers generated under this edit{n} {share} {turn}",
+        n=f" ({best['n']} prompts)" if isinstance(best, dict) else "",
+        share=numbers.brief(*path, "best", style="percent"),
+        turn="lose the behaviour" if edit == "remove" else "come to show it",
+    )
+    if numbers.leaf(*path, "random") is None:
+        return text
+    return text + sentence(" (random latents {n})", n=numbers.brief(*path, "random", style="percent"))
+
+
+def beaten(numbers: Numbers, edits: list[str]) -> Markup:
+    """On how many behaviours something without a dictionary moves the log-probability more than every dictionary."""
+    results = {edit: scoreboard.result(numbers.metrics, edit) for edit in edits}
+    won = {edit: each for edit, each in results.items() if each.won}
+    if not won:
+        return Markup("")
+    counts = [
+        sentence("{n} when {edit}", n=spelled(len(each.won)), edit=names.EDITS[edit]) for edit, each in won.items()
+    ]
+    return sentence(
+        " <strong>A baseline does better</strong> than every dictionary, with a direction or a few, for {counts}.",
+        counts=listed(counts),
+    )
+
+
+def baselines(numbers: Numbers) -> Markup | None:
+    """Where something without a dictionary does better than every dictionary, and what it costs elsewhere."""
+    metrics = numbers.metrics
+    if not metrics.get("behaviours"):
+        return None
+    results = {contest: scoreboard.result(metrics, contest) for contest in scoreboard.CONTESTS}
+    parts = [
+        sentence("{what} {n} of {all}{clear}", what=WHAT[contest], n=spelled(len(each.won)), all=spelled(each.total),
+                 clear=f" (clearly {spelled(len(each.clear))})" if each.won and each.clear is not None else "")
+        for contest, each in results.items() if each.total
+    ]  # fmt: skip
+    if not parts:
+        return Markup("No baseline was measured.")
+    text = sentence(
+        "A baseline, one direction or a few that need no dictionary, does better than every dictionary's best latents:"
+        " {parts}. ",
+        parts=Markup("; ").join(parts),
+    )
+    if any(each.clear for each in results.values()):
+        text += "Clearly: its lead over each dictionary, paired by prompt, is above 0 in its 95 % interval. "
+    return text + cost(numbers)
+
+
+WHAT = {"add": "added to the base on", "remove": "removed from chat on", scoreboard.AUROC: "seen before the answer on"}
+
+
+def cost(numbers: Numbers) -> Markup:
+    """What additions do to unrelated conversations: each direction's, and the dictionaries' least and most."""
+    directions = {
+        names.DIRECTIONS[item]: ("directions", item, "collateral", "add") for item in numbers.metrics["directions"]
+    }
+    own = [("dictionaries", item, "collateral", "best", "add") for item in numbers.metrics["dictionaries"]]
+    own = sorted((path for path in own if numbers.leaf(*path) is not None), key=numbers.point)
+    there = [
+        sentence("{n} ({name})", n=numbers.brief(*path, style="nats"), name=item)
+        for item, path in directions.items()
+        if numbers.leaf(*path) is not None
+    ]
+    if not own or not there:
+        return Markup("")
+    ends = [numbers.brief(*path, style="nats") for path in dict.fromkeys((own[0], own[-1]))]
+    return sentence(
+        "Its cost: added, it moves predictions on unrelated conversations by {there} nats a token, the dictionaries'"
+        " latents by {own}.",
+        there=listed(there),
+        own=Markup(" to ").join(ends),
+    )

@@ -1,0 +1,31 @@
+"""Whether stated rates are met, in a sentence and in a grid."""
+
+from typing import Any
+
+from crossdiff.report.rates import grid, verdict
+
+
+def entry(call: str, observed: float, source: str = "null", nominal: float | None = 0.1) -> dict[str, Any]:
+    return {
+        "dictionary": "cc", "source": source, "criterion": f"{call}, calibrated", "nominal": nominal,
+        "observed": {"mean": observed, "low": 0.0, "high": 1.0, "n": 2}, "seeds": 2,
+    }  # fmt: skip
+
+
+def test_a_rate_that_is_missed_anywhere_is_named_once() -> None:
+    found = [entry("rotated", 0.4), entry("rotated", 1.0, "pair"), entry("chat-specific", 0.12)]
+    assert verdict(found, 0.1) == (
+        "<strong>The stated 10 % is not met everywhere it was tested</strong>: not in <code>cc</code> (rotated)"
+    )
+    assert verdict(found[2:], 0.1) == "The stated 10 % is met wherever it was tested"
+
+
+def test_other_rates_fixed_thresholds_and_unknown_rates_are_no_tests() -> None:
+    fixed = entry("chat-specific", 0.9, nominal=None) | {"criterion": "chat-specific, nu_0.3"}
+    assert verdict([fixed, entry("rotated", 1.0, nominal=0.2), entry("rotated", 1.0) | {"observed": None}], 0.1) is None
+
+
+def test_the_grid_holds_the_worst_source_of_each_call() -> None:
+    calls, worst = grid([entry("rotated", 0.0), entry("rotated", 1.0, "pair"), entry("rescaled", 0.0)], 0.1)
+    assert calls == ["rotated", "rescaled"]
+    assert worst["cc"]["rotated"]["source"] == "pair"
