@@ -44,7 +44,7 @@ def test_called_latents_and_those_with_examples_are_shown(planted: Written, data
         examples = pl.read_parquet(planted.root / f"latents/{run['folder']}.examples.parquet")
         assert {(run["folder"], latent) for latent in examples["latent"].unique()} <= here
         if run["twoSided"]:
-            called = table.filter((pl.col("nu_reconstruction") < 0.5) & (pl.col("nu_error") < 0.2))
+            called = table.filter((pl.col("nu_reconstruction").abs() < 0.5) & (pl.col("nu_error").abs() < 0.2))
         else:
             called = table.filter(pl.col("nu_valid") & (pl.col("nu_activation").abs() < 0.3))
         assert called.height

@@ -23,7 +23,7 @@ def test_classes_and_chat_specific_counts(planted: Written) -> None:
         found = planted.metrics["dictionaries"]["crosscoder-l1"]["seeds"][str(seed)]
         for name in ("chat-only", "base-only", "shared", "other"):
             assert found["classes"][name] == sum(row["class"] == name for row in live)
-        both = sum(row["nu_reconstruction"] < 0.5 and row["nu_error"] < 0.2 for row in live)
+        both = sum(abs(row["nu_reconstruction"]) < 0.5 and abs(row["nu_error"]) < 0.2 for row in live)
         assert 0 < both == found["chat_specific"]["reconstruction_and_error"]
         for threshold in (0.3, 0.5, 0.6):
             count = sum(row["nu_valid"] and abs(row["nu_activation"]) < threshold for row in live)

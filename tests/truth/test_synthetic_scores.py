@@ -108,7 +108,7 @@ def test_criteria_call_at_the_literatures_thresholds() -> None:
     columns = {
         "delta_norm": np.array([0.95, 0.9, 0.05, np.nan]),
         "nu_reconstruction": np.array([0.4, 0.6, 0.1, np.nan]),
-        "nu_error": np.array([0.1, 0.1, 0.3, 0.0]),
+        "nu_error": np.array([0.1, 0.1, -0.3, 0.0]),
         "nu_activation": np.array([-0.2, 0.2, -0.4, 0.1]),
         "nu_valid": np.array([True, False, True, True]),
     }

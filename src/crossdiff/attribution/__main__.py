@@ -20,6 +20,7 @@ from crossdiff.attribution.firing import Firing
 from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
 from crossdiff.attribution.overall import comparisons
+from crossdiff.attribution.specific import by_pair
 from crossdiff.attribution.tables import template, twins
 from crossdiff.attribution.template import slots
 from crossdiff.attribution.texts import example_table, token_table
@@ -76,7 +77,7 @@ def counts(latents: pl.DataFrame) -> dict[str, Any]:
     }
     if "nu_error" in latents.columns:
         out["classes"] = {name: int((live["class"] == name).sum()) for name in CLASSES}
-        specific = live.filter((pl.col("nu_reconstruction") < 0.5) & (pl.col("nu_error") < 0.2))
+        specific = live.filter(by_pair(pl.col("nu_reconstruction"), pl.col("nu_error")))
         out["chat_specific"] = len(specific)
     return out
 

@@ -2,25 +2,22 @@
 
 Δ_norm and its classes: study_spec §1.6. ν: §1.7. A latent counts as chat-specific
 
-    crosscoder   ν_r < 0.5 and ν_ε < 0.2     (the paper's rule)
-    SAE          |ν| < 0.3, ν of the activation, where β_chat is clear of zero   (the post's rule)
+    crosscoder   |ν_r| < 0.5 and |ν_ε| < 0.2   (`crossdiff.attribution.specific`)
+    SAE          |ν| < 0.3, ν of the activation, where β_chat is clear of zero
 """
 
 import polars as pl
 
+from crossdiff.attribution.specific import NU_ACTIVATION as NU_SAE
+from crossdiff.attribution.specific import by_pair
 from crossdiff.report.collect import Dictionary
 
-NU_RECONSTRUCTION, NU_ERROR = 0.5, 0.2
-NU_ACTIVATION = (0.3, 0.5, 0.6)
+NU_ACTIVATION = (NU_SAE, 0.5, 0.6)
 """Thresholds of |ν| that are counted; the first one is the SAEs' rule."""
 CLASSES = ("chat-only", "base-only", "shared", "other")
 
 alive = ~pl.col("dead")
-by_error_and_reconstruction = (
-    alive
-    & (pl.col("nu_reconstruction") < NU_RECONSTRUCTION).fill_null(False)
-    & (pl.col("nu_error") < NU_ERROR).fill_null(False)
-)
+by_error_and_reconstruction = alive & by_pair(pl.col("nu_reconstruction"), pl.col("nu_error")).fill_null(False)
 
 
 def by_activation(threshold: float) -> pl.Expr:
@@ -36,14 +33,28 @@ def chat_specific(two_sided: bool) -> pl.Expr:
 def rank(dictionary: Dictionary, latents: pl.DataFrame) -> pl.DataFrame:
     """Live latents, the most chat-specific first: the chat-specific ones, then by ν; ill-posed ν come last.
 
-    Crosscoders go by the summed ranks of ν_r and ν_ε, SAEs by |ν|.
+    Crosscoders go by the summed ranks of |ν_r| and |ν_ε|, SAEs by |ν|.
     """
     live = latents.filter(alive)
     if dictionary.two_sided:
-        order = pl.col("nu_reconstruction").rank() + pl.col("nu_error").rank()
+        order = pl.col("nu_reconstruction").abs().rank() + pl.col("nu_error").abs().rank()
     else:
         order = pl.when(pl.col("nu_valid").fill_null(False)).then(pl.col("nu_activation").abs())
-    specific = chat_specific(dictionary.two_sided)
-    return live.with_columns(specific=specific, order=order).sort(
+    return live.with_columns(specific=chat_specific(dictionary.two_sided), order=order).sort(
         [pl.col("specific").not_(), "order", "latent"], nulls_last=True
+    )
+
+
+def rule(item: Dictionary) -> str:
+    """Name among the calls of the rule by which `specific` counts."""
+    return "nu_pair" if item.two_sided else "nu_0.3"
+
+
+def specific(item: Dictionary) -> tuple[str, ...]:
+    """Where a dictionary's count of chat-specific latents stands, by the rule for its kind."""
+    return (
+        "dictionaries",
+        item.name,
+        "chat_specific",
+        "reconstruction_and_error" if item.two_sided else "activation_0.3",
     )

@@ -13,10 +13,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from crossdiff.attribution.specific import NU_ERROR, NU_RECONSTRUCTION
 from crossdiff.report import names
 from crossdiff.report.collect import Study
 from crossdiff.report.figures import files, theme
-from crossdiff.report.latents import CLASSES, NU_ACTIVATION, NU_ERROR, NU_RECONSTRUCTION
+from crossdiff.report.latents import CLASSES, NU_ACTIVATION
 from crossdiff.report.numbers import Numbers, written
 from crossdiff.report.seeds import Tree
 from crossdiff.report.words import spelled, symbols

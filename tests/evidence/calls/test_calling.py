@@ -129,18 +129,18 @@ def test_latents_without_an_answer_count_neither_way():
 
 
 def test_fixed_thresholds_are_the_literatures():
-    latents, _ = make_latents(0, latents=4)
+    latents, _ = make_latents(0, latents=5)
     latents |= {
-        "delta_norm": np.array([0.95, 0.05, 0.5, np.nan]),
-        "nu_reconstruction": np.array([0.4, 0.4, 0.6, 0.1]),
-        "nu_error": np.array([0.1, 0.3, 0.1, np.nan]),
-        "nu_activation": np.array([-0.2, 0.29, 0.31, 0.1]),
-        "nu_valid": np.array([True, True, True, False]),
-        "dead": np.zeros(4, bool),
+        "delta_norm": np.array([0.95, 0.05, 0.5, np.nan, 0.5]),
+        "nu_reconstruction": np.array([0.4, 0.4, 0.6, 0.1, 0.1]),
+        "nu_error": np.array([0.1, 0.3, 0.1, np.nan, -4.5]),
+        "nu_activation": np.array([-0.2, 0.29, 0.31, 0.1, 0.9]),
+        "nu_valid": np.array([True, True, True, False, True]),
+        "dead": np.zeros(5, bool),
     }
     found = {key: mask.tolist() for key, mask in fixed(latents, "crosscoder").items()}
-    assert found["delta_norm", "chat-specific"] == [True, False, False, False]
-    assert found["delta_norm", "base-specific"] == [False, True, False, False]
-    assert found["nu_pair", "chat-specific"] == [True, False, False, False]
-    assert found["nu_0.3", "chat-specific"] == [True, True, False, False]
+    assert found["delta_norm", "chat-specific"] == [True, False, False, False, False]
+    assert found["delta_norm", "base-specific"] == [False, True, False, False, False]
+    assert found["nu_pair", "chat-specific"] == [True, False, False, False, False]
+    assert found["nu_0.3", "chat-specific"] == [True, True, False, False, False]
     assert set(fixed(latents, "diff-sae")) == {("nu_0.3", "chat-specific")}

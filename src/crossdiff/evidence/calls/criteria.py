@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
+from crossdiff.attribution.specific import NU_ACTIVATION, by_pair
 from crossdiff.evidence.calls.calibration import Array, Bulk, Tail, p_values, standardise
 
 Latents = Mapping[str, np.ndarray]
@@ -155,17 +156,17 @@ def criterion_p(latents: Latents, nulls: Sequence[Latents], criterion: Criterion
 def fixed(latents: Latents, kind: str) -> dict[tuple[str, str], np.ndarray]:
     """The literature's thresholds: (criterion, call) -> latents [F] that they call. study_spec §1.6, §1.7.
 
-    Δ_norm > 0.9 and < 0.1; ν_r < 0.5 and ν_ε < 0.2 (crosscoder); |ν| < 0.3 where ν is well posed.
+    Δ_norm > 0.9 and < 0.1; |ν_r| < 0.5 and |ν_ε| < 0.2 (crosscoder); |ν| < 0.3 where ν is well posed.
     """
     live = ~latents["dead"].astype(bool)
     valid = live & latents["nu_valid"].astype(bool)
     with np.errstate(invalid="ignore"):
-        out = {("nu_0.3", "chat-specific"): valid & (np.abs(column(latents, "nu_activation")) < 0.3)}
+        out = {("nu_0.3", "chat-specific"): valid & (np.abs(column(latents, "nu_activation")) < NU_ACTIVATION)}
         if kind != "crosscoder":
             return out
         for side, call, own in (("", "chat-specific", 0.9), ("_base", "base-specific", 0.1)):
             delta = column(latents, "delta_norm")
             out[("delta_norm", call)] = live & (delta > own if own > 0.5 else delta < own)
             reconstruction, error = (column(latents, f"nu_{target}{side}") for target in ("reconstruction", "error"))
-            out[("nu_pair", call)] = live & (reconstruction < 0.5) & (error < 0.2)
+            out[("nu_pair", call)] = live & by_pair(reconstruction, error)
         return out

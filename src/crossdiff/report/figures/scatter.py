@@ -5,10 +5,11 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from crossdiff.attribution.specific import NU_ERROR, NU_RECONSTRUCTION
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import histogram, title
 from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data, present
-from crossdiff.report.latents import NU_ERROR, NU_RECONSTRUCTION, alive, chat_specific
+from crossdiff.report.latents import alive, chat_specific
 
 WINDOW = (-0.2, 1.2)
 """Shown range of ν; values outside are counted in the text."""
@@ -64,7 +65,14 @@ def centre(shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color) -> Any:
             fillOpacity=alt.FillOpacity("count:Q", scale=alt.Scale(type="log", range=[0.18, 1]), legend=None),
         )
     )  # fmt: skip
-    corner = [{"x": WINDOW[0], "x2": NU_ERROR, "y": WINDOW[0], "y2": NU_RECONSTRUCTION}]
+    corner = [
+        {
+            "x": max(WINDOW[0], -NU_ERROR),
+            "x2": NU_ERROR,
+            "y": max(WINDOW[0], -NU_RECONSTRUCTION),
+            "y2": NU_RECONSTRUCTION,
+        }
+    ]
     region = (
         alt.Chart(data(corner, "chat-specific corner"))
         .mark_rect(fill=CHAT, fillOpacity=0.07, stroke=CHAT, strokeDash=[4, 3], strokeWidth=1)

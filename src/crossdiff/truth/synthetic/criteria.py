@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossdiff.attribution.norms import BASE_ONLY, CHAT_ONLY
+from crossdiff.attribution.specific import NU_ACTIVATION, NU_ERROR, NU_RECONSTRUCTION, by_pair
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-NU_RECONSTRUCTION, NU_ERROR, NU = 0.5, 0.2, 0.3
-"""ν_r and ν_ε below which the study calls a latent chat-specific, and |ν| for SAEs (study_spec §1.7)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Criterion:
 def criteria(columns: Mapping[str, NDArray[np.generic]], side: str) -> dict[str, Criterion]:
     """Criteria for latents of one ``side`` (chat, base) only, by name; those whose columns are missing are left out.
 
-    delta_norm: Δ_norm > 0.9 (base: < 0.1). nu_pair: ν_r < 0.5 and ν_ε < 0.2. nu: |ν| < 0.3 where ν is well posed.
+    delta_norm: Δ_norm > 0.9 (base: < 0.1). nu_pair: |ν_r| < 0.5 and |ν_ε| < 0.2. nu: |ν| < 0.3 where ν is well posed.
     The base direction's ν serve the base side.
     """
     suffix, found = ("_base" if side == "base" else ""), {}
@@ -39,12 +38,12 @@ def criteria(columns: Mapping[str, NDArray[np.generic]], side: str) -> dict[str,
         found["delta_norm"] = Criterion(_ranked(score_F), delta_F < BASE_ONLY if suffix else delta_F > CHAT_ONLY)
     parts = [_floats(columns, f"nu_{target}{suffix}") for target in ("reconstruction", "error")]
     if parts[0] is not None and parts[1] is not None:
-        worst_F = np.maximum(parts[0] / NU_RECONSTRUCTION, parts[1] / NU_ERROR)
-        found["nu_pair"] = Criterion(_ranked(-worst_F), worst_F < 1)
+        worst_F = np.maximum(abs(parts[0]) / NU_RECONSTRUCTION, abs(parts[1]) / NU_ERROR)
+        found["nu_pair"] = Criterion(_ranked(-worst_F), by_pair(*parts))
     nu_F = _floats(columns, f"nu_activation{suffix}")
     if nu_F is not None:
         nu_F = np.where(np.asarray(columns[f"nu_valid{suffix}"], dtype=bool), np.abs(nu_F), np.nan)
-        found["nu"] = Criterion(_ranked(-nu_F), nu_F < NU)
+        found["nu"] = Criterion(_ranked(-nu_F), nu_F < NU_ACTIVATION)
     return found
 
 
