@@ -103,7 +103,7 @@ def test_numbers_equal_metrics_after_rounding(planted: Written, plain: Written) 
             leaf: Any = lookup(study.metrics, source.removeprefix("metrics.json#"))
             value, _, interval = text.partition("|")
             assert value == written(mean(leaf), style), source
-            shown = [value, *(re.split("–| to ", interval.strip()) if interval else [])]
+            shown = [value, *(re.split("–| to | and ", interval.strip()) if interval else [])]
             for number, exact in zip(shown, [mean(leaf), *ends(leaf)], strict=False):
                 assert as_number(number) == pytest.approx(
                     exact * UNITS.get(style, 1), rel=0.06, abs=ROUNDED.get(style, 0.006)

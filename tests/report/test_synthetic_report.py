@@ -7,7 +7,7 @@ import pytest
 from study_files import Written
 
 from crossdiff.report.figures.synthetic import synthetic as figures
-from crossdiff.report.numbers import written
+from crossdiff.report.numbers import Numbers, written
 from crossdiff.report.synthetic import buckets, numbers, synthetic
 
 
@@ -46,8 +46,16 @@ def test_numbers_are_means_over_the_seeds_that_have_one() -> None:
 
 
 def test_an_interval_of_shares_stays_a_share() -> None:
-    table = rows({"score": "dead", "value": 0.0}, {"score": "dead", "seed": 1, "value": 0.9})
-    assert numbers(table, ("dead",))["dead"]["high"] == 1
+    values = [{"score": "dead", "seed": seed, "value": value} for seed, value in enumerate((0.0, 0.9, 0.9))]
+    assert numbers(rows(*values), ("dead",))["dead"]["high"] == 1
+
+
+def test_of_two_seeds_both_values_are_told() -> None:
+    table = rows({"score": "dead", "value": 0.2}, {"score": "dead", "seed": 1, "value": 0.3})
+    assert numbers(table, ("dead",)) == {"dead": {"mean": pytest.approx(0.25), "low": 0.2, "high": 0.3, "n": 2}}
+    shown = Numbers({"dictionaries": {}, "synthetic": numbers(table, ("dead",))}).show("synthetic", "dead")
+    assert "0.200 and 0.300" in shown
+    assert "95 %" not in shown
 
 
 def test_buckets_keep_number_and_criterion() -> None:

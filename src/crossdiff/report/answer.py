@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from crossdiff.report import gap, moved
 from crossdiff.report.collect import Dictionary, Study
+from crossdiff.report.latents import rule, specific
 from crossdiff.report.limits import nulls_named
 from crossdiff.report.numbers import Numbers, written
 from crossdiff.report.rates import verdict
@@ -170,18 +171,3 @@ class Answer:
         """Whether the interval of a count is longer than the count."""
         low, high = ends(self.numbers.leaf(*path) or 0.0)
         return high - low > self.numbers.point(path) > 0
-
-
-def rule(item: Dictionary) -> str:
-    """Name among the calls of the rule by which `specific` counts."""
-    return "nu_pair" if item.two_sided else "nu_0.3"
-
-
-def specific(item: Dictionary) -> Path:
-    """Where a dictionary's count of chat-specific latents stands, by the rule for its kind."""
-    return (
-        "dictionaries",
-        item.name,
-        "chat_specific",
-        "reconstruction_and_error" if item.two_sided else "activation_0.3",
-    )

@@ -6,12 +6,12 @@ What `crossdiff.evidence.calls` wrote into calls/<dictionary>.run.json is merged
 from collections.abc import Mapping
 from typing import Any
 
-from crossdiff.report.seeds import Leaf, Tree, leaf, mean
+from crossdiff.report.seeds import Leaf, Tree, few, leaf, mean
 
 Records = Mapping[str, dict[str, Any]]
 """Dictionary -> ``results`` of its record."""
 SHARE = (0.0, 1.0)
-CRITERIA = {"nu_0.3": "|ν| < 0.3", "delta_norm": "Δ_norm > 0.9 or < 0.1", "nu_pair": "ν_r < 0.5 and ν_ε < 0.2"}
+CRITERIA = {"nu_0.3": "|ν| < 0.3", "delta_norm": "Δ_norm > 0.9 or < 0.1", "nu_pair": "|ν_r| < 0.5 and |ν_ε| < 0.2"}
 """Thresholds of the literature in words."""
 
 
@@ -39,9 +39,9 @@ def calibration(records: Records) -> list[dict[str, Any]]:
 
 
 def over(values: list[float | None], bounds: tuple[float, float] | None = SHARE) -> Leaf | None:
-    """Mean with its interval over the seeds that have a value; None if none has."""
+    """Mean with its interval (of two: both values) over the seeds that have a value; None if none has."""
     known = [value for value in values if value is not None]
-    return leaf(known, bounds) if known else None
+    return few(known, bounds) if known else None
 
 
 def calls(results: Mapping[str, Any]) -> Tree:

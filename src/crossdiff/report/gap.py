@@ -126,7 +126,10 @@ def halves(numbers: Numbers) -> Markup | None:
         pattern = "The latents that ν ranks first close not clearly more {what}: {others}."
     else:
         return None
-    pattern += " Clearly: the 95 % interval of the difference, over conversations, is above 0."
+    pattern += (
+        " ν: how much of a latent's direction the base uses, 0 not at all, 1 as much as chat. Clearly: the 95 %"
+        " interval of the difference, over conversations, is above 0."
+    )
     return sentence(pattern, what=what, better=listed(better), others=listed(others))
 
 

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.report.collect import Study
+from crossdiff.report.latents import specific
 from crossdiff.report.numbers import Numbers
 from crossdiff.report.words import listed, name, sentence, spelled
 
@@ -97,8 +98,14 @@ def ill_posed(numbers: Numbers, item: str) -> Iterator[Markup]:
 def mostly_template(study: Study, numbers: Numbers) -> Iterator[Markup]:
     """If many chat-specific latents of a dictionary fire mostly on template tokens."""
     paths = {item: ("dictionaries", item, "template", "chat_specific", "mostly") for item in study.names}
+    counted = {item.name: specific(item) for item in study.dictionaries}
     many = [
-        sentence("{name} ({share})", name=name(item), share=numbers.show(*path, style="percent", interval=False))
+        sentence(
+            "{name} ({share} of {n})",
+            name=name(item),
+            share=numbers.brief(*path, style="percent"),
+            n=numbers.brief(*counted[item], style="count"),
+        )
         for item, path in paths.items()
         if (numbers.value(*path) or 0.0) >= MANY
     ]

@@ -13,7 +13,8 @@
     calibration   list of {dictionary, source, criterion, nominal, observed, recall, seeds, …}: see `calls.calibration`
     costs         seconds and largest resident memory (bytes) of each step
 
-Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds). KL and effects on behaviours: 95 %
+Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds); on synthetic pairs and null dictionaries of
+two seeds both values (`seeds.few`). KL and effects on behaviours: 95 %
 bootstrap over conversations or prompts, seeds averaged first (n = conversations or prompts). Detection: `before`.
 """
 

@@ -52,17 +52,20 @@ def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
         n=numbers.show(*found(best[0], edit), style="count"),
         all=spelled(planted),
     )
-    return text + turned(numbers, best[0], edit) + "."
+    return text + turned(numbers, best, edit) + "."
 
 
-def turned(numbers: Numbers, item: str, edit: str) -> Markup:
-    """How often the answers themselves change; nothing where none was generated."""
-    path = ("dictionaries", item, "answers_turned", edit)
-    best = numbers.leaf(*path, "best")
-    if best is None:
+def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
+    """How often the answers themselves change, by the one of ``items`` that turns most; empty where none is known."""
+    paths = [("dictionaries", item, "answers_turned", edit) for item in items]
+    paths = [path for path in paths if numbers.leaf(*path, "best") is not None]
+    if not paths:
         return Markup("")
+    path = max(paths, key=lambda each: numbers.point((*each, "best")))
+    best = numbers.leaf(*path, "best")
     text = sentence(
-        "; of the answers generated under this edit{n} {share} {turn}",
+        "; of the answers generated under this edit{n}{at_most} {share} {turn}",
+        at_most=" at most" if len(items) > 1 else "",
         n=f" ({best['n']} prompts)" if isinstance(best, dict) else "",
         share=numbers.brief(*path, "best", style="percent"),
         turn="lose the behaviour" if edit == "remove" else "come to show it",

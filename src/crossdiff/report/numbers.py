@@ -73,7 +73,8 @@ class Numbers:
             key, style, self.hint(leaf, path, style), written(mean(leaf), style)
         )
         if interval and isinstance(leaf, dict) and leaf["low"] < leaf["high"]:
-            text += Markup(' <i class="ci">{}</i>').format(span(leaf, style))
+            ends_ = span(leaf, style)
+            text += Markup(' <i class="ci">{}</i>').format(ends_.replace("–", " and ") if of_two(path, leaf) else ends_)
         return text + Markup("</span>")
 
     def brief(self, *path: str, style: str) -> Markup:
@@ -91,7 +92,8 @@ class Numbers:
         """What a pointer held over the number is told."""
         parts: list[str] = []
         if isinstance(leaf, dict):
-            parts.append(f"95 % interval {span(leaf, style)}, n = {leaf['n']}")
+            what = "two pairs:" if of_two(path, leaf) else "95 % interval"
+            parts.append(f"{what} {span(leaf, style)}, n = {leaf['n']}")
         if path[0] == "dictionaries" and isinstance(seeds := self.metrics["dictionaries"][path[1]].get("seeds"), dict):
             values = {seed: self.leaf("dictionaries", path[1], "seeds", seed, *path[2:]) for seed in seeds}
             parts += [
@@ -100,6 +102,11 @@ class Numbers:
                 if isinstance(value, int | float)
             ]
         return " · ".join(parts)
+
+
+def of_two(path: tuple[str, ...], leaf: Leaf) -> bool:
+    """Whether both values of two synthetic pairs stand in place of an interval (`seeds.few`)."""
+    return path[0] == "synthetic" and isinstance(leaf, dict) and leaf["n"] == 2
 
 
 def address(*path: str) -> str:

@@ -49,6 +49,13 @@ def leaf(values: Sequence[float], bounds: tuple[float, float] | None = None) -> 
     return {"mean": mean, "low": max(mean - half, lowest), "high": min(mean + half, highest), "n": len(values)}
 
 
+def few(values: Sequence[float], bounds: tuple[float, float] | None = None) -> Leaf:
+    """As `leaf`, but of two values low and high are the values themselves: their t-interval is 18 times as wide."""
+    if len(values) == 2:
+        return {"mean": math.fsum(values) / 2, "low": min(values), "high": max(values), "n": 2}
+    return leaf(values, bounds)
+
+
 def mean(value: Leaf) -> float:
     """The point value of a leaf."""
     return value["mean"] if isinstance(value, dict) else value

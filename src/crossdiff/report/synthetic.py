@@ -4,12 +4,13 @@
     criteria  <side>: <criterion>: precision, recall, auprc, called; null_called and null_rate, what it calls on the
               pair where nothing differs; and classes: the share of each class's latents that it calls
 
-Intervals over seeds, each a pair of its own. A number that no seed defines is left out.
+Intervals over seeds, each a pair of its own; of two seeds both values stand in their place (`seeds.few`). A number that
+no seed defines is left out.
 """
 
 import polars as pl
 
-from crossdiff.report.seeds import Tree, leaf
+from crossdiff.report.seeds import Tree, few
 
 CRITERIA = {"delta_norm": "Δ_norm", "nu_pair": "ν_r and ν_ε", "nu": "ν"}
 """Criteria in the order they are shown, in words; others follow by their own names."""
@@ -71,7 +72,7 @@ def numbers(rows: pl.DataFrame, names: tuple[str, ...]) -> Tree:
     found = {
         name: rows.filter(pl.col("score") == name)["value"].fill_nan(None).drop_nulls().to_list() for name in names
     }
-    return {name: leaf(values, bounds(name)) for name, values in found.items() if values}
+    return {name: few(values, bounds(name)) for name, values in found.items() if values}
 
 
 def bounds(name: str) -> tuple[float, float] | None:

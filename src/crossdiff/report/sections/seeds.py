@@ -1,5 +1,6 @@
 """Whether another seed would say the same."""
 
+from crossdiff.report.agreement import agreement
 from crossdiff.report.figures import seeds
 from crossdiff.report.section import Context, Section
 
@@ -12,6 +13,6 @@ def section(context: Context) -> Section:
         id="seeds",
         title="Seeds",
         question="Would another seed say the same?",
-        html=context.render("seeds.html.j2", figures=figures),
+        html=context.render("seeds.html.j2", figures=figures, same=agreement(context.study.names, context.numbers)),
         figures=tuple(figures),
     )

@@ -1,8 +1,15 @@
 """Which latents are chat-specific: by decoder norms, by Latent Scaling, and apart from the template."""
 
+from collections.abc import Iterator
+
+from crossdiff.report.collect import Run, Study
 from crossdiff.report.figures import norms, scaling, scatter, template
+from crossdiff.report.latents import rank, specific
 from crossdiff.report.section import Context, Section, flat
 from crossdiff.report.words import listed, name
+
+LISTED = 12
+"""Latents of one dictionary and seed that are named."""
 
 
 def section(context: Context) -> Section:
@@ -24,7 +31,17 @@ def section(context: Context) -> Section:
         html=context.render(
             "specific.html.j2",
             figures=figures,
+            named=list(named(context.study)),
             without=listed([name(item) for item, figure in shares.items() if figure is None]),
         ),
         figures=flat(figures.values()),
     )
+
+
+def named(study: Study) -> Iterator[tuple[Run, tuple[str, ...], list[int]]]:
+    """(run, where their number stands in metrics.json, the first latents that are chat-specific by ν) of every seed."""
+    for item in study.dictionaries:
+        for run in item.runs:
+            latents = rank(item, run.latents).filter("specific")["latent"]
+            _, dictionary, *rest = specific(item)
+            yield run, ("dictionaries", dictionary, "seeds", str(run.seed), *rest), latents.head(LISTED).to_list()

@@ -1,5 +1,6 @@
 """What the synthetic benchmark says of the criteria, where the study ran it."""
 
+from crossdiff.report.believed import verdict
 from crossdiff.report.figures import synthetic as figures
 from crossdiff.report.section import Context, Section
 from crossdiff.report.synthetic import CRITERIA
@@ -14,6 +15,8 @@ def section(context: Context) -> Section | None:
         id="synthetic",
         title="Criteria",
         question="Which criterion can be believed?",
-        html=context.render("synthetic.html.j2", figures=drawn, criteria_names=CRITERIA),
+        html=context.render(
+            "synthetic.html.j2", figures=drawn, criteria_names=CRITERIA, verdict=verdict(context.numbers)
+        ),
         figures=tuple(drawn),
     )

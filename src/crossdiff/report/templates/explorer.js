@@ -56,8 +56,9 @@ function compare(a, b) {
 function refresh() {
   const wanted = Object.fromEntries(new FormData(form));
   state.order = table.latent.map((_, row) => row).filter((row) => matches(row, wanted)).sort(compare);
-  document.getElementById("found").textContent =
-    `${state.order.length.toLocaleString("en")} of ${table.latent.length.toLocaleString("en")} latents`;
+  const found = document.getElementById("found");
+  found.textContent = `${state.order.length.toLocaleString("en")} of ${table.latent.length.toLocaleString("en")} latents`;
+  if (wanted.kind === "called" && !table.call.includes("chat-specific")) found.append(". ", found.dataset.none, " ", make("a", { href: "#calls" }, "Calls"), " says why.");
   for (const button of document.querySelectorAll("[data-by]")) {
     const here = button.dataset.by === state.by;
     button.parentElement.setAttribute("aria-sort", here ? (state.up ? "ascending" : "descending") : "none");

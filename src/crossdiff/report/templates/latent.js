@@ -4,7 +4,7 @@ const ROLES = ["bos", "template", "user", "assistant", "text"];
 const FACTS = [
   ["delta_norm", "Δ_norm", "number"], ["nu_reconstruction", "ν_r", "number"], ["nu_error", "ν_ε", "number"],
   ["nu_activation", "ν", "number"], ["q", "q of the call", "number"],
-  ["reappears", "comes back in other seeds", "percent"], ["cosine", "cosine of decoder rows", "number"],
+  ["reappears", "matched one to one, share of other seeds", "percent"], ["cosine", "cosine of decoder rows", "number"],
   ["norm_base", "norm, base row", "number"], ["norm_chat", "norm, chat row", "number"],
   ["frequency", "active on", "percent"], ["max", "largest activation", "number"], ["mean", "mean where active", "number"],
 ];
@@ -85,7 +85,15 @@ function facts(row, run) {
       if (error && table.valid[row]) text += ` ± ${written(error, style)}`;
     }
     return make("div", {}, make("dt", {}, ...symbol(name)), make("dd", {}, make("span", { "data-src": where, tabindex: "0" }, text)));
-  }));
+  }), ...alike(row, run));
+}
+
+// A one-to-one match needs both latents to be each other's nearest; of many alike, a latent may have none.
+function alike(row, run) {
+  const others = data.runs.filter((other) => other.name === run.name && other.seed !== run.seed).length;
+  if (!others || !data.twins[row].length) return [];
+  const near = data.twins[row].filter(([other, , cosine]) => data.runs[other].name === run.name && cosine >= data.same).length;
+  return [make("div", {}, make("dt", {}, `a like direction (cosine from ${data.same})`), make("dd", {}, `in ${near} of ${others} other seeds`))];
 }
 
 function shares(row) {

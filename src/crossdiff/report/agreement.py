@@ -1,0 +1,40 @@
+"""Whether seeds name the same latents, in a sentence."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from crossdiff.report.numbers import Numbers
+from crossdiff.report.words import listed, name, sentence
+
+SETS = ("calibrated", "nu_0.3")
+"""Sets of latents that are compared: those called; where none is, those that a fixed threshold of ν names."""
+
+
+def agreement(dictionaries: Sequence[str], numbers: Numbers) -> Markup:
+    """Where the sets that two seeds name overlap more than by chance, and where not."""
+    more: list[Markup] = []
+    no_more: list[Markup] = []
+    for item in dictionaries:
+        paths = [("dictionaries", item, "calls", "stability", each) for each in SETS]
+        known = [path for path in paths if numbers.leaf(*path, "jaccard") is not None]
+        if not known:
+            continue
+        index, chance = (known[0] + (key,) for key in ("jaccard", "jaccard_chance"))
+        text = sentence(
+            "{name} ({index}, by chance {chance})",
+            name=name(item),
+            index=numbers.brief(*index, style="share"),
+            chance=numbers.brief(*chance, style="share"),
+        )
+        (more if numbers.point(index) > (numbers.value(*chance) or 0.0) else no_more).append(text)
+    if not more and not no_more:
+        return Markup("No dictionary names latents in two seeds, so there is nothing to compare.")
+    pattern = "Two seeds name the same latents more often than chance would in {more}" if more else ""
+    if no_more:
+        pattern += (
+            "; no more often in {no_more}"
+            if more
+            else "Two seeds name the same latents no more often than chance would: {no_more}"
+        )
+    return sentence(pattern + " (Jaccard index).", more=listed(more), no_more=listed(no_more))
