@@ -36,7 +36,7 @@ def dictionary(
 @app.command()
 def csv(file: Table, out: Annotated[Path, typer.Option(help="CSV file to write.")]) -> None:
     """Write the latent table as CSV; docs/dictionaries.md says what each column is. What is not defined is empty."""
-    latents = _table(file)
+    latents = _flat(_table(file))
     latents = latents.join(_descriptions(file), on="latent", how="left", maintain_order="left")
     with whole(out) as temporary:
         latents.write_csv(temporary)
@@ -81,6 +81,14 @@ def _descriptions(file: Path) -> "pl.DataFrame":
     if not beside.is_file():
         return pl.DataFrame(schema={"latent": pl.UInt32, "description": pl.String})
     return _table(beside).select("latent", "description")
+
+
+def _flat(latents: "pl.DataFrame") -> "pl.DataFrame":
+    """The table with the numbers of an array as one text, for CSV has no arrays."""
+    import polars as pl
+
+    nested = [name for name, kind in latents.schema.items() if isinstance(kind, pl.Array | pl.List)]
+    return latents.with_columns(pl.col(nested).cast(pl.List(pl.String)).list.join(" "))
 
 
 def _table(file: Path) -> "pl.DataFrame":

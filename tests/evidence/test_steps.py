@@ -1,6 +1,7 @@
 """The attribution and evidence steps on a tiny pair: files in, whole tables and a record out."""
 
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
 from crossdiff.evidence.prepare import seed_of
 from crossdiff.evidence.settings import Evidence
+from crossdiff.export import csv
 from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource
 from crossdiff.truth.__main__ import SCHEMA
 from crossdiff.truth.behaviours import load
@@ -116,6 +118,31 @@ def test_every_kind_goes_through_both_steps(study, llama_pair, tmp_path, kind):
     detection = pl.read_parquet(out / "evidence/detection.parquet")
     assert detection.group_by("subject", "shows").len().sort("subject", "shows")["len"].to_list() == [2] * 4
     assert bool((detection["score"] - (detection["chat"] - detection["base"])).abs().max() < 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["crosscoder", "diff-sae", "base-sae"])
+def test_latents_leave_as_csv_and_every_column_is_documented(study, llama_pair, tmp_path, kind):
+    save(make_dictionary(kind, width=32, latents=40), tmp_path / "dictionary")
+    attribute(
+        ATTRIBUTION, pair=llama_pair.json, dictionary=tmp_path / "dictionary", activations=study / "manifest.json",
+        rows=study / "rows.parquet", out=tmp_path / "some-seed0.parquet", threads=1,
+    )  # fmt: skip
+    csv(tmp_path / "some-seed0.parquet", tmp_path / "latents.csv")
+    table, written = pl.read_parquet(tmp_path / "some-seed0.parquet"), pl.read_csv(tmp_path / "latents.csv")
+    assert written.columns == [*table.columns, "description"]
+    assert written["histogram"][3] == " ".join(str(count) for count in table["histogram"][3])
+    assert written["frequency"].to_list() == pytest.approx(table["frequency"].to_list(), rel=1e-6)
+    documented = column_patterns()
+    unknown = [name for name in written.columns if not any(re.fullmatch(known, name) for known in documented)]
+    assert unknown == []
+
+
+def column_patterns() -> list[str]:
+    """The columns that docs/dictionaries.md names, as patterns: a word in capitals or a * stands for any name."""
+    page = (Path(__file__).parents[2] / "docs/dictionaries.md").read_text()
+    section = page.partition("## Columns of the latent table")[2].partition("\n## ")[0]
+    named = [name for row in section.splitlines() if row.startswith("|") for name in re.findall("`([^`]+)`", row)]
+    return [re.sub(r"[A-Z]+|\*", "[a-z]+", name) for name in named]
 
 
 def test_baselines_need_no_dictionary(study):
