@@ -6,9 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 from made import make_dictionary
 
 from crossdiff.activations.__main__ import main as extract
+from crossdiff.activations.store import Activations as Stored
 from crossdiff.attribution.__main__ import main as attribute
 from crossdiff.config import dump
 from crossdiff.corpus.__main__ import main as make_rows
@@ -135,6 +137,25 @@ def test_latents_leave_as_csv_and_every_column_is_documented(study, llama_pair, 
     documented = column_patterns()
     unknown = [name for name in written.columns if not any(re.fullmatch(known, name) for known in documented)]
     assert unknown == []
+
+
+def test_latents_are_measured_on_the_tokens_of_the_split_that_is_asked_for(study, llama_pair, tmp_path):
+    dictionary = make_dictionary(width=32, latents=40)
+    save(dictionary, tmp_path / "dictionary")
+    frequencies = []
+    for split in ("train", "validation"):
+        settings = dump(Attribution(split=split, blocks=4, examples=3, example_latents=6))
+        attribute(
+            settings, pair=llama_pair.json, dictionary=tmp_path / "dictionary", activations=study / "manifest.json",
+            rows=study / "rows.parquet", out=tmp_path / f"{split}-seed0.parquet", threads=1,
+        )  # fmt: skip
+        view = Stored.open(study / "manifest.json").view(split)
+        f_BF = dictionary.encode(torch.cat([block.x_BLD for block in view.blocks(500)]).float())
+        frequencies.append(pl.read_parquet(tmp_path / f"{split}-seed0.parquet")["frequency"].to_list())
+        assert frequencies[-1] == pytest.approx((f_BF > 0).double().mean(0).tolist(), abs=1e-3)
+        told = json.loads((tmp_path / f"{split}-seed0.run.json").read_text())["results"]
+        assert (told["split"], told["tokens"]) == (split, view.tokens)
+    assert frequencies[0] != pytest.approx(frequencies[1], abs=1e-3)
 
 
 def column_patterns() -> list[str]:
