@@ -9,6 +9,8 @@ import yaml
 from study_files import Written, make_config, report, write_study
 
 from crossdiff.config import Config, parse
+from crossdiff.dictionaries.published.settings import Published
+from crossdiff.dictionaries.published.site import layer_of
 from crossdiff.report.numbers import address
 from crossdiff.report.published import GRADES, Number, beside, published
 
@@ -22,12 +24,25 @@ def test_numbers_are_those_of_a_pair_with_an_overlay() -> None:
     assert published("google/gemma-2-2b", None) == published("a", "b") == ()
 
 
+def test_the_overlay_says_how_to_take_the_other_crosscoder_that_was_measured() -> None:
+    """It is left out, for it is not needed: with its marks taken away it is an entry of the study's site."""
+    lines = (ROOT / "configs/gemma-2-2b.yaml").read_text().splitlines()
+    first = lines.index("  # kissane:")
+    block = [line.replace("# ", "", 1) for line in lines[first : first + 5]]
+    entry = parse(Published, yaml.safe_load("\n".join(block))["kissane"])
+    assert entry.models == 2
+    assert layer_of(entry.subfolder) == 13
+    assert any(number.dictionary == "kissane" for number in GEMMA)
+
+
 @pytest.mark.parametrize("number", GEMMA, ids=lambda n: f"{n.dictionary}-{n.quantity}"[:60])
 def test_each_number_is_graded_and_measures_what_the_study_measures(number: Number, planted: Written) -> None:
     assert number.grade in GRADES
     assert (number.value is None) == (number.low is not None) == (number.high is not None)
     if number.key:
-        (found,) = beside((number,), planted.metrics)
+        ours = planted.metrics["dictionaries"]
+        theirs = {"kissane": ours["crosscoder-l1"]}  # of a study that takes it from the hub
+        (found,) = beside((number,), planted.metrics | {"dictionaries": theirs | ours})
         leaf = found.obtained["mean"] if isinstance(found.obtained, dict) else found.obtained
         assert isinstance(leaf, float | int), number.path()
 

@@ -1,5 +1,6 @@
-"""Numbers over all latents of one seed that the study reports, from L.comparisons.parquet and L.twins.parquet.
+"""Numbers over all latents of one seed that the study reports, from L.parquet and the tables beside it.
 
+median       nu_reconstruction and nu_error of a crosscoder: over the live latents of each class
 delta_norm   highest
 cosine       decoder and encoder: mean by class, and of random pairs
 correlation  pearson and spearman, by the two columns
@@ -14,6 +15,7 @@ import polars as pl
 
 from crossdiff.provenance.origins import Source
 from crossdiff.report.collect import Dictionary, Run
+from crossdiff.report.latents import CLASSES, alive
 from crossdiff.report.seeds import Tree
 
 LEVELS = (0.3, 0.6)
@@ -23,6 +25,7 @@ SIDES = {"cosine": "decoder", "enc_cosine": "encoder"}
 GROUPS = {"chat-only in shared": "chat-only", "highest delta_norm in shared": "highest-delta"}
 TOGETHER = ("divergence", "chat_given_base", "base_given_chat")
 """Columns of the twins' table that are averaged."""
+NUS = ("nu_reconstruction", "nu_error")
 PARTS = ("delta_norm", "cosine", "correlation", "overlap", "below")
 """What is read from the comparisons."""
 
@@ -35,7 +38,18 @@ def overall(item: Dictionary, run: Run) -> Tree:
     if item.two_sided:
         for kind, name in (("twin", "twins"), ("false", "false_twins")):
             tree[name] = together(run.twins.filter(pl.col("kind") == kind))
+        for path, value in medians(run.latents):
+            put(tree, path, value)
     return tree
+
+
+def medians(latents: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], float]]:
+    """(path, median) of each ν by class; none of a class without one."""
+    for nu in NUS:
+        for name in CLASSES:
+            median = latents.filter(alive & (pl.col("class") == name))[nu].median()
+            if isinstance(median, float):
+                yield ("median", nu, name), median
 
 
 def singles(comparisons: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -86,4 +100,5 @@ def sources(item: Dictionary, run: Run) -> dict[tuple[str, ...], list[Source]]:
     if item.two_sided:
         twins = Source(f"latents/{run.folder}.twins.parquet", ", ".join(("kind", *TOGETHER)))
         found |= {("twins",): [twins], ("false_twins",): [twins]}
+        found["median",] = [Source(f"latents/{run.folder}.parquet", ", ".join(("dead", "class", *NUS)))]
     return found
