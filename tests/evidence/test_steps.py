@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -18,7 +19,7 @@ from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
 from crossdiff.evidence.prepare import seed_of
-from crossdiff.evidence.settings import Evidence
+from crossdiff.evidence.settings import Evidence, Group
 from crossdiff.export import csv
 from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource
 from crossdiff.truth.__main__ import SCHEMA
@@ -156,6 +157,39 @@ def test_latents_are_measured_on_the_tokens_of_the_split_that_is_asked_for(study
         told = json.loads((tmp_path / f"{split}-seed0.run.json").read_text())["results"]
         assert (told["split"], told["tokens"]) == (split, view.tokens)
     assert frequencies[0] != pytest.approx(frequencies[1], abs=1e-3)
+
+
+EVERY_GROUP = {
+    "crosscoder": {
+        "all", "all-with-bias", "error", "delta-0.7", "nu-0.6", "nu-0.3", "bias", "minus-bias",
+        *(f"{end}-{by}{form}" for end in ("best", "worst") for by in ("delta", "nu") for form in ("", "-additive")),
+    },
+    "diff-sae": {
+        "full", "error", "bias", "nu-0.6", "nu-0.3", "nu-0.1", "minus-bias", "opposite-nu",
+        *(f"{end}-nu{form}" for end in ("best", "worst") for form in ("", "-with-bias")),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EVERY_GROUP)
+def test_every_intervention_that_the_config_names_is_patched(study, llama_pair, tmp_path, kind):
+    """All groups, five random sets, and the study's way to choose the candidates that the halves are taken from."""
+    save(make_dictionary(kind, width=32, latents=40), tmp_path / "dictionary")
+    given = {"pair": llama_pair.json, "activations": study / "manifest.json", "rows": study / "rows.parquet"}
+    given |= {"dictionary": tmp_path / "dictionary", "threads": 1}
+    attribute(ATTRIBUTION, out=tmp_path / "some-seed0.parquet", **given)
+    settings = {"interventions": get_args(Group), "random_sets": 5, "candidate_nu": (-1e9, 1e9), "conversations": 3}
+    sizes = {}
+    for wanted in (8, 20):
+        ask(
+            dump(Evidence(candidate_latents=wanted, resamples=50, **settings)), latents=tmp_path / "some-seed0.parquet",
+            shared_=study / "baselines/shared.safetensors", out=tmp_path / "evidence", **given,
+        )  # fmt: skip
+        kl = pl.read_parquet(tmp_path / "evidence/kl.parquet")
+        assert set(kl["intervention"]) == EVERY_GROUP[kind] | {f"random-{number}" for number in range(5)}
+        sizes[wanted] = json.loads((tmp_path / "evidence/run.json").read_text())["results"]["sets"]
+    assert 0 < sizes[8]["best-nu"] <= 4 < sizes[20]["best-nu"] <= 10
+    assert sizes[20]["random-4"] == sizes[20]["best-nu"]
 
 
 def column_patterns() -> list[str]:

@@ -59,6 +59,8 @@ def read(file: Path, kind: Kind) -> Dictionary:
         layout = {key: letters for key, letters in layout.items() if key != "threshold"}
     found = checked(tensors, {key: tuple(sizes[s] for s in letters) for key, letters in layout.items()}, file)
     agree(settings, {"activation_dim": sizes["D"], "dict_size": sizes["F"]}, config, file)
+    if "group_sizes" in found and int(found["group_sizes"].sum()) != sizes["F"]:
+        raise UserError(f"{file}: group_sizes add up to {int(found['group_sizes'].sum())}, not to {sizes['F']} latents")
     about = {"format": NAME, "class": name, "hook": _hook(settings)}
     if "k" in found:
         about["k"] = int(found["k"])

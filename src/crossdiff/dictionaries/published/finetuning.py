@@ -35,14 +35,14 @@ OTHER_LAYERS = ("encoder_layers", "latent_processor")
 
 
 def read(file: Path, kind: Kind) -> Dictionary:
-    """The dictionary in a weight file with its config.json; which class it is of is told by its tensors."""
+    """The dictionary in a weight file with its config.json; which class it is of is told by its tensors and its k."""
     settings = read_json(file.with_name("config.json"))
     settings = settings.get("trainer", settings)
     tensors = read_tensors(file)
     if "encoder.weight" not in tensors or tensors["encoder.weight"].ndim not in (2, 3):
         shape_of(tensors, "encoder.weight", 3 if kind == "crosscoder" else 2, file)
     crosscoder = tensors["encoder.weight"].ndim == 3
-    topk = "threshold" in tensors or "k" in tensors
+    topk = bool({"threshold", "k"} & set(tensors)) or settings.get("k") is not None
     name = ("BatchTopKCrossCoder" if topk else "CrossCoder") if crosscoder else "BatchTopKSAE"
     agree(settings, {"dict_class": name}, file.with_name("config.json"), file)
     if crosscoder != (kind == "crosscoder"):
