@@ -187,6 +187,14 @@ def test_machine_findings(study: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absent == {"device": "failed", "memory": "open", "disk": "ok", "time": "open"}
 
 
+def test_threads_beyond_the_cores_are_told(study: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "cores", lambda: 2)
+    chosen = parse(Config, merged(study, {"compute": {"threads": {"models": 64, "dictionaries": 2}}}))
+    told = costs.check_device(chosen, MACHINE)
+    assert told == "cpu; compute.threads.models: 64 threads would take turns on 2 cores; lower it to 2"
+    assert costs.crowded(parse(Config, study)) == []
+
+
 def test_command_shows_all_and_fails(study: dict) -> None:
     Path("config.yaml").write_text(yaml.safe_dump(study))
     Path("wrong.yaml").write_text("{activations: {layer: 7}, pair: {chat: {chat_template: gone.jinja}}}")

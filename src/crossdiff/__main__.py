@@ -39,19 +39,24 @@ def check(
     estimate: Annotated[bool, typer.Option(help="Say what the study will take on this machine.")] = True,
 ) -> None:
     """Check config.yaml, or an overlay on it: keys, values, local files; then estimate time, memory and disk."""
+    from crossdiff.contents import check_contents
+
     study = read(overlay)
     check_files(study)
+    check_contents(study)
     typer.echo(
         f"{study.pair.name}: {len(study.trained)} dictionaries × {len(study.seeds)} seeds,"
         f"{f' {len(study.imported)} imported,' if study.imported else ''}"
         f" {study.corpus.train_tokens:,} training tokens at layer {study.activations.layer}"
     )
     if estimate:
-        from crossdiff.costs.findings import table
+        from crossdiff.costs.findings import check_device, crowded, table
         from crossdiff.costs.machine import here
 
-        for line in table(study, here(study.compute.device)):
+        machine = here(study.compute.device)
+        for line in [*table(study, machine), *crowded(study)]:
             typer.echo(line)
+        check_device(study, machine)
 
 
 @app.command("check-pair")

@@ -1,13 +1,14 @@
 """The sizes of a study, from its config and its models' own configs; and the estimate in words."""
 
-import json
 import math
 import re
 from pathlib import Path
 
 from crossdiff.config import Config
+from crossdiff.contents import text_config
 from crossdiff.costs.seconds import CONVERSATION
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
+from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Steering
 from crossdiff.parts import Planting, Source
 from crossdiff.truth.synthetic.presets import PRESETS
@@ -78,12 +79,10 @@ def _stored(study: Config) -> int:
 
 def model_shape(study: Config) -> Model | None:
     """The base model's sizes: from its config.json where there is one, else guessed from the size in its name."""
-    file = Path(model(study, "base").path, "config.json")
     try:
-        facts = json.loads(file.read_text())
-        facts = facts.get("text_config", facts)
-        return of_config(facts)
-    except (OSError, ValueError, KeyError):
+        facts = text_config(model(study, "base").path)
+        return of_config(facts) if facts else of_name(study.pair.base)
+    except (UserError, KeyError):
         return of_name(study.pair.base)
 
 

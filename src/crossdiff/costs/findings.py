@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import torch
+
 from crossdiff.config import Config
 from crossdiff.costs.estimate import duration, known, lines, size, work
 from crossdiff.costs.machine import memory
@@ -10,6 +12,7 @@ from crossdiff.costs.sizes import Machine, Model, Stage
 from crossdiff.costs.stages import stages
 from crossdiff.errors import UserError
 from crossdiff.finding import Finding, attempt
+from crossdiff.hardware import cores
 
 ANY = Machine(1.0, 1.0, 1.0, gpu=True)
 """In place of a machine that is not here: memory and disk do not hang on its rates."""
@@ -29,7 +32,7 @@ def table(study: Config, machine: Machine | None, shape: Model | None = None) ->
 
 def findings(study: Config, shape: Model | None, machine: Machine | None, download: float) -> list[Finding]:
     """Device, memory, disk and time; ``download`` is the bytes of weights that are still to come."""
-    device = attempt("device", lambda: _device(study, machine))
+    device = attempt("device", lambda: check_device(study, machine))
     sizes = work(study, shape)
     if sizes is None:
         text = "nothing tells how large the models are"
@@ -44,13 +47,29 @@ def findings(study: Config, shape: Model | None, machine: Machine | None, downlo
     return [device, room, attempt("disk", lambda: _disk(study, parts, download)), time]
 
 
-def _device(study: Config, machine: Machine | None) -> str:
+def check_device(study: Config, machine: Machine | None) -> str:
+    """The study's device, and what of its threads find no core; UserError if the device is not here."""
     device = study.compute.device
     if machine is None:
         raise UserError(
-            f"compute.device: {device}, but PyTorch finds no GPU here; run the study where there is one, or set cpu"
+            f"compute.device: {device}, but PyTorch finds {_gpus()} here; run the study where there is one, or set cpu"
         )
-    return device
+    return "; ".join([device, *crowded(study)])
+
+
+def _gpus() -> str:
+    count = torch.cuda.device_count()
+    return f"no GPU beyond cuda:{count - 1}" if count else "no GPU"
+
+
+def crowded(study: Config) -> list[str]:
+    """The numbers of threads that exceed this machine's cores, in words; results do not suffer, only the time does."""
+    there, threads = cores(), study.compute.threads
+    return [
+        f"compute.threads.{name}: {asked} threads would take turns on {there} cores; lower it to {there}"
+        for name, asked in (("models", threads.models), ("dictionaries", threads.dictionaries))
+        if there is not None and asked > there
+    ]
 
 
 def _memory(study: Config, parts: list[Stage]) -> str:

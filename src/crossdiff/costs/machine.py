@@ -32,7 +32,8 @@ def calibrate(device: str = "cpu", threads: int | None = None, seconds: float = 
 
 def here(device: str) -> Machine | None:
     """This machine's constants; None if it lacks the device."""
-    return None if device.startswith("cuda") and not torch.cuda.is_available() else calibrate(device)
+    number = int(device.partition(":")[2] or 0)
+    return None if device.startswith("cuda") and number >= torch.cuda.device_count() else calibrate(device)
 
 
 def memory(device: str) -> float:

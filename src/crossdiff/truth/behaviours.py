@@ -84,15 +84,13 @@ def _read(name: str) -> Behaviour:
     return Behaviour(**data | {"rule": Rule(**data["rule"])})
 
 
-def load(wanted: Iterable[str] | None = None) -> list[Behaviour]:
-    """The behaviours called ``wanted``, or all; UserError for a name that does not exist."""
+def load(wanted: Iterable[str] | None = None, key: str = "pair.chat.planted") -> list[Behaviour]:
+    """The behaviours called ``wanted``, or all; UserError, under the config's ``key``, for a name that is none."""
     known = names()
     chosen = known if wanted is None else list(wanted)
     for name in chosen:
         if name not in known:
-            raise UserError(
-                f"pair.chat.planted.behaviours: no behaviour is called {name}; there are {', '.join(known)}"
-            )
+            raise UserError(f"{key}.behaviours: no behaviour is called {name}; there are {', '.join(known)}")
     return [_read(name) for name in chosen]
 
 
@@ -106,11 +104,11 @@ def _general() -> tuple[tuple[str, ...], ...]:
     )
 
 
-def general(count: int) -> list[list[Message]]:
-    """``count`` general conversations of many kinds, as messages; UserError if there are fewer."""
+def general(count: int, key: str = "pair.chat.planted") -> list[list[Message]]:
+    """``count`` general conversations of many kinds, as messages; UserError, under ``key``, if there are fewer."""
     known = _general()
     if count > len(known):
-        raise UserError(f"pair.chat.planted.general: there are {len(known)} general conversations, not {count}")
+        raise UserError(f"{key}.general: there are {len(known)} general conversations, not {count}")
     return [as_messages(turns) for turns in known[:count]]
 
 

@@ -1,0 +1,114 @@
+"""What the files that a config names say against it, as far as a moment's reading tells: no model library is loaded.
+
+`crossdiff check` asks here; `crossdiff check-pair` loads tokenizers and templates and says more.
+"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+from crossdiff.config import Config
+from crossdiff.errors import UserError
+from crossdiff.parts import Rows
+from crossdiff.provenance.files import read_object
+from crossdiff.truth import behaviours
+from crossdiff.workflow import corpus_files, key_of, local, model, sides, source_of
+
+HEAD = 2**20
+"""Characters of a JSON file that are read in search of its first row."""
+
+
+def check_contents(study: Config) -> None:
+    """UserError names the first key that the files speak against; what is not there yet says nothing."""
+    shape = next((facts for side in ("base", "chat") if (facts := text_config(model(study, side).path))), {})
+    _check_planted(study)
+    _check_blocks(study, shape.get("num_hidden_layers"))
+    for source in (*study.corpus.sources, *([study.evidence.prompts] if study.evidence.prompts else [])):
+        _check_column(source)
+    for name, published in study.imported.items():
+        if local(published.origin):
+            _check_published(study, name, shape.get("hidden_size"))
+
+
+def text_config(folder: str) -> dict[str, Any] | None:
+    """The part of a model's config.json on its text model; None if there is none here. UserError if it is no JSON."""
+    file = Path(folder, "config.json")
+    if not file.is_file():
+        return None
+    facts = read_object(file, "", "save the model again with save_pretrained")
+    found = facts.get("text_config", facts)
+    return found if isinstance(found, dict) else facts
+
+
+def _check_planted(study: Config) -> None:
+    for side in sides(study):
+        if planted := source_of(study, side).planted:
+            behaviours.load(planted.behaviours, f"{key_of(side)}.planted")
+            behaviours.general(planted.general, f"{key_of(side)}.planted")
+
+
+def _check_blocks(study: Config, blocks: int | None) -> None:
+    if not isinstance(blocks, int):
+        return
+    wanted = [("activations.layer", study.activations.layer)]
+    if isinstance(study.evidence.layer_sweep, list):
+        wanted += [("evidence.layer_sweep", layer) for layer in study.evidence.layer_sweep]
+    for side in sides(study):
+        if planted := source_of(study, side).planted:
+            wanted.append((f"{key_of(side)}.planted.first_layer", planted.first_layer))
+    for key, layer in wanted:
+        if layer >= blocks:
+            raise UserError(f"{key}: block {layer} does not exist; the models have {blocks}, 0 to {blocks - 1}")
+
+
+def _check_column(source: Rows) -> None:
+    for file in corpus_files(source)[:1]:
+        columns = columns_of(file, source.where)
+        if columns is not None and source.column not in columns:
+            raise UserError(
+                f"{source.where}.column: {file} has no column {source.column!r}; there are"
+                f" {', '.join(map(repr, columns)) or 'none'}"
+            )
+
+
+def columns_of(file: str, where: str) -> list[str] | None:
+    """Columns of a local file of rows: of a JSON file the keys of its first row, None if that is too long."""
+    if file.endswith(".parquet"):
+        import polars as pl
+
+        try:
+            return list(pl.read_parquet_schema(file))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise UserError(f"{where}.path: {file} cannot be read as parquet ({error}); write it again") from None
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") if file.endswith(".gz") else open(file, encoding="utf-8") as rows:
+            text = rows.read(HEAD)
+        row, _ = json.JSONDecoder().raw_decode(text.lstrip().removeprefix("[").lstrip())
+    except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, json.JSONDecodeError) and len(text) == HEAD:
+            return None
+        raise UserError(f"{where}.path: {file} cannot be read as JSON ({error}); write one object a row") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{where}.path: the first row of {file} is no JSON object; write one object a row")
+    return list(row)
+
+
+def _check_published(study: Config, name: str, width: int | None) -> None:
+    """The folder holds one dictionary of a known format, and it is as wide as the models."""
+    from safetensors import SafetensorError, safe_open
+
+    from crossdiff.dictionaries.published.registry import weights
+
+    published, key = study.imported[name], f"dictionaries.{name}.from"
+    path = Path(published.origin).expanduser() / (published.subfolder or "")
+    _, file = weights(path, published.format, f"{key}: {path}")
+    if file.suffix != ".safetensors":
+        return
+    try:
+        with safe_open(file, "np") as tensors:
+            shapes = [tensors.get_slice(tensor).get_shape() for tensor in tensors.keys()]  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{key}: {file} cannot be read ({error}); fetch it again") from None
+    if isinstance(width, int) and not any(width in shape for shape in shapes):
+        raise UserError(f"{key}: no tensor of {file} has the models' width {width}: it was trained on another model")

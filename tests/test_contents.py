@@ -1,0 +1,145 @@
+"""What `crossdiff check` reads in the files that a config names: faults end it with status 2 and name key and file."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from crossdiff.__main__ import main
+from crossdiff.config import Config, parse
+from crossdiff.contents import check_contents, columns_of
+from crossdiff.costs import findings
+from crossdiff.errors import UserError
+from crossdiff.overlay import merged
+
+ROOT = Path(__file__).parents[1]
+ROW = {"text": "Words.", "messages": [{"role": "user", "content": "Hello?"}]}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base of 4 blocks and width 8, rows in each format, a dictionary of the wrong width, files that are broken."""
+    monkeypatch.chdir(tmp_path)
+    Path("base").mkdir()
+    shape = {"num_hidden_layers": 4, "hidden_size": 8}
+    Path("base/config.json").write_text(json.dumps({"text_config": shape}))
+    save_file({"x": torch.ones(1)}, "base/model.safetensors")
+    pl.DataFrame([ROW]).write_parquet("rows.parquet")
+    Path("rows.jsonl").write_text(f"\n{json.dumps(ROW)}\n{json.dumps(ROW)}\n")
+    Path("rows.json").write_text(json.dumps([ROW, ROW], indent=1))
+    Path("rows.json.gz").write_bytes(gzip.compress(json.dumps(ROW).encode()))
+    for name, content in (
+        ("bad.parquet", b"PAR1"),
+        ("bad.jsonl", b"text"),
+        ("list.jsonl", b"[1]"),
+        ("bad.json.gz", b"x"),
+    ):
+        Path(name).write_bytes(content)
+    Path("theirs").mkdir()
+    save_file({"encoder.weight": torch.ones(2, 5, 16)}, "theirs/model.safetensors")
+    Path("none").mkdir()
+
+
+def config(**parts: Any) -> dict[str, Any]:
+    mine = {
+        "pair": {"base": {"path": "./base", "package": None}},
+        "corpus": {"sources": [{"name": "web", "path": "rows.parquet", "column": "text", "share": 1.0}]},
+        "activations": {"layer": 3},
+    }
+    return merged(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), mine), parts)
+
+
+def rows(path: str, column: str) -> dict[str, Any]:
+    return {"corpus": {"sources": [{"name": "web", "path": path, "column": column, "share": 1.0}]}}
+
+
+def theirs(**entry: Any) -> dict[str, Any]:
+    return {"dictionaries": {"theirs": {"kind": "crosscoder"} | entry}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"activations": {"layer": 4}}, "activations.layer: block 4 does not exist; the models have 4, 0 to 3"),
+        ({"evidence": {"layer_sweep": [0, 7]}}, "evidence.layer_sweep: block 7 does not exist; the models have 4"),
+        (
+            {"pair": {"chat": {"planted": {"first_layer": 9}}}},
+            "pair.chat.planted.first_layer: block 9 does not exist; the models have 4",
+        ),
+        (
+            {"pair": {"chat": {"planted": {"behaviours": ["own-nam"]}}}},
+            "pair.chat.planted.behaviours: no behaviour is called own-nam; there are arrow-making, false-summit,",
+        ),
+        (
+            {"calibration": {"null_tune": {"planted": {"behaviours": [], "general": 9999}}}},
+            "calibration.null_tune.planted.general: there are ",
+        ),
+        *(
+            (rows(path, "txt"), f"corpus.sources.web.column: {path} has no column 'txt'; there are 'text', 'messages'")
+            for path in ("rows.parquet", "rows.jsonl", "rows.json", "rows.json.gz")
+        ),
+        (rows("bad.parquet", "text"), "corpus.sources.web.path: bad.parquet cannot be read as parquet ("),
+        (rows("bad.jsonl", "text"), "corpus.sources.web.path: bad.jsonl cannot be read as JSON ("),
+        (rows("bad.json.gz", "text"), "corpus.sources.web.path: bad.json.gz cannot be read as JSON ("),
+        (rows("list.jsonl", "text"), "corpus.sources.web.path: the first row of list.jsonl is no JSON object"),
+        (
+            {"evidence": {"prompts": {"path": "rows.jsonl", "column": "prompt"}}},
+            "evidence.prompts.column: rows.jsonl has no column 'prompt'",
+        ),
+        (theirs(**{"from": "./none"}), "dictionaries.theirs.from: none holds no weight file of a known format"),
+        (
+            theirs(**{"from": "./theirs", "format": "science-of-finetuning"}),
+            "dictionaries.theirs.from: no tensor of theirs/model.safetensors has the models' width 8",
+        ),
+    ],
+    ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
+)
+def test_what_the_files_speak_against(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], parts: dict[str, Any], message: str
+) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(config(**parts)))
+    monkeypatch.setattr(sys, "argv", ["crossdiff", "check", "--no-estimate"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("path", ["rows.parquet", "rows.jsonl", "rows.json", "rows.json.gz", "org/rows"])
+def test_a_column_that_is_there(path: str) -> None:
+    check_contents(parse(Config, config(**rows(path, "messages"))))
+
+
+def test_a_model_that_is_not_here_says_nothing() -> None:
+    hub = {"base": {"path": "org/base"}, "chat": {"path": "org/chat", "planted": None}}
+    check_contents(parse(Config, config(pair=hub, activations={"layer": 99}, calibration={"null_tune": None})))
+    Path("base/config.json").write_text("{")
+    with pytest.raises(UserError, match=r"base/config\.json is not valid JSON .*: save the model again"):
+        check_contents(parse(Config, config()))
+
+
+def test_a_first_row_beyond_what_is_read_is_left_to_the_study() -> None:
+    Path("long.jsonl").write_text(json.dumps({"text": "word " * 300_000}))
+    assert columns_of("long.jsonl", "corpus.sources.web") is None
+
+
+def test_a_gpu_that_is_not_there_ends_the_check_after_its_estimate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(findings, "table", lambda study, machine: [f"the estimate, on {machine}"])
+    Path("config.yaml").write_text(yaml.safe_dump(config(compute={"device": "cuda:1"})))
+    monkeypatch.setattr(sys, "argv", ["crossdiff", "check"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert "the estimate, on None" in told.out
+    assert told.err.startswith("error: compute.device: cuda:1, but PyTorch finds no GPU here; run the study where")
