@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossdiff.attribution import tables
 from crossdiff.attribution.firing import Firing
 
 
@@ -17,7 +18,7 @@ def sampled(active_TF: torch.Tensor, sample: int, batch: int = 7) -> pl.DataFram
         part = active_TF[first : first + batch]
         token_N, latent_N = part.nonzero(as_tuple=True)
         firing.add(token_N + first, latent_N, part[token_N, latent_N])
-    return firing.table()
+    return tables.firing(firing)
 
 
 def activities(tokens: int, latents: int, seed: int = 0) -> torch.Tensor:

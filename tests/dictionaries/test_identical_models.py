@@ -1,4 +1,4 @@
-"""The control that costs no study: two models that are the same. Everything is trained, measured and called for real."""
+"""The control that costs no study: two models that are the same. All is trained, measured and called for real."""
 
 import numpy as np
 import pytest

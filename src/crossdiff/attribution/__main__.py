@@ -21,7 +21,7 @@ from crossdiff.attribution.measure import Column, chat_order, columns, measure
 from crossdiff.attribution.norms import CLASSES
 from crossdiff.attribution.overall import comparisons
 from crossdiff.attribution.specific import by_pair
-from crossdiff.attribution.tables import template, twins
+from crossdiff.attribution.tables import firing, template, twins
 from crossdiff.attribution.template import slots
 from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
@@ -126,7 +126,7 @@ def main(
         view = stored.view(chosen.split)
         if not view.tokens:
             raise UserError(f"attribution.split: the {chosen.split} split has no kept tokens; choose the other one")
-        firing = Firing(view.tokens, chosen.firing_tokens)
+        fires = Firing(view.tokens, chosen.firing_tokens)
         block_R = row_blocks(stored.split_R == SPLITS.index(chosen.split), chosen.blocks)
         with progress(view.tokens, "attribution", "tok") as bar:
             measured = measure(
@@ -137,7 +137,7 @@ def main(
                 block_R,
                 bar.update,
                 places,
-                firing,
+                fires,
             )
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
@@ -153,7 +153,7 @@ def main(
             "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
             "template": template(measured, places, decode),
             "comparisons": comparisons(model, found, chosen.highest_delta),
-            "firing": firing.table(),
+            "firing": firing(fires),
         }
         latents = table(found, model.shape[2])
         with whole(out) as temporary:

@@ -6,8 +6,6 @@ split see the same tokens. Shapes: N active entries, F latents.
 
 import math
 
-import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -28,16 +26,11 @@ class Firing:
         here_N = token_N % self.stride == 0
         self.parts.append((token_N[here_N].cpu(), latent_N[here_N].cpu(), active_N[here_N].cpu()))
 
-    def table(self) -> pl.DataFrame:
-        """One row an entry, by latent and token: latent, token (number in the split), level (1 to 255)."""
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What was gathered, in the order of the tokens: token (number in the split), latent (int64) and level (uint8,
+        1 to 255) of each entry."""
         token_N, latent_N, active_N = (torch.cat(part) for part in zip(*self.parts, strict=True))
         most_F = torch.zeros(int(latent_N.max()) + 1 if len(latent_N) else 0)
         most_F.scatter_reduce_(0, latent_N, active_N, "amax")
         level_N = (LEVELS * active_N / most_F[latent_N]).ceil().clamp(1, LEVELS)
-        return pl.DataFrame(
-            {
-                "latent": latent_N.numpy().astype(np.uint32),
-                "token": token_N.numpy().astype(np.uint32),
-                "level": level_N.numpy().astype(np.uint8),
-            }
-        ).sort("latent", "token")
+        return token_N, latent_N, level_N.to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Tables beside the latent table, as polars frames: twins and template slots."""
+"""Tables beside the latent table, as polars frames: twins, template slots, and when latents fire."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from crossdiff.activations.store import View
 from crossdiff.attribution.directions import subset
+from crossdiff.attribution.firing import Firing
 from crossdiff.attribution.measure import Column, Measured
 from crossdiff.attribution.overall import of_class
 from crossdiff.attribution.template import Slots
@@ -85,3 +86,11 @@ def template(measured: Measured, slots: Slots, decode: Callable[[list[int]], str
     )
     joined = found.join(labels, on="slot", how="left", maintain_order="left").drop("slot")
     return joined.sort("latent", "active", descending=[False, True], maintain_order=True)
+
+
+def firing(gathered: Firing) -> pl.DataFrame:
+    """One row an entry, by latent and token: latent, token (its number in the split), level (1 to 255)."""
+    kinds = {"token": pl.UInt32, "latent": pl.UInt32, "level": pl.UInt8}
+    columns = zip(kinds.items(), gathered.entries(), strict=True)
+    frame = pl.DataFrame({name: pl.Series(entry.numpy(), dtype=kind) for (name, kind), entry in columns})
+    return frame.sort("latent", "token")
