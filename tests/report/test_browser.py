@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -99,6 +100,48 @@ def test_search_leaves_what_holds_the_words(browser: Browser, planted: Written) 
         page.get_by_label("Search").fill("no text has these words")
         expect(rows).to_have_count(0)
         assert (page.locator("#found").text_content() or "").startswith("0 of")
+        assert found.errors == []
+
+
+def test_a_match_is_shown_and_marked(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        page.get_by_label("Search").fill(" Goes can ")
+        rows = page.locator("#rows tr")
+        expect(rows.first.locator("mark")).to_have_text("goes can")
+        assert set(page.locator("#rows mark").all_text_contents()) == {"goes can"}
+        assert page.locator("#rows mark").count() == rows.count() > 1
+        expect(rows.first).to_contain_text("found in its texts")
+        open_first(page)
+        sought = page.locator("#latent .example", has=page.locator(".sought")).first
+        expect(sought).to_be_visible()
+        assert "goes can" in "".join(sought.locator(".sought").all_text_contents())
+        page.get_by_label("Search").fill("")
+        expect(page.locator("mark, .sought")).to_have_count(0)
+
+
+def test_what_has_no_examples_is_counted_and_one_press_away(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        numbers = [int(part.replace(",", "")) for part in re.findall(r"[\d,]+", page.locator("#found").inner_text())]
+        button = page.get_by_role("button", name="more without examples")
+        expect(button).to_have_text(f"Show {numbers[1] - numbers[0]:,} more without examples")
+        button.click()
+        expect(page.locator("#found")).to_have_text(f"{numbers[1]:,} of {numbers[1]:,} latents")
+        expect(button).to_be_hidden()
+        expect(page.get_by_label("with examples")).to_be_focused()
+
+
+def test_rows_of_answers_are_cards_on_a_phone(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html", size=NARROW) as found:
+        table = found.page.locator("table.behaviours").first
+        cells = [cell.bounding_box() for cell in table.locator("tbody tr").first.locator("th, td").all()]
+        assert all(one and other and other["y"] >= one["y"] + one["height"] - 1 for one, other in pairwise(cells))
+        box = table.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= NARROW[0]
+        label = table.locator("td").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+        assert "held-out prompts" in label
 
 
 def test_filters_and_sorting(browser: Browser, planted: Written) -> None:
@@ -139,6 +182,21 @@ def test_a_link_to_a_latent_opens_it(browser: Browser, planted: Written) -> None
         assert found.errors == []
 
 
+def test_a_link_to_no_latent_says_so(browser: Browser, planted: Written) -> None:
+    file = planted.root / "report/report.html"
+    for fragment, words in (
+        ("#latent=crosscoder-l1/0/99999", "no latent “crosscoder-l1/0/99999”"),
+        ("#latent=nothing", "no latent “nothing”"),
+        ("#latent=%", "no latent “%”"),
+    ):
+        with opened(browser, file, fragment) as found:
+            expect(found.page.get_by_role("alert")).to_contain_text(words)
+            expect(found.page.locator("#latent")).to_be_focused()
+            found.page.keyboard.press("j")
+            expect(found.page.locator("#latent h3")).to_contain_text("seed 0")
+            assert found.errors == []
+
+
 def test_texts_are_shown_as_they_are(browser: Browser, planted: Written) -> None:
     with opened(browser, planted.root / "report/report.html") as found:
         found.page.get_by_label("Search").fill("<b>")
@@ -154,12 +212,13 @@ def test_texts_stand_in_bins_with_both_models_readings(browser: Browser, planted
         titles = latent.locator("details.texts summary").all_text_contents()
         assert [title.partition(" %")[0] for title in titles] == ["95 to 100", "75 to 95", "50 to 75", "25 to 50"]
         first = latent.locator(".example").first
+        assert float(first.locator(".line .at").evaluate("e => e.style.getPropertyValue('--a')")) == 1
+        expect(latent.locator(".line.base")).to_have_count(0)
+        latent.get_by_label("each model's stream").check()
         peaks = [first.locator(f".line.{model} .at") for model in ("base", "chat")]
         strength = [float(peak.evaluate("e => e.style.getPropertyValue('--a')")) for peak in peaks]
         assert strength == pytest.approx([2.3 / 5, 1], abs=0.02)
         expect(first.locator("small")).to_contain_text("5.00 (the base's half adds −1.50, the chat's 6.50)")
-        latent.get_by_label("the latent's activation").check()
-        expect(latent.locator(".line.base")).to_have_count(0)
         assert found.errors == []
 
 

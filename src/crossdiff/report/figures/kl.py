@@ -114,7 +114,7 @@ def nats(metrics: Tree, positions: str) -> Figure:
     highest = max(row["high"] for row in rows)
     rest = max((row["high"] for row in rows if row["intervention"] not in OTHER_TOP), default=highest)
     end = 1.05 * (rest if highest > FAR * rest else highest)
-    axis = alt.Axis(title="KL to the chat model, nats a token", tickCount=5)
+    axis = alt.Axis(title="KL to the chat model, nats a token", tickCount=4)
     x = alt.X("kl:Q", scale=alt.Scale(domain=[0, end], nice=False), axis=axis)
     y = alt.Y("label:N", sort=order, axis=alt.Axis(title=None, labelLimit=240))
     colour = alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None)
