@@ -52,6 +52,12 @@ def test_called_latents_and_those_with_examples_are_shown(planted: Written, data
         assert TOP <= sum(folder == run["folder"] for folder, _ in here) < table.height
 
 
+def test_the_page_counts_the_called_ones(planted: Written, data: dict[str, Any]) -> None:
+    called = data["table"]["call"].count("chat-specific")
+    assert called > 1
+    assert f"the {called:,} that were called chat-specific" in planted.page
+
+
 def test_numbers_are_those_of_the_tables(planted: Written, data: dict[str, Any]) -> None:
     table = data["table"]
     for place, (folder, latent) in list(enumerate(keys(data)))[::37]:
@@ -175,9 +181,11 @@ def test_a_study_without_examples_or_answers(tmp_path: Path) -> None:
     write_study(tmp_path, config)
     edit(tmp_path / "latents/chat-sae-seed0.examples.parquet", lambda table: table.clear())
     (tmp_path / "latents/chat-sae-seed0.descriptions.parquet").unlink()
+    edit(tmp_path / "calls/chat-sae.parquet", lambda table: table.with_columns(call=pl.lit("none")))
     data = document(collect(config, tmp_path))
     assert set(data["descriptions"]) == {None}
     assert data["examples"] == [[]] * len(data["table"]["run"])
     assert data["runs"][0]["samples"] == {}
     assert data["twins"] == [[]] * len(data["table"]["run"])
-    assert "explorer" in report(tmp_path, config).page
+    page = report(tmp_path, config).page
+    assert "those with examples; none was called chat-specific" in page

@@ -15,7 +15,7 @@ from crossdiff.report.section import Context
 from crossdiff.report.sections import SECTIONS
 from crossdiff.report.seeds import Tree
 
-SCRIPTS = ("where.js", "figures.js", "texts.js", "latent.js", "explorer.js")
+SCRIPTS = ("where.js", "figures.js", "search.js", "texts.js", "latent.js", "explorer.js")
 SHEETS = ("page.css", "where.css", "explorer.css")
 
 

@@ -18,6 +18,7 @@ def section(context: Context) -> Section:
             "explorer.html.j2",
             data=Markup(embedded(data)),
             count=len(table["latent"]),
+            called=table["call"].count("chat-specific"),
             kinds=sorted({kind for kind in table["kind"] if kind}),
             behaviours=sorted({name for use in data["behaviours"] for name in use}),
             columns=["frequency", "ν"] + (["q"] if "q" in table else []),

@@ -7,25 +7,15 @@ const FALLING = new Set(["frequency"]);
 const form = document.getElementById("find");
 const rows = document.getElementById("rows");
 const more = document.getElementById("more");
+const hidden = document.getElementById("hidden");
 const view = document.getElementById("latent");
 const state = { by: "rank", up: true, shown: EACH, chosen: null, order: [] };
-const texts = new Map();
 
 const address = (row) => {
   const run = data.runs[table.run[row]];
   return `latent=${run.name}/${run.seed}/${table.latent[row]}`;
 };
 const places = new Map(table.latent.map((_, row) => [address(row), row]));
-
-function words(row) {
-  if (!texts.has(row)) {
-    const found = kept(row).map((example) => example.tokens.map((token) => data.words[token]).join(""));
-    const tokens = Object.values(data.tokens[row]).flatMap((sides) => Object.values(sides).flat().map(([token]) => token));
-    const run = data.runs[table.run[row]];
-    texts.set(row, [`#${table.latent[row]} ${run.name}`, data.descriptions[row] || "", ...usedFor(row), ...tokens, ...found].join("\n").toLowerCase());
-  }
-  return texts.get(row);
-}
 
 function usedFor(row) {
   const uses = data.behaviours[table.run[row]];
@@ -42,8 +32,7 @@ function matches(row, wanted) {
     && (!wanted.behaviour || usedFor(row).includes(wanted.behaviour))
     && (!wanted.nu || (table.valid[row] && nu !== null && Math.abs(nu) <= Number(wanted.nu)))
     && table.frequency[row] >= Number(wanted.frequency)
-    && (!wanted.examples || data.examples[row].length > 0)
-    && (!wanted.text || words(row).includes(wanted.text.toLowerCase().trim()));
+    && (!sought.phrase || match(row) !== undefined);
 }
 
 function compare(a, b) {
@@ -55,10 +44,14 @@ function compare(a, b) {
 
 function refresh() {
   const wanted = Object.fromEntries(new FormData(form));
-  state.order = table.latent.map((_, row) => row).filter((row) => matches(row, wanted)).sort(compare);
+  sought.phrase = wanted.text.toLowerCase().trim();
+  const every = table.latent.map((_, row) => row).filter((row) => matches(row, wanted));
+  state.order = every.filter((row) => !wanted.examples || data.examples[row].length > 0).sort(compare);
   const found = document.getElementById("found");
   found.textContent = `${state.order.length.toLocaleString("en")} of ${table.latent.length.toLocaleString("en")} latents`;
   if (wanted.kind === "called" && !table.call.includes("chat-specific")) found.append(". ", found.dataset.none, " ", make("a", { href: "#calls" }, "Calls"), " says why.");
+  hidden.hidden = every.length === state.order.length;
+  hidden.textContent = `Show ${(every.length - state.order.length).toLocaleString("en")} more without examples`;
   for (const button of document.querySelectorAll("[data-by]")) {
     const here = button.dataset.by === state.by;
     button.parentElement.setAttribute("aria-sort", here ? (state.up ? "ascending" : "descending") : "none");
@@ -90,6 +83,7 @@ function line(row) {
 }
 
 function peek(row) {
+  if (sought.phrase) return snippet(row);
   const phrase = data.descriptions[row] ? [make("span", { class: "under phrase" }, data.descriptions[row])] : [];
   const [example] = kept(row);
   if (!example) return phrase.length ? phrase : [make("span", { class: "missing" }, "no examples kept")];
@@ -116,17 +110,48 @@ function show(row, move) {
   }
 }
 
-function addressed() {
-  return places.get(decodeURIComponent(location.hash.slice(1)));
+function fragment() {
+  try { return decodeURIComponent(location.hash.slice(1)); } catch { return location.hash.slice(1); }
 }
 
+function addressed() {
+  return places.get(fragment());
+}
+
+// Shows the latent of the address, or says that it is not here; false if the address names none.
 function follow(move) {
   const row = addressed();
   if (row !== undefined) show(row, move);
-  return row !== undefined;
+  else if (fragment().startsWith("latent=")) absent(fragment().slice("latent=".length));
+  else return false;
+  return true;
 }
 
-form.addEventListener("input", () => { state.shown = EACH; refresh(); });
+function absent(name) {
+  const parts = name.split("/");
+  const number = data.runs.findIndex((run) => run.name === parts[0] && String(run.seed) === parts[1]);
+  const run = data.runs[number];
+  const known = run && /^\d+$/.test(parts[2]) && Number(parts[2]) < run.latents;
+  const count = table.run.filter((other) => other === number).length;
+  state.chosen = null;
+  view.replaceChildren(make("h3", {}, "No such latent here"), make("p", { role: "alert" }, ...(known
+    ? [`The page keeps ${count.toLocaleString("en")} of the ${run.latents.toLocaleString("en")} latents of ${run.name}, seed ${run.seed}, and #${parts[2]} is not among them. Its numbers are in `, make("code", {}, `latents/${run.folder}.parquet`), "."]
+    : [`This report has no latent “${name}”. A latent's address is dictionary/seed/number; choose one from the list.`])));
+  list();
+  view.scrollIntoView({ block: "start" });
+  view.focus({ preventScroll: true });
+}
+
+form.addEventListener("input", (event) => {
+  state.shown = EACH;
+  refresh();
+  if (event.target.name === "text" && state.chosen !== null) show(state.chosen, false);
+});
+hidden.addEventListener("click", () => {
+  form.elements.examples.checked = false;
+  refresh();
+  form.elements.examples.focus();
+});
 form.addEventListener("submit", (event) => event.preventDefault());
 more.addEventListener("click", () => { state.shown += EACH; list(); });
 addEventListener("hashchange", () => follow(true));

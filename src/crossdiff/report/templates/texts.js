@@ -1,12 +1,12 @@
 // A latent's texts, from the strongest bin of its activity to the weakest: the activity, or what each model's stream gives.
-const SHADES = { models: "each model's stream", levels: "the latent's activation" };
+const SHADES = { levels: "the latent's activation", models: "each model's stream" };
 const READ = {
   crosscoder: "Base and chat lines: the code f(h_b, h_b) and f(h_c, h_c), had both halves of the crosscoder read the base's stream, or both the chat's. Its own code f(h_b, h_c) serves both models, and is above both lines where it reads the difference. Halves: w·s·⟨e, h − μ⟩ of each model; the peak is their sum and the latent's bias.",
   "diff-sae": "Base and chat lines: r = w·s·⟨e, h − μ⟩, how far each model's stream h lies from its mean along the direction e that the latent reads; negative is left unshaded. Chat minus base is the latent's activity, up to its bias and threshold.",
   sae: "Base and chat lines: the code f(h_b) and f(h_c), the same encoder on each model's stream.",
 };
 const narrow = matchMedia("(max-width: 62rem)");
-const reading = { shade: "models", open: new Map() };
+const reading = { shade: "levels", open: new Map() };
 
 function kept(row) {
   return data.examples[row].map((values) => {
@@ -21,7 +21,8 @@ function examples(row, run) {
   const found = kept(row);
   if (!found.length) return [make("p", { class: "note" }, "No texts were kept of this latent.")];
   const box = make("div", {});
-  const draw = () => box.replaceChildren(...bins(found));
+  const draw = () => box.replaceChildren(
+    ...(reading.shade === "models" ? [make("p", { class: "note" }, READ[run.kind] || READ.sae)] : []), ...bins(found));
   const choices = make("fieldset", { class: "shade" }, make("legend", {}, "shade by"), ...Object.entries(SHADES).map(([key, name]) => {
     const input = make("input", { type: "radio", name: "shade", value: key });
     input.checked = key === reading.shade;
@@ -29,8 +30,7 @@ function examples(row, run) {
     return make("label", {}, input, ` ${name}`);
   }));
   draw();
-  return [make("div", { class: "block" }, make("h4", {}, "Texts, from its strongest to its weakest"), choices,
-    make("p", { class: "note" }, READ[run.kind] || READ.sae), box,
+  return [make("div", { class: "block" }, make("h4", {}, "Texts, from its strongest to its weakest"), choices, box,
     make("p", { class: "note" }, "A text counts once, by its peak (boxed), and belongs to the bin of that peak's share of the latent's largest activation. Some of the latent's strongest texts are always here; what else a bin shows was drawn from it at random. Underlined: template tokens; struck: masked for their norm."))];
 }
 
@@ -42,7 +42,8 @@ function bins(found) {
     const told = `${some.length} of ${some[0].among.toLocaleString("en")} text${some[0].among === 1 ? "" : "s"}`;
     const summary = make("summary", {}, `${low} to ${high} % of the largest`, make("span", { class: "sub" }, told));
     const part = make("details", { class: "texts" }, summary, ...some.map(text));
-    part.open = reading.open.has(bin) ? reading.open.get(bin) : place < 2 || !narrow.matches;
+    const asked = some.some((example) => marked(example.tokens).size > 0);
+    part.open = asked || (reading.open.has(bin) ? reading.open.get(bin) : place < 2 || !narrow.matches);
     summary.addEventListener("click", () => reading.open.set(bin, !part.open));
     return part;
   });
@@ -57,10 +58,11 @@ function text(example) {
 }
 
 function shaded(example, letters, model) {
+  const found = marked(example.tokens);
   const tokens = example.tokens.map((token, place) => {
     const role = ROLES[example.roles[place]] || "";
     const level = data.letters.indexOf(letters[place]) / data.levels;
-    const kinds = ["k", ...(role === "template" || role === "bos" ? ["t"] : []), ...(level < 0 ? ["x"] : []), ...(place === example.at ? ["at"] : [])];
+    const kinds = ["k", ...(role === "template" || role === "bos" ? ["t"] : []), ...(level < 0 ? ["x"] : []), ...(place === example.at ? ["at"] : []), ...(found.has(place) ? ["sought"] : [])];
     const hint = level < 0 ? `${role} · masked for its norm` : `${role} · ${written(level * (model ? example.most : example.peak), "number")}`;
     return make("span", { class: kinds.join(" "), title: hint, ...(level > 0 ? { style: `--a:${level.toFixed(2)}` } : {}) },
       ...visible(data.words[token]));
