@@ -215,7 +215,7 @@ def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Page(report(tmp_path, config).page).text)
     assert "A baseline does better" in text
     assert "No dictionary's latents, removed from the chat model, make the answer to one of the six planted" in text
-    assert "A baseline does better than every dictionary, with a direction or a few, for six when removed" in text
+    assert "A baseline does better than every dictionary, with a direction or a few, for six (removed" in text
 
 
 def test_the_answer_says_what_the_latents_leave_out(planted: Written, plain: Written) -> None:

@@ -75,7 +75,10 @@ class Answer:
             sentence("{n} in {name}", n=self.numbers.show(*specific(item), style="count"), name=name(item.name))
             for item in ranked
         ]
-        text = sentence("Latent Scaling names latents as the chat model's own: {counts}", counts=listed(counts))
+        text = sentence(
+            'Latent Scaling names latents as the chat model\'s own (<a href="#latents">which</a>): {counts}',
+            counts=listed(counts),
+        )
         norms = [("dictionaries", item.name, "classes", "chat-only") for item in ranked if item.two_sided]
         if norms:
             shown = [self.numbers.brief(*path, style="count") for path in norms]

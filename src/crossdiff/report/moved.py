@@ -81,9 +81,7 @@ def beaten(numbers: Numbers, edits: list[str]) -> Markup:
     won = {edit: each for edit, each in results.items() if each.won}
     if not won:
         return Markup("")
-    counts = [
-        sentence("{n} when {edit}", n=spelled(len(each.won)), edit=names.EDITS[edit]) for edit, each in won.items()
-    ]
+    counts = [sentence("{n} ({edit})", n=spelled(len(each.won)), edit=names.EDITS[edit]) for edit, each in won.items()]
     return sentence(
         " <strong>A baseline does better</strong> than every dictionary, with a direction or a few, for {counts}.",
         counts=listed(counts),
