@@ -215,7 +215,7 @@ def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Page(report(tmp_path, config).page).text)
     assert "A baseline does better" in text
     assert "No dictionary's latents, removed from the chat model, make the answer to one of the six planted" in text
-    assert "A baseline does better than every dictionary, with a direction or a few, for six (removed" in text
+    assert "A baseline does better than every dictionary for six (removed" in text
 
 
 def test_the_answer_says_what_the_latents_leave_out(planted: Written, plain: Written) -> None:
@@ -236,8 +236,8 @@ def test_a_planted_pair_is_no_chat_tuning(planted: Written, plain: Written) -> N
 def test_shifted_answers_are_told_apart_from_turned_ones(planted: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
     lead = text.partition("How far apart")[0]
-    assert "shift the log-probability of the answer by more than every random set" in lead
-    assert "answers generated under this edit" in lead
+    assert "shift the log-probability of the answer more than any random set" in lead
+    assert "of the answers generated" in lead
 
 
 def test_numbers_that_were_not_measured_are_dashes() -> None:

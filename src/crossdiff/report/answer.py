@@ -100,8 +100,7 @@ class Answer:
             if self.numbers.leaf(*path) is not None
         ]
         text = sentence(
-            " As a check the same base was tuned once more, on nothing that is looked for, and dictionaries were"
-            " trained on that <em>null tune</em> too: there the same rule names {counts}. ",
+            " On a <em>null tune</em>, the same base tuned on nothing that is looked for, the rule names {counts}. ",
             counts=listed(counts),
         )
         rate = written(self.study.config.calibration.q, "percent")
@@ -110,8 +109,8 @@ class Answer:
             pattern = "Called against it at a false discovery rate of {rate}: <strong>{called}</strong>."
             return text + sentence(pattern, rate=rate, called=called)
         return text + sentence(
-            "Called at a false discovery rate of {rate} against a synthetic null: {called}; upheld against the null"
-            " tune as well: <strong>{upheld}</strong>.",
+            "Called at a false discovery rate of {rate} on a synthetic null: {called}; upheld against the null tune:"
+            " <strong>{upheld}</strong>.",
             rate=rate,
             called=called,
             upheld=self.called(ranked, "upheld") or "none",

@@ -38,8 +38,8 @@ def winner(numbers: Numbers) -> Markup | None:
     if numbers.point(path) <= 0:
         return Markup("No dictionary's reconstruction closes any of the KL gap between the base and the chat stream.")
     text = sentence(
-        "The base's stream at this block, put into the chat model, leaves its predictions {gap} nats a token (KL) from"
-        " the chat model's own. Of this gap {best} closes most: its reconstruction leaves {left} nats, {share} closed",
+        "The base's stream, put into the chat model at this block, moves its predictions by {gap} nats a token (KL). Of"
+        " this gap {best} closes most, {share}; its reconstruction leaves {left} nats",
         gap=numbers.brief(*GAP, style="nats"),
         best=name(best),
         left=numbers.brief("dictionaries", best, "kl", "all", whole, style="nats"),
@@ -48,21 +48,10 @@ def winner(numbers: Numbers) -> Markup | None:
     if len(ranked) > 1:
         other = recovered(*ranked[1])
         share = numbers.brief(*other, style="percent")
-        text += sentence(", before {name} ({share})", name=name(ranked[1][0]), share=share)
+        text += sentence(". Next is {name} ({share})", name=name(ranked[1][0]), share=share)
         text += ", though their intervals overlap" if overlap(numbers, path, other) else ""
-    text += constant(numbers, best) + "."
     left_out = rest(numbers)
-    return text + template(numbers, best) + (" " + left_out if left_out else "")
-
-
-def constant(numbers: Numbers, item: str) -> Markup:
-    """What of a dictionary's share is one fixed vector, its bias, rather than latents."""
-    bias, latents = recovered(item, "bias"), recovered(item, "all")
-    if numbers.leaf(*bias) is not None:
-        return sentence("; its bias alone, one fixed vector, closes {n}", n=numbers.brief(*bias, style="percent"))
-    if numbers.leaf(*latents) is not None:
-        return sentence("; its latents without the bias close {n}", n=numbers.brief(*latents, style="percent"))
-    return Markup("")
+    return text + "." + template(numbers, best) + (" " + left_out if left_out else "")
 
 
 def template(numbers: Numbers, best: str) -> Markup:
@@ -70,12 +59,10 @@ def template(numbers: Numbers, best: str) -> Markup:
     margin = numbers.leaf("dictionaries", best, "margins", "all", "whole_over_template")
     if margin is None:
         return Markup("")
-    pattern = " The chat model's stream at the template tokens alone closes {n}"
+    pattern = " The chat stream at template tokens alone closes {n}"
     low, high = ends(margin)
     if high < 0:
-        pattern = (
-            " <strong>A baseline does better:</strong> the chat model's stream at template tokens alone closes {n}"
-        )
+        pattern = " <strong>A baseline does better:</strong> the chat stream at template tokens alone closes {n}"
     elif low <= 0:
         pattern += ", which is not clearly less"
     return sentence(pattern + ".", n=numbers.brief(*TEMPLATE, style="percent"))

@@ -45,8 +45,8 @@ def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
             way=way,
         )
     text = sentence(
-        "The latents of {best}, {edit}, shift the log-probability of the answer by more than every random set for {n}"
-        " of the {all} planted behaviours",
+        "Latents of {best}, {edit}, shift the log-probability of the answer more than any random set for {n} of {all}"
+        " planted behaviours",
         best="every dictionary" if len(best) == len(by_item) > 1 else listed([name(item) for item in best]),
         edit=names.EDITS[edit],
         n=numbers.show(*found(best[0], edit), style="count"),
@@ -64,7 +64,7 @@ def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
     path = max(paths, key=lambda each: numbers.point((*each, "best")))
     best = numbers.leaf(*path, "best")
     text = sentence(
-        "; of the answers generated under this edit{n}{at_most} {share} {turn}",
+        "; of the answers generated{n}{at_most} {share} {turn}",
         at_most=" at most" if len(items) > 1 else "",
         n=f" ({best['n']} prompts)" if isinstance(best, dict) else "",
         share=numbers.brief(*path, "best", style="percent"),
@@ -72,7 +72,7 @@ def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
     )
     if numbers.leaf(*path, "random") is None:
         return text
-    return text + sentence(" (random latents {n})", n=numbers.brief(*path, "random", style="percent"))
+    return text + sentence(" (random {n})", n=numbers.brief(*path, "random", style="percent"))
 
 
 def beaten(numbers: Numbers, edits: list[str]) -> Markup:
@@ -83,7 +83,7 @@ def beaten(numbers: Numbers, edits: list[str]) -> Markup:
         return Markup("")
     counts = [sentence("{n} ({edit})", n=spelled(len(each.won)), edit=names.EDITS[edit]) for edit, each in won.items()]
     return sentence(
-        " <strong>A baseline does better</strong> than every dictionary, with a direction or a few, for {counts}.",
+        " <strong>A baseline does better</strong> than every dictionary for {counts}.",
         counts=listed(counts),
     )
 
