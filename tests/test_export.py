@@ -39,6 +39,11 @@ def table(tmp_path: Path) -> Path:
     examples = {"latent": [3, 3], "rank": [0, 1], "row": [7, 9], "source": ["chat", "web"]}
     examples |= {"tokens": [["<b>", " a"], [" ü", "c"]], "activations": [[None, 3.0], [2.0, 0.0]]}
     pl.DataFrame(examples).write_parquet(file.with_name("diff-sae-seed0.examples.parquet"))
+    promoted = {"latent": [3] * 4, "model": ["base", *["chat"] * 3], "rank": [0, 0, 1, 0]}
+    promoted |= {"side": [*["promoted"] * 3, "suppressed"], "token": ["no", " is", " was", "the"]}
+    pl.DataFrame(promoted | {"logit": [9.0, 3.0, 2.0, -1.5]}).write_parquet(
+        file.with_name("diff-sae-seed0.tokens.parquet")
+    )
     file.with_name("diff-sae-seed0.run.json").write_text(json.dumps({"started": "2026-11-22T13:00:00+00:00"}))
     return file
 
@@ -56,7 +61,9 @@ def test_latents_in_the_layout_of_neuronpedia(table: Path, tmp_path: Path, monke
     assert [len(lines(root / f"features/batch-{batch}.jsonl.gz")) for batch in range(3)] == [4, 4, 3]
     assert (features[5]["maxActApprox"], features[5]["frac_nonzero"]) == (5.0, 0.25)
     assert features[5]["vector"] == contribution(make_dictionary("diff-sae"))[5].tolist()
-    assert {row["layer"] for row in features} == {"14-diff-11"}
+    assert {(row["layer"], row["sourceSetName"]) for row in features} == {("14-diff-11", "diff-11")}
+    assert (features[3]["pos_str"], features[3]["pos_values"]) == ([" is", " was"], [3.0, 2.0])
+    assert (features[3]["neg_str"], features[3]["neg_values"], features[4]["pos_str"]) == (["the"], [-1.5], [])
     assert [len(lines(root / f"activations/batch-{batch}.jsonl.gz")) for batch in range(3)] == [2, 0, 0]
     first, second = lines(root / "activations/batch-0.jsonl.gz")
     assert (first["values"], first["maxValue"], first["maxValueTokenIndex"]) == ([0.0, 3.0], 3.0, 1)

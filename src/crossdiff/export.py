@@ -68,8 +68,10 @@ def neuronpedia(
     place = layout.Place(model, source_set, layer, creator, record["started"])
     title = title or f"{own.about.get('name', file.stem)}, what chat has beyond base"
     latents = latents.sort("latent")
-    described = _descriptions(file).to_dicts()
-    layout.write(out, place, title, latents.to_dicts(), contribution(own).tolist(), examples.to_dicts(), described)
+    described, beside = _descriptions(file).to_dicts(), file.with_name(f"{file.stem}.tokens.parquet")
+    promoted = _table(beside).sort("latent", "side", "rank").to_dicts() if beside.is_file() else []
+    vectors = contribution(own).tolist()
+    layout.write(out, place, title, latents.to_dicts(), vectors, examples.to_dicts(), described, promoted)
     typer.echo(f"{out / 'v1' / model / place.source}: {latents.height:,} latents, {examples.height:,} examples")
 
 

@@ -30,6 +30,25 @@ VARIANTS = {
     "gemma3_text": {"loss": "squared", "hybrid": -0.5},
 }
 """Variants of the crosscoder that nothing else takes through all steps."""
+JUDGE = {"explainer": {"path": "data/chat"}, "latents": 4, "examples": 1, "texts": 1, "text_tokens": 8, "new_tokens": 4}
+SWITCHES = {
+    "qwen2": {
+        "layer_sweep": "all",
+        "interventions": ["whole", "halves", "additive", "thresholds", "bias"],
+        "candidate_latents": 20,
+    },
+    "gemma2": {"steering": {"latents": 1, "scales": [1.0], "prompts": ["Who are you?"]}, "new_tokens": 3},
+    "gemma3_text": {
+        "prompts": {"path": "data/chat.jsonl", "column": "messages", "new_tokens": 12},
+        "interpretation": JUDGE,
+    },
+}
+"""Experiments that the default study leaves out, and what each leaves."""
+LEFT = {
+    "qwen2": ["evidence/layers/kl.parquet"],
+    "gemma2": ["evidence/steering-crosscoder-seed0/steering.parquet"],
+    "gemma3_text": ["evidence/prompts/rows.parquet", "evidence/interpretation/crosscoder-seed0.parquet"],
+}
 
 
 @pytest.mark.parametrize("tiny_pair", [name for name in FAMILIES if name != "llama"], indirect=True)
@@ -37,6 +56,7 @@ def test_from_two_folders_to_a_report(tiny_pair, tmp_path: Path, web_parquet: Pa
     tree = copied(tmp_path / "study")
     study = merged(yaml.safe_load((ROOT / "tests/smoke/config.yaml").read_text()), CHANGES)
     study["dictionaries"] = {"crosscoder": study["dictionaries"]["crosscoder"] | VARIANTS[tiny_pair.family]}
+    study["evidence"] |= SWITCHES[tiny_pair.family]
     (tree.root / "config.yaml").write_text(yaml.safe_dump(study))
     for which in ("base", "chat"):
         padded(getattr(tiny_pair, which), tree.root / "data" / which)
@@ -52,3 +72,11 @@ def test_from_two_folders_to_a_report(tiny_pair, tmp_path: Path, web_parquet: Pa
     assert kl["kl"].is_finite().all()
     assert pl.read_parquet(done / "latents/crosscoder-seed0.parquet").height == 48
     assert pl.read_parquet(done / "latents/crosscoder-seed0.template.parquet").height
+    for file in LEFT[tiny_pair.family]:
+        assert pl.read_parquet(done / file).height
+    if tiny_pair.family == "qwen2":
+        assert {"none", "chat-to-base"} <= set(numbers["pair"]["kl_by_layer"]["all"])
+        assert {"best-nu-additive", "minus-bias"} <= set(numbers["dictionaries"]["crosscoder"]["kl"]["all"])
+    if tiny_pair.family == "gemma3_text":
+        assert set(kl["source"]) == {"prompts"}
+        assert numbers["dictionaries"]["crosscoder"]["interpretation"]["latents"] > 0

@@ -1,8 +1,8 @@
 """Latents in the layout of Neuronpedia's exports (docs.neuronpedia.org/api-and-data/exports).
 
 v1/MODEL/SOURCE/{model,release,sourceset,source}.jsonl and features/, activations/, explanations/batch-N.jsonl.gz,
-1,024 latents a batch, one object a line. What was not measured here (logits, histograms, neighbours) is left empty, as
-their own converter leaves it. Nothing is invented: a latent without examples has no activations, a dead one a maximum
+1,024 latents a batch, one object a line. What was not measured here (histograms, neighbours) is left empty, as their
+own converter leaves it. Nothing is invented: a latent without examples has no activations, a dead one a maximum
 of 0.
 """
 
@@ -17,14 +17,16 @@ from crossdiff.provenance.files import whole
 
 BATCH = 1024
 """Latents a file."""
+SIDES = {"pos": "promoted", "neg": "suppressed"}
+"""Their names of a latent's tokens, and ours."""
 RULE = "crossdiff-description"
 """What made the explanations."""
 Row = dict[str, Any]
 NOT_MEASURED = (
     "topkCosSimIndices", "topkCosSimValues", "neuron_alignment_indices", "neuron_alignment_values",
     "neuron_alignment_l1", "correlated_neurons_indices", "correlated_neurons_pearson", "correlated_neurons_l1",
-    "correlated_features_indices", "correlated_features_pearson", "correlated_features_l1", "neg_str", "neg_values",
-    "pos_str", "pos_values", "freq_hist_data_bar_heights", "freq_hist_data_bar_values", "logits_hist_data_bar_heights",
+    "correlated_features_indices", "correlated_features_pearson", "correlated_features_l1",
+    "freq_hist_data_bar_heights", "freq_hist_data_bar_values", "logits_hist_data_bar_heights",
     "logits_hist_data_bar_values", "decoder_weights_dist",
 )  # fmt: skip
 
@@ -53,11 +55,21 @@ class Place:
         return {"modelId": self.model, "layer": self.source, "creatorId": self.creator, "createdAt": self.created}
 
 
-def feature(place: Place, latent: Row, vector: list[float]) -> Row:
-    """One latent: ``latent`` is its row of the latent table, ``vector`` what a unit of it adds to the stream."""
+def feature(place: Place, latent: Row, vector: list[float], promoted: list[Row]) -> Row:
+    """One latent: ``latent`` is its row of the latent table, ``vector`` what a unit of it adds to the stream.
+
+    ``promoted`` are its rows of the table of tokens, strongest first; of these the chat model's are told.
+    """
     largest = latent["max"] or 0.0
+    chats = [row for row in promoted if row["model"] == "chat"]
+    tokens = {
+        f"{name}_{key}": [row[column] for row in chats if row["side"] == side]
+        for name, side in SIDES.items()
+        for key, column in (("str", "token"), ("values", "logit"))
+    }
     return {
         **place.of_row,
+        "sourceSetName": place.source_set,
         "index": str(latent["latent"]),
         "maxActApprox": largest,
         "frac_nonzero": latent["frequency"],
@@ -66,6 +78,7 @@ def feature(place: Place, latent: Row, vector: list[float]) -> Row:
         "vectorLabel": None,
         "vectorDefaultSteerStrength": largest,
         "hookName": f"blocks.{place.layer}.hook_resid_post",
+        **tokens,
         **{name: [] for name in NOT_MEASURED},
     }
 
@@ -132,13 +145,18 @@ def write(
     vectors: list[list[float]],
     found: list[Row],
     described: list[Row],
+    promoted: list[Row],
 ) -> None:
     """All files under ``folder``/v1/MODEL/SOURCE; ``latents`` and ``vectors`` by number, none left out."""
+    tokens: dict[int, list[Row]] = {}
+    for row in promoted:
+        tokens.setdefault(row["latent"], []).append(row)
     root = folder / "v1" / place.model / place.source
     for batch, first in enumerate(range(0, len(latents), BATCH)):
         last = first + BATCH
         features = [
-            feature(place, latents[number], vectors[number]) for number in range(first, min(last, len(latents)))
+            feature(place, latents[number], vectors[number], tokens.get(number, []))
+            for number in range(first, min(last, len(latents)))
         ]
         shown = [activation(place, example) for example in found if first <= example["latent"] < last]
         _lines(root / f"features/batch-{batch}.jsonl.gz", features)
