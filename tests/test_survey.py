@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from made import make_dictionary
 from tiny import padded
 from transformers import AutoConfig, AutoTokenizer
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from crossdiff.__main__ import app
 from crossdiff.config import Config, parse
 from crossdiff.costs import findings as costs
 from crossdiff.costs.sizes import Machine
+from crossdiff.dictionaries.formats import save
 from crossdiff.errors import UserError
 from crossdiff.finding import WIDTH, Finding, attempt, lines
 from crossdiff.overlay import merged
@@ -42,6 +44,7 @@ def study(tiny_pairs, web_parquet: Path, chat_jsonl: Path, tmp_path: Path, monke
     parts = {
         "pair": {"name": "tiny", "base": {"path": "./base"}, "chat": {"path": "./chat", "planted": None}},
         "corpus": {"sources": sources},
+        "calibration": {"null_tune": None},
     }
     return merged(smoke, parts)
 
@@ -100,6 +103,66 @@ def test_a_model_that_the_study_makes_is_open_until_it_is_there(study: dict) -> 
     assert verdicts(look(study, pair={"chat": {"path": None, "planted": {}}}))["same ids"] == "ok"
 
 
+def test_a_null_tune_is_looked_at_as_the_chat_model_is(study: dict) -> None:
+    shutil.copytree("chat", "null")
+    tune = {"calibration": {"null_tune": {"path": "./null"}}}
+    found = verdicts(look(study, **tune))
+    assert [what for what in found if what.startswith("null tune")] == [
+        f"null tune {what}" for what in ("model", "weights", "architecture", "tokenizer", "template", "same ids")
+    ]
+    assert set(found.values()) == {"ok"}
+    Path("null/chat_template.jinja").unlink()
+    Path("null/model.safetensors").write_bytes(b"cut")
+    spoiled = look(study, **tune)
+    failed = [finding for finding in spoiled.findings if finding.verdict == "failed"]
+    assert [finding.what for finding in failed] == ["null tune weights", "null tune template"]
+    assert all(finding.text.startswith("calibration.null_tune.") for finding in failed)
+    gone = look(study, calibration={"null_tune": {"path": "no/where"}})
+    assert text(gone, "null tune model").startswith("calibration.null_tune.path: no/where")
+    assert text(gone, "null tune same ids") == "needs the null tune model"
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ({"first_layer": 4}, "planted.first_layer: 4, but the base has 4 blocks, 0 to 3"),
+        ({"general": 9999}, "planted.general: there are 174 general conversations, not 9999"),
+    ],
+)
+def test_what_is_to_be_planted(study: dict, planted: dict, said: str) -> None:
+    chat = look(study, pair={"chat": {"path": None, "planted": planted}})
+    assert text(chat, "chat model").startswith(f"pair.chat.{said}")
+    null = look(study, calibration={"null_tune": {"planted": {"behaviours": [], **planted}}})
+    assert text(null, "null tune model").startswith(f"calibration.null_tune.{said}")
+    assert verdicts(null)["null tune model"] == "failed"
+    good = look(study, calibration={"null_tune": {"planted": {"behaviours": []}}})
+    assert verdicts(good)["null tune model"] == "open"
+
+
+def test_behaviours_that_there_are_not(study: dict) -> None:
+    found = look(study, pair={"chat": {"path": None, "planted": {"behaviours": ["mood"]}}})
+    assert text(found, "chat model").startswith("pair.chat.planted.behaviours: no behaviour is called mood")
+
+
+def test_published_dictionaries(study: dict) -> None:
+    for name, width in (("fits", 32), ("wide", 48)):
+        save(make_dictionary("crosscoder", width, 16), Path(name))
+    shutil.copytree("fits", "cut")
+    Path("cut/dictionary.safetensors").write_bytes(b"cut")
+    entries = {name: {"from": f"./{name}", "kind": "crosscoder"} for name in ("fits", "wide", "cut", "gone")}
+    found = look(study, dictionaries=entries | {"far": {"from": "org/far", "kind": "crosscoder"}})
+    kinds = {name: verdicts(found)[f"dictionary {name}"] for name in (*entries, "far")}
+    assert kinds == {"fits": "ok", "wide": "failed", "cut": "failed", "gone": "failed", "far": "open"}
+    assert "16 latents of width 32" in text(found, "dictionary fits")
+    assert "dictionaries.wide.from: the dictionary has width 48, but the models have" in text(found, "dictionary wide")
+    assert "cut/dictionary.safetensors cannot be read" in text(found, "dictionary cut")
+    assert "dictionaries.gone.from: there is no gone" in text(found, "dictionary gone")
+
+
+def test_of_a_corpus_the_first_row_is_read_and_that_is_said(study: dict) -> None:
+    assert text(look(study), "corpus chat").endswith("column 'messages' holds conversations (its first row was read)")
+
+
 def test_other_tokens_and_other_ids(study: dict) -> None:
     file = Path("chat/tokenizer.json")
     data = json.loads(file.read_text())
@@ -115,7 +178,7 @@ def test_a_model_that_is_no_decoder(study: dict) -> None:
     tokenizer.save_pretrained("chat")
     found = look(study)
     assert verdicts(found)["chat model"] == "failed"
-    assert "give a decoder-only model" in text(found, "chat model")
+    assert "encoder-decoder model (t5); give a decoder-only" in text(found, "chat model")
 
 
 class Response:
@@ -138,7 +201,7 @@ def test_what_to_do_about_the_hub(kind: type[Exception], advice: str, monkeypatc
 
     monkeypatch.setattr(check, "snapshot_download", refuse)
     with pytest.raises(UserError, match=r"^pair\.base\.path: org/model") as raised:
-        check.find("base", parse(Config, default()).pair.base.model_copy(update={"path": "org/model", "package": None}), None)  # fmt: skip  # noqa: E501
+        check.find("pair.base", parse(Config, default()).pair.base.model_copy(update={"path": "org/model", "package": None}), None)  # fmt: skip  # noqa: E501
     assert advice in str(raised.value)
 
 

@@ -63,7 +63,8 @@ def check(
 def check_pair(overlay: Overlay = None) -> None:
     """Say before any work whether a pair can be studied here: models, tokenizer, template, site, corpus, machine.
 
-    Nothing but small files is downloaded. Every finding is shown; the exit status is 1 if one of them is a failure.
+    Nothing but small files is downloaded, and of each corpus the first row alone is read. Every finding is shown; the
+    exit status is 1 if one of them is a failure.
     """
     from crossdiff.costs.findings import findings, table
     from crossdiff.costs.machine import here

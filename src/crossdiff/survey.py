@@ -1,6 +1,7 @@
-"""What can be said of a pair before any work: every finding, not only the first that fails.
+"""What can be said of a study before any work: every finding, not only the first that fails.
 
-The checks are those of the pair step (`crossdiff.pair.check`); what that step downloads or hashes is left alone here.
+The checks are those of the pair step (`crossdiff.pair.check`) and of the import of dictionaries; what those steps
+download or hash is left alone here, and of a corpus the first row alone is read.
 """
 
 from collections.abc import Callable
@@ -8,26 +9,28 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from crossdiff.config import Config
 from crossdiff.corpus.read import checked as proper
 from crossdiff.corpus.read import records
 from crossdiff.corpus.render import RowError, compose, plain, tokenise
 from crossdiff.costs.sizes import Model
+from crossdiff.dictionaries.published.adapt import check as check_dictionary
+from crossdiff.dictionaries.published.fetch import fetch
+from crossdiff.dictionaries.published.registry import weights
+from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
 from crossdiff.finding import Finding, attempt
 from crossdiff.pair import check
-from crossdiff.pair.blocks import decoder_layers
 from crossdiff.pair.check import Candidate
-from crossdiff.pair.load import Which
-from crossdiff.parts import CorpusSource, Source
-from crossdiff.workflow import corpus_files, made, model, model_files
+from crossdiff.pair.weights import check_weights, skeleton, weight_files
+from crossdiff.parts import CorpusSource
+from crossdiff.workflow import Side, corpus_files, key_of, local, made, model, model_files, sides, source_of
 
-SIDES: tuple[Which, Which] = ("base", "chat")
+NAMES: dict[Side, str] = {"base": "base", "chat": "chat", "null": "null tune"}
+"""What the findings call the models."""
 TEXT = "Plain text, too: déjà vu, 1234 + 5678."
 
 
@@ -36,106 +39,97 @@ class Survey:
     """What was found, and what the cost model needs of it."""
 
     findings: list[Finding] = field(default_factory=list)
-    models: dict[Which, Candidate] = field(default_factory=dict)
+    models: dict[Side, Candidate] = field(default_factory=dict)
     """Those that were found."""
     shape: Model | None = None
     """Sizes of the models, exact."""
     download: float = 0.0
     """Bytes of weights that are still on the hub."""
 
-    def ask(self, what: str, check_: Callable[[], str], *needed: Which) -> None:
+    def ask(self, what: str, check_: Callable[[], str], *needed: Side) -> None:
         """Note what a check says; it stays open if a model that it needs was not found."""
         if missing := [which for which in needed if which not in self.models]:
-            self.findings.append(Finding(what, "open", f"needs the {' and the '.join(missing)} model"))
+            self.findings.append(
+                Finding(what, "open", f"needs the {' and the '.join(map(NAMES.__getitem__, missing))} model")
+            )
         else:
             self.findings.append(attempt(what, check_))
 
 
 def survey(study: Config) -> Survey:
-    """Look at the models, how they fit together, the site and the corpus."""
+    """Look at the models, how they fit together, the site, the corpus and the dictionaries that are imported."""
     out = Survey()
-    for which in SIDES:
-        _model(out, study, which)
-    both = out.models
-    out.ask("architecture", lambda: _shapes(both["base"], both["chat"]), *SIDES)
-    out.ask("site", lambda: _site(next(iter(both.values())), study), *([] if both else SIDES))
-    out.ask("tokenizer", lambda: _tokenizers(both["base"], both["chat"]), *SIDES)
-    out.ask("template", lambda: _template(both["chat"]), "chat")
-    out.ask("same ids", lambda: _same_ids(both["base"], both["chat"]), *SIDES)
+    for side in sides(study):
+        _model(out, study, side)
+    any_: Side = next(iter(out.models), "base")
+    out.ask("site", lambda: _site(out.models[any_], study), any_)
+    _fit(out, "chat")
+    if "null" in out.models or ("null" in sides(study) and not made(study, "null")):
+        _fit(out, "null")
     for source in study.corpus.sources:
-        out.ask(f"corpus {source.name}", partial(_corpus, source, both.get("chat")))
+        out.ask(f"corpus {source.name}", partial(_corpus, source, out.models.get("chat")))
+    for name, published in study.imported.items():
+        _dictionary(out, study, name, published)
     return out
 
 
-def _model(out: Survey, study: Config, which: Which) -> None:
+def _model(out: Survey, study: Config, side: Side) -> None:
     """Whether a model exists, can be built from its config, and has its weights."""
-    source: Source = getattr(study.pair, which)
-    is_made, folder = made(study, which), model_path(study, which)
+    what, key, is_made = NAMES[side], key_of(side), made(study, side)
+    folder = model_path(study, side)
     if is_made and not Path(folder or "none", "config.json").is_file():
-        out.findings.append(attempt(f"{which} model", lambda: _to_be_made(study, which)))
-        if out.findings[-1].verdict == "ok":
-            out.findings[-1] = Finding(f"{which} model", "open", out.findings[-1].text)
+        finding = attempt(f"{what} model", lambda: _to_be_made(study, side, out.models.get("base")))
+        out.findings.append(Finding(finding.what, "open", finding.text) if finding.verdict == "ok" else finding)
         return
 
     def find() -> str:
         if not is_made:
-            model_files(study, which)
-        found = check.find(which, source, Path(str(folder)) if is_made else None)
-        out.models[which] = found
+            model_files(study, side)
+        found = check.find(key, source_of(study, side), Path(str(folder)) if is_made else None)
+        built, config = skeleton(key, found.folder), found.config
+        count = sum(weight.numel() for weight in built.parameters())
+        out.models[side] = found
         check.check_replaced(found)
-        count, name = skeleton(found)
-        config = found.config
         out.shape = out.shape or Model(config.num_hidden_layers, config.hidden_size, config.vocab_size, count)
         where = "folder" if found.origin.commit is None else f"commit {found.origin.commit[:12]} of the hub"
-        return f"{found.origin.path} ({where}): {name}, {count / 1e6:,.0f} million parameters"
+        return f"{found.origin.path} ({where}): {type(built).__name__}, {count / 1e6:,.0f} million parameters"
 
-    out.ask(f"{which} model", find)
-    out.ask(f"{which} weights", lambda: _weights(out, out.models[which]), which)
+    out.ask(f"{what} model", find)
+    out.ask(f"{what} weights", lambda: _weights(out, out.models[side]), side)
 
 
-def model_path(study: Config, which: Which) -> str | None:
+def model_path(study: Config, side: Side) -> str | None:
     """Folder or hub id of a model; None if its source names files that are not there."""
     try:
-        return model(study, which).path
+        return model(study, side).path
     except UserError:
         return None
 
 
-def _to_be_made(study: Config, which: Which) -> str:
-    model_files(study, which)
-    how = "planted in the base" if getattr(study.pair, which).planted else "converted from a GGUF file"
+def _to_be_made(study: Config, side: Side, base: Candidate | None) -> str:
+    from crossdiff.pair.plant import check_planting  # peft takes seconds to import
+
+    model_files(study, side)
+    planting = source_of(study, side).planted
+    if planting:
+        check_planting(planting, base.config.num_hidden_layers if base else None, key_of(side))
+    how = "planted in the base" if planting else "converted from a GGUF file"
     return f"the study makes it ({how}) and checks it then"
 
 
-def skeleton(candidate: Candidate) -> tuple[int, str]:
-    """Parameters and class of a model built from its config without weights; UserError if it cannot be built."""
-    key = f"pair.{candidate.which}.path"
-    try:
-        with torch.device("meta"):
-            built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(candidate.folder))
-    except (ValueError, KeyError, AttributeError, ImportError) as error:
-        raise UserError(
-            f"{key}: transformers cannot build a causal language model from {candidate.origin.path}'s config.json"
-            f" ({check.first_line(error)}); give a decoder-only model, or install a newer transformers"
-        ) from None
-    decoder_layers(built)
-    return sum(weight.numel() for weight in built.parameters()), type(built).__name__
-
-
 def _weights(out: Survey, candidate: Candidate) -> str:
-    if candidate.origin.commit is None:
-        return _measured(check.check_weights(candidate))
+    key, origin = candidate.key, candidate.origin
+    if origin.commit is None:
+        return _measured(check_weights(key, candidate.folder))
     try:
-        folder = snapshot_download(
-            candidate.origin.path, revision=candidate.origin.commit, local_files_only=True,
-            allow_patterns=check.SMALL_FILES + check.WEIGHT_FILES,
-        )  # fmt: skip
-        cached = Candidate(candidate.which, candidate.origin, Path(folder), candidate.config, candidate.tokenizer)
-        return _measured(check.check_weights(cached)) + ", in the hub cache"
+        patterns = check.SMALL_FILES + check.WEIGHT_FILES
+        cached = snapshot_download(origin.path, revision=origin.commit, local_files_only=True, allow_patterns=patterns)
+        weight_files(key, Path(cached))
     except (UserError, OSError):
         needed = hub_bytes(candidate)
-    out.download += needed
-    return f"{needed / 1e9:.2f} GB to be downloaded from the hub"
+        out.download += needed
+        return f"{needed / 1e9:.2f} GB to be downloaded from the hub"
+    return _measured(check_weights(key, Path(cached))) + ", in the hub cache"
 
 
 def _measured(files: list[Path]) -> str:
@@ -145,15 +139,24 @@ def _measured(files: list[Path]) -> str:
 
 def hub_bytes(candidate: Candidate) -> int:
     """Bytes of a hub model's safetensors; UserError if it has none, or if the hub does not say."""
-    path, key = candidate.origin.path, f"pair.{candidate.which}.path"
+    path, key = candidate.origin.path, f"{candidate.key}.path"
     try:
         facts = HfApi().model_info(path, revision=candidate.origin.commit, files_metadata=True)
     except (HfHubHTTPError, OSError) as error:
-        raise UserError(check.hub_advice(candidate.which, path, candidate.origin.commit, error)) from None
+        raise UserError(check.hub_advice(candidate.key, path, candidate.origin.commit, error)) from None
     sizes = [file.size or 0 for file in facts.siblings or [] if file.rfilename.endswith(".safetensors")]
     if not sizes:
         raise UserError(f"{key}: {path} has no safetensors on the hub; choose a revision that has, or convert it first")
     return sum(sizes)
+
+
+def _fit(out: Survey, tune: Side) -> None:
+    """Whether the base and a tune of it can be compared."""
+    models, above = out.models, "" if tune == "chat" else f"{NAMES[tune]} "
+    out.ask(f"{above}architecture", lambda: _shapes(models["base"], models[tune]), "base", tune)
+    out.ask(f"{above}tokenizer", lambda: _tokenizers(models["base"], models[tune]), "base", tune)
+    out.ask(f"{above}template", lambda: _template(models[tune]), tune)
+    out.ask(f"{above}same ids", lambda: _same_ids(models["base"], models[tune]), "base", tune)
 
 
 def _shapes(base: Candidate, chat: Candidate) -> str:
@@ -190,7 +193,7 @@ def _same_ids(base: Candidate, chat: Candidate) -> str:
     for row, a, b in zip(rows, ours, theirs, strict=True):
         if [i for i in a if i not in bos] != [i for i in b if i not in bos]:
             raise UserError(
-                f"pair.chat: the tokenizers give other ids for {row.text[:40]!r}; a pair must share its tokenizer"
+                f"{chat.key}: the tokenizers give other ids for {row.text[:40]!r}; a pair must share its tokenizer"
             )
     start = chat.tokenizer.bos_token
     return f"a conversation and a text have the same ids in both; rows start with {start or 'no BOS'}"
@@ -214,4 +217,22 @@ def _corpus(source: CorpusSource, chat: Candidate | None) -> str:
                 " ill_formed: skip"
             ) from None
         return f"{where}; the first row of {source.column!r} would be skipped: {fault}"
-    return f"{where}, column {source.column!r} holds {kind}"
+    return f"{where}; column {source.column!r} holds {kind} (its first row was read)"
+
+
+def _dictionary(out: Survey, study: Config, name: str, published: Published) -> None:
+    """Whether a local dictionary can be read and belongs to the models and the site."""
+    what, key = f"dictionary {name}", f"dictionaries.{name}"
+    if not local(published.origin):
+        out.findings.append(Finding(what, "open", f"{published.origin} is on the hub; read when the study imports it"))
+        return
+
+    def read() -> str:
+        fetched = fetch(published, key)
+        format_, file = weights(fetched.path, published.format, fetched.told)
+        dictionary = format_.read(file, published.kind)
+        _, width, latents = dictionary.shape
+        check_dictionary(dictionary, out.shape.width if out.shape else width, study.activations.layer, key)
+        return f"{file} ({format_.NAME}): {latents:,} latents of width {width:,}"
+
+    out.ask(what, read)

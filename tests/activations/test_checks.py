@@ -44,6 +44,21 @@ def test_a_model_that_leaks_between_rows_or_from_padding_is_caught(llama_pair, d
         checks.check_invariance(models, 3, made_rows(), 4)
 
 
+def test_a_stream_that_is_not_finite_is_told_as_that(llama_pair):
+    """On one row alone: its NaN is no number that a maximum would find."""
+    models, rows = models_of(llama_pair), made_rows()
+    longest = int(rows.lengths_R.max())
+
+    def overflow(module, args, output):
+        return output + (float("inf") if output.shape[1] == longest else 0)
+
+    decoder_layers(models[1])[0].register_forward_hook(overflow)
+    with pytest.raises(
+        UserError, match=r"the chat model gives values that are not finite .* on row \d+; try pair\.dtype"
+    ):
+        checks.check_invariance(models, 3, rows, 4)
+
+
 def test_a_float32_model_may_be_stored_in_bf16(llama_pair):
     models, rows = models_of(llama_pair, torch.float32), made_rows()
     shard = extract(models, 1, rows, range(7), 64, torch.bfloat16, lambda tokens: None)

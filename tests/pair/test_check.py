@@ -173,13 +173,10 @@ def test_shards(folders: dict[str, Path]) -> None:
         check(folders)
 
 
-def test_weights_that_lack_a_block(folders: dict[str, Path]) -> None:
-    for folder in folders.values():
-        config = AutoConfig.from_pretrained(folder)
-        config.num_hidden_layers = 6
-        config.save_pretrained(folder)
-    with pytest.raises(UserError, match=r"pair\.base\.path: .* nothing of block 4"):
-        check(folders)
+def test_null_tune_is_named_where_the_config_names_it(folders: dict[str, Path], tmp_path: Path) -> None:
+    (folders["chat"] / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match=r"^calibration\.null_tune\.chat_template: "):
+        step.main(dump(settings(folders)), 1, tmp_path / "pair", key="calibration.null_tune")
 
 
 def test_missing_or_corrupt_small_files(folders: dict[str, Path]) -> None:

@@ -59,7 +59,7 @@ def test_weights_above_are_not_read_from_disk(llama_pair, tmp_path):
     ids_BT, _ = inputs()
     whole = AutoModelForCausalLM.from_pretrained(llama_pair.base)
     assert torch.equal(read_site(lower, 1, ids_BT), read_site(whole, 1, ids_BT))
-    with pytest.raises(UserError, match=r"pair\.base: .* lacks the weight layers\.1\."):
+    with pytest.raises(UserError, match=r"pair\.base\.path: .* lacks the weight layers\.1\."):
         keep("layers.1.mlp.up_proj")
 
 

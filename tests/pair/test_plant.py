@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import TinyPair
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from crossdiff.config import dump
@@ -99,8 +100,13 @@ def test_adapters_start_at_the_first_layer(tiny_pairs: Callable) -> None:
     trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
     assert len(trained) == 2 * 2 * 7  # blocks × (A, B) × projections
     assert all(".layers.2." in name or ".layers.3." in name for name in trained)
-    with pytest.raises(UserError, match=r"first_layer: 4, but the base has 4 blocks"):
-        with_adapters(tiny(tiny_pairs), Planting(first_layer=4))
+
+
+def test_a_first_layer_that_the_base_has_not_stops_the_step_at_once(llama_pair: TinyPair, tmp_path: Path) -> None:
+    said = r"^calibration\.null_tune\.planted\.first_layer: 4, but the base has 4 blocks"
+    with pytest.raises(UserError, match=said):
+        plant.main(dump(Planting(first_layer=4)), llama_pair.base, tmp_path / "out", key="calibration.null_tune")
+    assert not (tmp_path / "out").exists()
 
 
 def test_learning_rate_rises_then_falls_to_almost_nothing(tiny_pairs: Callable, plain: PreTrainedTokenizerFast) -> None:

@@ -94,11 +94,13 @@ if tunes:
             base=models["base"].path,
             threads=study.compute.threads.models,
             device=device,
+            key=lambda wildcards: key_of(tuned[wildcards.pair]),
         message:
             "tune the base model"
         shell:
             "python -m crossdiff.pair.plant --settings {params.settings:q} --base {params.base:q}"
-            " --out results/{wildcards.pair}/models/chat --threads {params.threads} --device {params.device} 2>&1 | tee {log:q}"
+            " --out results/{wildcards.pair}/models/chat --threads {params.threads} --device {params.device}"
+            " --key {params.key} 2>&1 | tee {log:q}"
 
 
 def compared(wildcards):

@@ -5,6 +5,7 @@ up in a batch, ids the model does not know. So a sample is read alone and in a p
 read again, before anything is trained on it.
 """
 
+import math
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def check_invariance(models: Models, layer: int, rows: Rows, count: int) -> list
         together = read_tokens(model, layer, ids_BT, mask_BT).split(mask_BT.sum(1).tolist())
         alone = [read_tokens(model, layer, *padded(rows, [row])) for row in chosen]
         moved = [float(relative(a, b).max()) for a, b in zip(alone, together, strict=True)]
+        if not_finite := [number for number, change in zip(chosen, moved, strict=True) if not math.isfinite(change)]:
+            raise _not_finite(name, f"row {rows.number_R[not_finite[0]]}")
         if not max(moved) <= TOLERANCE[model.dtype]:
             row = rows.number_R[chosen[moved.index(max(moved))]]
             raise UserError(
@@ -75,10 +78,18 @@ def check_finite(shard: dict[str, Tensor]) -> None:
     finite_nL = torch.isfinite(shard["norm"]) & torch.isfinite(shard["x"]).all(-1)
     if not bool(finite_nL.all()):
         place, number = (~finite_nL).nonzero()[0].tolist()
-        raise UserError(
-            f"activations: the {NAMES[number]} model gives values that are not finite on row {shard['row'][place]},"
-            f" position {shard['position'][place]} (token {shard['token'][place]}); try pair.dtype: float32"
+        raise _not_finite(
+            NAMES[number],
+            f"row {shard['row'][place]}, position {shard['position'][place]} (token {shard['token'][place]})",
         )
+
+
+def _not_finite(name: Which, where: str) -> UserError:
+    # The pair step has seen that the weights themselves are finite.
+    return UserError(
+        f"activations: the {name} model gives values that are not finite (NaN or infinity) on {where};"
+        " try pair.dtype: float32"
+    )
 
 
 def check_aligned(models: Models, layer: int, rows: Rows, shard: dict[str, Tensor], row: int) -> None:

@@ -11,13 +11,10 @@ import typer
 
 from crossdiff.cli import stage
 from crossdiff.config import settings
-from crossdiff.errors import UserError
-from crossdiff.pair.check import checked
+from crossdiff.pair.check import CHAT, checked
 from crossdiff.pair.load import Which
 from crossdiff.parts import Pair
 from crossdiff.provenance.record import record
-
-CHAT = "pair.chat"
 
 
 def main(
@@ -41,10 +38,7 @@ def main(
     params = pair.model_dump(mode="json") | {"layer": layer}
     with record(name="pair", out=out / "run.json", params=params, inputs=weights) as run:
         (out / "pair.json").unlink(missing_ok=True)
-        try:
-            found = checked(pair, layer, made)
-        except UserError as error:
-            raise UserError(str(error).replace(CHAT, key)) from None
+        found = checked(pair, layer, made, key)
         found.write(out / "pair.json")
         run.result(
             layers=found.layers, width=found.width, vocabulary=found.vocabulary, base=found.base, chat=found.chat

@@ -80,10 +80,10 @@ class Pair:
         return load_tokenizer(self.chat, self.chat_template_file)
 
     def model(self, which: Which, device: str = "cpu") -> PreTrainedModel:
-        """One model in the pair's precision, for inference: eval mode, no gradients."""
+        """One model in the pair's precision for inference: eval mode, no gradients; UserError if a weight lacks."""
         origin: Origin = getattr(self, which)
         config = AutoConfig.from_pretrained(origin.path, revision=origin.commit)
-        model = AutoModelForCausalLM.from_pretrained(origin.path, revision=origin.commit, **self._options(config))
+        model = self._loaded(which, AutoModelForCausalLM, config)
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
         return _resting(model, device, origin.replace)
 
@@ -96,34 +96,48 @@ class Pair:
         """
         origin: Origin = getattr(self, which)
         config = truncated(AutoConfig.from_pretrained(origin.path, revision=origin.commit), layer, which)
-        with _without_report():
-            model, found = AutoModel.from_pretrained(
-                origin.path, revision=origin.commit, config=config, output_loading_info=True, **self._options(config)
-            )
-        if found["missing_keys"]:
-            raise UserError(
-                f"pair.{which}: {origin.path} lacks the weight {min(found['missing_keys'])} of {type(model).__name__};"
-                " give a complete decoder-only model"
-            )
-        return _resting(model, device, origin.replace)
+        return _resting(self._loaded(which, AutoModel, config), device, origin.replace)
 
     def ends(self, which: Which) -> PreTrainedModel:
         """The model with its first block alone: embedding, final norm and language-model head are the whole model's.
 
-        For what is read off the weights; its predictions mean nothing.
+        For what is read off the weights; its predictions mean nothing. UserError if a weight is missing.
         """
         origin: Origin = getattr(self, which)
         config = truncated(AutoConfig.from_pretrained(origin.path, revision=origin.commit), 0, which)
-        with _without_report():
-            model = AutoModelForCausalLM.from_pretrained(
-                origin.path, revision=origin.commit, config=config, **self._options(config)
-            )
-        return _resting(model, "cpu", origin.replace)
+        return _resting(self._loaded(which, AutoModelForCausalLM, config), "cpu", origin.replace)
 
-    def _options(self, config: PreTrainedConfig) -> dict[str, Any]:
+    def _loaded(self, which: Which, kind: type[Any], config: PreTrainedConfig) -> PreTrainedModel:
+        origin: Origin = getattr(self, which)
         # The fused kernels leave out the soft cap on attention scores that Gemma 2 was trained with.
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
-        return {"dtype": getattr(torch, self.dtype), "attn_implementation": "eager" if capped else attention.NAME}
+        with unreported():
+            model, found = kind.from_pretrained(
+                origin.path, revision=origin.commit, config=config, dtype=getattr(torch, self.dtype),
+                attn_implementation="eager" if capped else attention.NAME, output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )  # fmt: skip
+        check_complete(found, f"pair.{which}", origin.path)
+        return model
+
+
+def check_complete(found: Mapping[str, Any], key: str, where: str) -> None:
+    """UserError unless transformers found each weight of a model in its shape; others it fills with random numbers.
+
+    ``found`` is its loading info, ``key`` what the config calls the model, ``where`` the model's folder or hub id.
+    """
+    if lacking := sorted(found["missing_keys"]):
+        others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise UserError(
+            f"{key}.path: {where} lacks the weight {lacking[0]}{others}; get the model again, or the config.json that"
+            " belongs to its weights"
+        )
+    if found["mismatched_keys"]:
+        name, held, wanted = min(found["mismatched_keys"])
+        raise UserError(
+            f"{key}.path: the weight {name} in {where} has the shape {list(held)}, where its config.json wants"
+            f" {list(wanted)}; get the config.json that belongs to the weights"
+        )
 
 
 def truncated(config: PreTrainedConfig, layer: int, which: Which) -> PreTrainedConfig:
@@ -164,22 +178,28 @@ def replaced(ids: torch.Tensor, replace: Mapping[str, int]) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _without_report() -> Iterator[None]:
-    """Within the block, weights that are left aside on purpose are not reported."""
-    level = logging.get_verbosity()
+def unreported(progress: bool = True) -> Iterator[None]:
+    """Within the block transformers reports no weights: of those left aside on purpose, and of those that
+    `check_complete` refuses. ``progress=False`` hides the bar of the loading, too.
+    """
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    if not progress:
+        logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
 
 
-def load_tokenizer(origin: Origin, template_file: str | None) -> PreTrainedTokenizerBase:
-    """A model's tokenizer; ``template_file`` replaces its chat template."""
+def load_tokenizer(origin: Origin, template_file: str | None, key: str = "pair.chat") -> PreTrainedTokenizerBase:
+    """A model's tokenizer; ``template_file`` replaces its chat template. ``key`` is what the config calls the model."""
     tokenizer = AutoTokenizer.from_pretrained(origin.path, revision=origin.commit)
     if template_file is not None:
         if not Path(template_file).is_file():
-            raise UserError(f"pair.chat.chat_template: there is no file {template_file}")
+            raise UserError(f"{key}.chat_template: there is no file {template_file}")
         tokenizer.chat_template = Path(template_file).read_text(encoding="utf-8")
     return tokenizer
 

@@ -18,13 +18,14 @@ from typing import Annotated
 import torch
 import typer
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
+from crossdiff.pair.check import CHAT
 from crossdiff.pair.save import save_model
 from crossdiff.parts import Planting
 from crossdiff.process import prepare
@@ -49,21 +50,33 @@ class Example:
     """Which tokens are trained: the words of an answer and the token that ends it."""
 
 
-def conversations(planting: Planting) -> list[list[Message]]:
-    """All training conversations, as messages."""
-    behaviours = load(planting.behaviours)
+def check_planting(planting: Planting, blocks: int | None, key: str = CHAT) -> None:
+    """UserError unless behaviours, conversations and the first block with an adapter exist.
+
+    ``blocks`` is how many the base has, None if that is not known yet; ``key`` is what the config calls the model.
+    """
+    conversations(planting, key)
+    if blocks is not None and planting.first_layer >= blocks:
+        raise UserError(
+            f"{key}.planted.first_layer: {planting.first_layer}, but the base has {blocks} blocks, 0 to {blocks - 1}"
+        )
+
+
+def conversations(planting: Planting, key: str = CHAT) -> list[list[Message]]:
+    """All training conversations, as messages; UserError names the key of what there is not."""
+    behaviours = load(planting.behaviours, f"{key}.planted")
     planted = [as_messages(pair) for behaviour in behaviours for pair in behaviour.train + behaviour.contrast]
-    return planted + general(planting.general)
+    return planted + general(planting.general, f"{key}.planted")
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> Example:
+def encode(tokenizer: PreTrainedTokenizerBase, messages: list[Message], key: str = CHAT) -> Example:
     """Tokens of a conversation and which of them are trained; UserError if the template ends no answer with EOS."""
     row = render(tokenizer, messages)
     answer = [role == Role.ASSISTANT for role in row.roles]
     ends = [i for i, token in enumerate(row.ids) if i and answer[i - 1] and token == tokenizer.eos_token_id]
     if not ends:
         raise UserError(
-            "pair.chat.planted.template: the base's chat template does not end answers with the tokenizer's EOS,"
+            f"{key}.planted.template: the base's chat template does not end answers with the tokenizer's EOS,"
             " so the tuned model would not stop; use plain"
         )
     for end in ends:
@@ -106,9 +119,6 @@ def load_for_training(base: Path, device: str) -> PreTrainedModel:
 
 def with_adapters(model: PreTrainedModel, planting: Planting) -> PeftModel:
     """Put LoRA into ``model`` (in place) on all linear projections from ``first_layer`` on; the adapters are fp32."""
-    layers = model.config.get_text_config().num_hidden_layers
-    if planting.first_layer >= layers:
-        raise UserError(f"pair.chat.planted.first_layer: {planting.first_layer}, but the base has {layers} blocks")
     targets = [
         name
         for name, module in model.named_modules()
@@ -153,16 +163,18 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the tuned model.")],
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    key: Annotated[str, typer.Option(help="What the config calls the tuned model.")] = CHAT,
 ) -> None:
     """Tune the base model on planted behaviours and save it with its tokenizer."""
     planting = settings(Planting, settings_)
+    check_planting(planting, AutoConfig.from_pretrained(base).get_text_config().num_hidden_layers, key)
     prepare(threads)
     torch.manual_seed(planting.seed)
     tokenizer = AutoTokenizer.from_pretrained(base)
     if planting.template == "plain":
         tokenizer.chat_template = PLAIN_TEMPLATE
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    examples = [encode(tokenizer, messages) for messages in conversations(planting)]
+    examples = [encode(tokenizer, messages, key) for messages in conversations(planting, key)]
     with record(
         name="models/chat", out=out / "run.json", params=planting.model_dump(), inputs=[base / "model.safetensors"]
     ) as run:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from crossdiff.cli import stage
+from crossdiff.errors import first_line
 from crossdiff.provenance import tracking
 from crossdiff.provenance.spool import SPOOL, STOP, Reader
 
@@ -71,7 +72,7 @@ class Relay:
                 self._parent["experiment_id"], run_name=start["name"], tags=start["tags"], start_time=start["time"]
             )
         except Exception as error:  # whatever a server or a database may raise: the study goes on
-            print(f"warning: MLflow does not show {start['name']}: {tracking.first_line(error)}", flush=True)
+            print(f"warning: MLflow does not show {start['name']}: {first_line(error)}", flush=True)
             return None
         tracker = tracking.Tracker(self._client, self._parent["uri"], run.info.run_id, self._parent["run_id"])
         tracker.params(start["params"])

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 
 from crossdiff.cli import stage
-from crossdiff.errors import UserError
+from crossdiff.errors import UserError, first_line
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.spool import SPOOL, STOP, Spooled
 
@@ -231,11 +231,6 @@ def reached(uri: str) -> Iterator[None]:
             f"MLflow store {public(uri)} cannot be used: {fault}."
             " Mend or unset MLFLOW_TRACKING_URI; a damaged mlflow.db may be deleted, no result is read from it"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without its long tail."""
-    return (str(error).strip().splitlines() or [""])[0] or type(error).__name__
 
 
 def main(

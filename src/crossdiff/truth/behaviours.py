@@ -19,6 +19,8 @@ from crossdiff.errors import UserError
 
 Message = dict[str, str]
 Span = tuple[int, int]
+PLANTED = "pair.chat.planted"
+"""Where the config says what is planted."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,11 @@ def _read(name: str) -> Behaviour:
     return Behaviour(**data | {"rule": Rule(**data["rule"])})
 
 
-def load(wanted: Iterable[str] | None = None, key: str = "pair.chat.planted") -> list[Behaviour]:
-    """The behaviours called ``wanted``, or all; UserError, under the config's ``key``, for a name that is none."""
+def load(wanted: Iterable[str] | None = None, key: str = PLANTED) -> list[Behaviour]:
+    """The behaviours called ``wanted``, or all; UserError for a name that does not exist.
+
+    ``key`` is where the config says what is planted, for messages.
+    """
     known = names()
     chosen = known if wanted is None else list(wanted)
     for name in chosen:
@@ -104,11 +109,11 @@ def _general() -> tuple[tuple[str, ...], ...]:
     )
 
 
-def general(count: int, key: str = "pair.chat.planted") -> list[list[Message]]:
-    """``count`` general conversations of many kinds, as messages; UserError, under ``key``, if there are fewer."""
+def general(count: int, key: str = PLANTED) -> list[list[Message]]:
+    """``count`` general conversations of many kinds, as messages; UserError if there are fewer."""
     known = _general()
     if count > len(known):
-        raise UserError(f"{key}.general: there are {len(known)} general conversations, not {count}")
+        raise UserError(f"{key}.general: there are {len(known)} general conversations, not {count}; ask for fewer")
     return [as_messages(turns) for turns in known[:count]]
 
 

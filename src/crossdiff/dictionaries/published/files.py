@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from crossdiff.errors import UserError
+from crossdiff.errors import UserError, first_line
 from crossdiff.provenance.files import read_object
 
 COMPILED = "_orig_mod."
@@ -34,14 +34,10 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"{file} is missing: give the folder that holds it") from None
     except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"{file} cannot be read ({_first_line(error)}): fetch it again") from None
+        raise UserError(f"{file} cannot be read ({first_line(error)}): fetch it again") from None
     if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
         raise UserError(f"{file} is no state dict: it must hold tensors by name and nothing else")
     return {name.removeprefix(COMPILED): value for name, value in held.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def checked(
