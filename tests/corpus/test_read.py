@@ -53,11 +53,38 @@ def test_no_such_file(tmp_path):
         list(records(source(tmp_path / "none-*.jsonl", "text")))
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.txt", "rows.jsonl.zst", "none/rows.csv"])
+def test_another_format_is_told_with_those_that_are_read(tmp_path, name):
+    (tmp_path / "none").mkdir()
+    if "/" not in name:
+        (tmp_path / name).write_text("text\na\n")
+    said = r"corpus\.sources\.some\.path: .* has no format that is read; save it as one of \.parquet, \.jsonl"
+    with pytest.raises(UserError, match=said):
+        list(records(source(tmp_path / name, "text")))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "parquet"])
+def test_an_empty_file(tmp_path, form):
+    path = tmp_path / f"none.{form}"
+    path.write_bytes(gzip.compress(b"") if form.endswith("gz") else b"")
+    with pytest.raises(UserError, match=r"corpus\.sources\.some(\.path)?: .*none.* (is empty|size is 0 bytes)"):
+        list(records(source(path, "text")))
+
+
+def test_a_fault_in_the_first_rows(tmp_path):
+    path = tmp_path / "cut.jsonl"
+    path.write_text('{"text": "a"}\nnothing\n')
+    with pytest.raises(
+        UserError, match=r"some\.path: cannot read .*cut\.jsonl before its first row: .*; mend or replace"
+    ):
+        list(records(source(path, "text")))
+
+
 @pytest.mark.parametrize("name", ["cut.parquet", "cut.jsonl"])
 def test_a_damaged_file(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b'{"text": "a"}\n{"text": "b')
-    with pytest.raises(UserError, match=r"corpus\.sources\.some: cannot (read|open) .*cut"):
+    with pytest.raises(UserError, match=r"corpus\.sources\.some(\.path)?: cannot (read|open) .*cut"):
         list(records(source(path, "text")))
 
 

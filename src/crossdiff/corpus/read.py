@@ -6,6 +6,7 @@ anything is tokenised: a user message first (after an optional system message), 
 
 import glob
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -18,6 +19,8 @@ from crossdiff.parts import Rows
 
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json"}
 """Reader of a local file, by how its name ends."""
+OTHER = {".csv", ".tsv", ".txt", ".zst", ".arrow", ".gz", ".xz", ".zip"}
+"""Endings that tell a file from a `datasets` id even where there is none."""
 
 
 class Record(NamedTuple):
@@ -38,12 +41,17 @@ def records(source: Rows) -> Iterator[Record]:
                 raise UserError(f"{where}.column: no column {source.column!r}; there are {', '.join(map(repr, row))}")
             yield Record(number, row[source.column])
     except (OSError, ValueError, RuntimeError) as error:  # what pyarrow and datasets raise on a file they cannot read
-        raise UserError(f"{where}: cannot read {source.path} after row {number}: {error}") from error
+        place = "before its first row" if number < 0 else f"after row {number}"
+        raise UserError(f"{where}.path: cannot read {source.path} {place}: {error}; mend or replace it") from error
 
 
 def local_files(source: Rows) -> list[str]:
-    """Local files of a source, sorted; none for a `datasets` id. UserError if no file matches."""
+    """Local files of a source, sorted; none for a `datasets` id. UserError if none matches, or one cannot be read."""
     if _reader(source) is None:
+        if Path(source.path).is_file() or Path(source.path).suffix in OTHER:
+            raise UserError(
+                f"{source.where}.path: {source.path} has no format that is read; save it as one of {', '.join(FORMATS)}"
+            )
         return []
     files = sorted(glob.glob(source.path, recursive=True))
     if not files:
@@ -64,6 +72,8 @@ def opened(source: Rows) -> IterableDataset:
         return datasets.load_dataset(
             source.path, source.subset, split=source.split, revision=source.revision, streaming=True
         )
+    except StopIteration:  # what datasets raises where no file has a first row
+        raise UserError(f"{source.where}.path: {source.path} is empty; give a file that has rows") from None
     except (OSError, ValueError, RuntimeError) as error:
         mend = f"give a datasets id, or local files that end in {', '.join(FORMATS)}"
         if isinstance(error, ConnectionError):
