@@ -12,24 +12,25 @@ crossdiff diff A B                        what changed between two studies, or t
 crossdiff compare results/A results/B …   two or more studies side by side, on one page
 """
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from crossdiff import export
 from crossdiff.config import Config
 from crossdiff.config import read as read_files
-from crossdiff.errors import UserError
-from crossdiff.provenance.files import sha256_file, whole
+from crossdiff.errors import UserError, first_line
+from crossdiff.provenance.files import AFTER, sha256_file, whole
+from crossdiff.provenance.record import read as read_record
 from crossdiff.workflow import check_files, results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.add_typer(export.app, name="export")
 DEFAULT = Path("config.yaml")
 SHOWN = ("latent", "class", "delta_norm", "nu_reconstruction", "nu_error", "frequency", "max", "template_share")
+LATENT_TABLE = "give a results/<pair>/latents/NAME-seedN.parquet"
 Overlay = Annotated[Path | None, typer.Argument(help="Config laid over config.yaml.")]
 
 
@@ -86,7 +87,7 @@ def check_pair(overlay: Overlay = None) -> None:
 
 @app.command()
 def status(overlay: Overlay = None) -> None:
-    """Tell of each step's record whether it is missing, current, or stale because an input has changed since."""
+    """Tell of each step's record whether it is missing, damaged, current, or stale as an input has changed since."""
     study = read(overlay)
     root = Path("results", study.pair.name)
     for name in results(study):
@@ -97,9 +98,9 @@ def status(overlay: Overlay = None) -> None:
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="A run.json.")]) -> None:
     """Print one step's record: numbers, inputs, code and run."""
-    document = load(file)
+    document = read_record(file)
     for key in ("name", "started", "seconds", "threads", "code", "mlflow"):
-        typer.echo(f"{key:<8} {document[key]}")
+        typer.echo(f"{key:<8} {document.get(key)}")
     for path, digest in document["inputs"].items():
         typer.echo(f"input    {path}  {digest[:12]}  {same(path, digest)}")
     for key, value in document["results"].items():
@@ -117,8 +118,13 @@ def latents(
     import polars as pl
 
     if not file.is_file():
-        raise UserError(f"no such file: {file}")
-    table = pl.read_parquet(file)
+        raise UserError(f"no such file: {file}{AFTER}")
+    try:
+        table = pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"{file} is no parquet file, or damaged: {first_line(error)}; {LATENT_TABLE}") from None
+    if not {"latent", "dead"} <= set(table.columns):
+        raise UserError(f"{file} is no table of latents; {LATENT_TABLE}")
     if by not in table.columns:
         raise UserError(f"--by {by}: {file} has no such column; it has {', '.join(table.columns)}")
     table = table.filter(~pl.col("dead")).sort(by, descending=not ascending, nulls_last=True).head(top)
@@ -200,19 +206,15 @@ def read(overlay: Path | None) -> Config:
     return read_files([DEFAULT, *([overlay] if overlay else [])])
 
 
-def load(file: Path) -> dict[str, Any]:
-    """A run record."""
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} is no run record: {error}") from None
-
-
 def state(file: Path) -> str:
-    """missing, current or stale."""
+    """missing, damaged, current or stale."""
     if not file.is_file():
         return "missing"
-    return "current" if all(same(*item) == "unchanged" for item in load(file)["inputs"].items()) else "stale"
+    try:
+        inputs = read_record(file)["inputs"]
+    except UserError:
+        return "damaged"
+    return "current" if all(same(*item) == "unchanged" for item in inputs.items()) else "stale"
 
 
 def same(path: str, digest: str) -> str:

@@ -13,7 +13,7 @@ from crossdiff import hardware
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence
 from crossdiff.provenance.files import sha256_file, whole
-from crossdiff.provenance.record import code, record
+from crossdiff.provenance.record import code, read, record
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,38 @@ def test_takes_the_types_of_settings_and_of_numerics() -> None:
 def test_refuses_what_json_cannot_hold_before_the_step_runs() -> None:
     with pytest.raises(TypeError, match="cannot hold a object"), record("x", "run.json", {"a": object()}, []):
         pytest.fail("the step ran")
+
+
+@pytest.mark.parametrize("why", ["Not a directory", "no permission"])
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_step_runs(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if why == "no permission":
+        monkeypatch.setattr("os.access", lambda *_: False)  # the superuser may write anywhere
+    else:
+        Path("out").write_text("a file")
+    said = rf"^out/\w+: results cannot be written there \({why}\)"
+    with pytest.raises(UserError, match=said), record("x", Path("out/x/run.json"), {}, []):
+        pytest.fail("the step ran")
+    with pytest.raises(UserError, match=said), whole(Path("out/x/table.parquet")):
+        pytest.fail("the block ran")
+
+
+def test_reads_what_it_wrote_and_refuses_what_is_no_record() -> None:
+    with record("x", "run.json", {}, []) as run:
+        run.result(a=1)
+    assert read(Path("run.json"))["results"] == {"a": 1}
+    for text, said in (
+        ("{", "is not valid JSON"),
+        ("[]", "must hold a JSON object, not a list"),
+        ("{}", "lacks name, started, seconds, params, results, code, inputs; give a run.json; if it is one, delete it"),
+        (json.dumps(run_json(Path("run.json")) | {"inputs": {"a": 3}}), "lacks inputs; give a run.json"),
+    ):
+        Path("other.json").write_text(text)
+        with pytest.raises(UserError, match=rf"^other\.json .*{said}"):
+            read(Path("other.json"))
+    with pytest.raises(UserError, match=r"none\.json is missing; it is there after make study, or dvc pull"):
+        read(Path("none.json"))
 
 
 def fail(error: BaseException) -> None:

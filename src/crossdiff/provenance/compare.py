@@ -17,7 +17,9 @@ from crossdiff.provenance.audit.configured import at, different
 from crossdiff.provenance.audit.hashes import Hashes
 from crossdiff.provenance.audit.recomputed import equal
 from crossdiff.provenance.audit.study import REPORT, Study
+from crossdiff.provenance.files import AFTER
 from crossdiff.provenance.origins import METRICS, leaves
+from crossdiff.provenance.record import read as read_record
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,14 @@ def side(text: str, base: Path, pair: str | None = None) -> Side:
         return folder(Study(Path(text), Hashes()))
     if known(base, text):
         return committed(text, base, pair)
-    raise UserError(f"{text} is neither a folder with {METRICS} nor a commit of this checkout")
+    raise UserError(f"{text} is neither a commit of this checkout nor a folder with {METRICS}{AFTER}")
 
 
 def folder(study: Study) -> Side:
-    """A study on disk; the inputs are those that its steps recorded."""
+    """A study on disk; the inputs are those that its steps recorded. UserError if numbers or records are damaged."""
+    for name in study.expected:
+        if name not in study.records and (study.root / name).is_file():
+            read_record(study.root / name)
     inputs = {
         path.replace(study.name(""), ""): digest
         for record in study.records.values()
@@ -51,12 +56,21 @@ def folder(study: Study) -> Side:
     }
     commits = {str(record.get("code", {}).get("commit")) for record in study.records.values()}
     config = study.records.get(REPORT, {}).get("params", {})
-    numbers = dict(leaves(study.metrics or {}))
+    numbers = dict(leaves(study.numbers))
     return Side(study.name("").rstrip("/"), config, inputs, tuple(sorted(commits)), numbers)
 
 
 def committed(commit: str, base: Path, pair: str | None) -> Side:
-    """A study as a commit holds it."""
+    """A study as a commit holds it; UserError if it lacks a part of it, or holds a damaged one."""
+    try:
+        return _committed(commit, base, pair)
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError):
+        raise UserError(
+            f"commit {commit}: config.yaml, dvc.lock or {METRICS} is not what a study leaves; name another commit"
+        ) from None
+
+
+def _committed(commit: str, base: Path, pair: str | None) -> Side:
     config = yaml.safe_load(shown(base, commit, "config.yaml"))
     pair = pair or config["pair"]["name"]
     lock = yaml.safe_load(shown(base, commit, "dvc.lock"))
@@ -137,10 +151,12 @@ def numbers(one: Side, other: Side) -> Iterator[str]:
 
 
 def worded(value: Any) -> str:
-    """A number to six digits, with its interval if it has one."""
+    """A number to six digits, with its interval if it has one; of a table its length."""
     if isinstance(value, Mapping):
         return f"{value['mean']:.6g} [{value['low']:.6g}, {value['high']:.6g}]"
-    return "none" if value is None else f"{value:.6g}"
+    if isinstance(value, list):
+        return f"a table of {len(value)}"
+    return f"{value:.6g}" if isinstance(value, int | float) else str(value or "none")
 
 
 def apart(one: Any, other: Any) -> str:

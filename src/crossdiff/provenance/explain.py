@@ -37,8 +37,8 @@ def target(text: str) -> tuple[Path, str]:
 
 
 def chain(study: Study, key: str) -> Chain:
-    """The chain behind ``key``; UserError if metrics.json has no such number, or nothing tells its sources."""
-    pointer, value = found(study.metrics or {}, key)
+    """The chain behind ``key``; UserError if metrics.json is damaged or lacks it, or nothing tells its sources."""
+    pointer, value = found(study.numbers, key)
     if isinstance(value, dict) and set(value) != LEAF:
         inside = [pointer + at for at, _ in leaves(value)]
         raise UserError(f"{METRICS}#{pointer} holds {len(inside)} numbers; name one of them, such as #{inside[0]}")
@@ -95,9 +95,9 @@ def step(study: Study, name: str, job: Any) -> Iterator[str]:
     record = study.records.get(name)
     yield f"\nstep       {first({name})}  ({study.name(name)})"
     if record is None:
-        yield "           its record is missing"
+        yield "           its record is missing or damaged"
         return
-    yield f"ran        {record['started']}, {record['seconds']} s, {record['threads'] or 'no'} torch threads"
+    yield f"ran        {record['started']}, {record['seconds']} s, {record.get('threads') or 'no'} torch threads"
     if job:
         yield f"command    {job.command}"
     yield f"params     {record['params']}"
@@ -105,7 +105,7 @@ def step(study: Study, name: str, job: Any) -> Iterator[str]:
         yield f"input      {path}  sha256 {digest}"
     yield from origin(record)
     yield from commit(study, record)
-    run = record["mlflow"] or {}
+    run = record.get("mlflow") or {}
     yield f"mlflow     {run.get('run_id') or 'not tracked'}  {run.get('uri') or ''}".rstrip()
 
 

@@ -10,6 +10,10 @@ from typing import Any
 
 from crossdiff.errors import UserError
 
+AFTER = "; it is there after make study, or dvc pull"
+AGAIN = "delete it, then run make study, or dvc pull"
+"""What to do about a result that is missing, or damaged: neither Snakemake nor DVC replaces a file that is there."""
+
 
 def sha256_file(path: Path | str) -> str:
     """Hex SHA-256 of a file's bytes."""
@@ -23,18 +27,34 @@ def read_object(file: Path, missing: str, mend: str) -> dict[str, Any]:
         document = json.loads(file.read_text())
     except FileNotFoundError:
         raise UserError(f"{file} is missing{missing}") from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); give a file that you may read") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not valid JSON ({error}): {mend}") from None
     if not isinstance(document, dict):
-        raise UserError(f"{file} must hold a JSON object, not a {type(document).__name__}")
+        raise UserError(f"{file} must hold a JSON object, not a {type(document).__name__}: {mend}")
     return document
+
+
+def writable(folder: Path) -> None:
+    """Make a folder for results if there is none; UserError unless files can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(folder, os.W_OK | os.X_OK) else "no permission"
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+    if why:
+        raise UserError(f"{folder}: results cannot be written there ({why}); make it a folder that you may write to")
 
 
 @contextlib.contextmanager
 def whole(path: Path | str) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` if the block ends well, remove it if not."""
+    """Give a temporary name beside ``path``; rename it to ``path`` if the block ends well, remove it if not.
+
+    UserError, before the block, if the folder cannot be written to.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    writable(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary

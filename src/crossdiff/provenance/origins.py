@@ -1,4 +1,4 @@
-"""Which result files, and what in them, a number of metrics.json is made of. Pure apart from `read` and `write`.
+"""Which result files, and what in them, a number of metrics.json is made of. Pure apart from reading and writing.
 
 The report step builds an `Origins` where it makes the numbers (`crossdiff.report.origins`) and leaves it beside the
 page as report/origins.json. Its shape, and what a reader does with it:
@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from crossdiff.errors import UserError
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import AFTER, AGAIN, read_object, whole
 
 NAME = "report/origins.json"
 NULL = "null"
@@ -89,6 +89,14 @@ def read(path: Path) -> Origins:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} does not tell where the numbers come from ({error}); write the report again") from None
+
+
+def read_metrics(file: Path) -> dict[str, Any]:
+    """The numbers of a study, metrics.json; UserError if it is missing or damaged."""
+    tree = read_object(file, AFTER, AGAIN)
+    if not all(isinstance(tree.get(part), dict) for part in ("pair", "dictionaries")):
+        raise UserError(f"{file} is damaged: it lacks the numbers of the pair or of its dictionaries; {AGAIN}")
+    return tree
 
 
 def record_of(file: str) -> str:

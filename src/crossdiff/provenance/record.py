@@ -25,7 +25,7 @@ from typing import Any
 from crossdiff import hardware
 from crossdiff.errors import UserError
 from crossdiff.provenance import tracking
-from crossdiff.provenance.files import sha256_file, whole
+from crossdiff.provenance.files import AFTER, AGAIN, read_object, sha256_file, whole, writable
 from crossdiff.provenance.origins import NULL
 
 PACKAGE = Path(__file__).parents[1]
@@ -57,11 +57,13 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
     """Record a step into ``out`` (JSON) and, if a study is being tracked, into MLflow.
 
     ``inputs`` are files (a folder stands for the files in it); they are hashed before the step starts, so give a
-    manifest rather than the shards it lists. UserError if one is missing. An old ``out`` is removed at once, so that
-    a failed step leaves none. The name of a step on the null tune starts with null/, as its place does.
+    manifest rather than the shards it lists. UserError if one is missing, or ``out`` cannot be written. An old ``out``
+    is removed at once, so that a failed step leaves none. The name of a step on the null tune starts with null/, as its
+    place does.
     """
     out = Path(out)
     name = f"{NULL}/{name}" if NULL in out.parts[:-1] else name
+    writable(out.parent)
     out.unlink(missing_ok=True)
     started, clock = datetime.now(UTC), time.perf_counter()
     params = plain(params)
@@ -100,6 +102,23 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
     finally:
         if tracker:
             tracker.close(status)
+
+
+PARTS = {"name": str, "started": str, "seconds": int | float, "params": dict, "results": dict, "code": dict}
+"""What a record must hold for its readers, beside the inputs."""
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The record in a run.json; UserError if it is missing, damaged, or another kind of file."""
+    mend = f"give a run.json; if it is one, {AGAIN}"
+    document = read_object(file, AFTER, mend)
+    lacking = [part for part, kind in PARTS.items() if not isinstance(document.get(part), kind)]
+    inputs = document.get("inputs")
+    if not isinstance(inputs, dict) or not all(isinstance(digest, str) for digest in inputs.values()):
+        lacking.append("inputs")
+    if lacking:
+        raise UserError(f"{file} is not a step's record, or damaged: it lacks {', '.join(lacking)}; {mend}")
+    return document
 
 
 def files(inputs: Iterable[Path | str]) -> list[Path]:

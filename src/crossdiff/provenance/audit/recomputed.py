@@ -7,6 +7,7 @@ from typing import Any
 from crossdiff.errors import UserError
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.study import Study
+from crossdiff.provenance.files import AGAIN
 from crossdiff.provenance.origins import METRICS, NAME, Origins, leaves, read
 
 RELATIVE = 1e-9
@@ -17,7 +18,7 @@ def check(study: Study) -> Finding:
     """Compute metrics.json again by the report's own code, and compare every leaf; likewise report/origins.json."""
     found = Finding()
     if study.metrics is None:
-        found.equal(False, f"{study.name(METRICS)} is no JSON", [METRICS])
+        found.equal(False, f"{study.name(METRICS)} is damaged: {AGAIN}", [METRICS])
         return found
     try:
         again, sources = computed(study)

@@ -67,6 +67,9 @@ def lines(study: Study, told: Told) -> Iterator[str]:
 
 def taints(study: Study, told: Told) -> Iterator[str]:
     """The tainted numbers in words; a subtree of which every number is tainted is one line."""
+    if study.metrics is None:
+        yield f"         no number of {study.name('metrics.json')} can be read"
+        return
     if not told.numbers:
         yield "         taints no number of metrics.json"
         return

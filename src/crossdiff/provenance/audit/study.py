@@ -1,6 +1,7 @@
 """A study as the checks see it: records, numbers and sources, read once; a damaged file is told as damaged."""
 
 import json
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from crossdiff.config import Config, parse
 from crossdiff.errors import UserError
 from crossdiff.provenance import origins
 from crossdiff.provenance.audit.hashes import Hashes
+from crossdiff.provenance.files import AFTER
 from crossdiff.provenance.origins import METRICS, Origins
+from crossdiff.provenance.record import read as read_record
 from crossdiff.workflow import results
 
 REPORT = "report/run.json"
@@ -25,7 +28,7 @@ class Study:
 
     def __init__(self, root: Path, hashes: Hashes, fast: bool = False) -> None:
         if not (root / METRICS).is_file():
-            raise UserError(f"{root} holds no {METRICS}; give the folder of a finished study, results/<pair>")
+            raise UserError(f"{root} holds no {METRICS}: give the folder of a finished study, results/<pair>{AFTER}")
         self.root = root.absolute()
         self.base = self.root.parents[1]
         """The folder that the study's commands run in, which recorded paths count from."""
@@ -81,14 +84,24 @@ class Study:
     @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
         """run.json of each step, by its path under results/<pair>; those that can be read."""
-        found = {name: self.json(name) for name in self.expected}
-        return {name: record for name, record in found.items() if isinstance(record, dict)}
+        found = {}
+        for name in self.expected:
+            with suppress(UserError):
+                found[name] = read_record(self.root / name)
+        return found
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
-        """metrics.json; None if it cannot be read."""
-        found = self.json(METRICS)
-        return found if isinstance(found, dict) else None
+        """metrics.json; None if it is damaged."""
+        try:
+            return self.numbers
+        except UserError:
+            return None
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """metrics.json; UserError if it is damaged."""
+        return origins.read_metrics(self.root / METRICS)
 
     @cached_property
     def origins(self) -> Origins:
