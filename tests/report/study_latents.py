@@ -47,6 +47,11 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
             "nu_reconstruction": np.where(own, rng.normal(0.2, 0.15, count), rng.normal(0.9, 0.08, count)),
             "nu_error": np.where(own, rng.normal(0.1, 0.08, count), rng.normal(0.85, 0.1, count)),
         }
+        lost = np.arange(count) % 29 == 0  # what the tune took away
+        table |= {
+            "nu_reconstruction_base": np.where(lost, 0.2, 0.9 + 0.1 * table["nu_reconstruction"]),
+            "nu_error_base": np.where(lost, 0.1, 0.8 + 0.1 * table["nu_error"]),
+        }
         names = [
             "chat-only" if d > 0.9 else "base-only" if d < 0.1 else "shared" if abs(d - 0.5) < 0.1 else "other"
             for d in delta
@@ -55,7 +60,15 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
     frame = pl.DataFrame(table).with_columns(pl.Series("class", names, dtype=pl.String))
     nullable = [
         name
-        for name in ("delta_norm", "nu_reconstruction", "nu_error", "nu_activation", "template_share")
+        for name in (
+            "delta_norm",
+            "nu_reconstruction",
+            "nu_error",
+            "nu_reconstruction_base",
+            "nu_error_base",
+            "nu_activation",
+            "template_share",
+        )
         if name in frame.columns
     ]
     return frame.with_columns(

@@ -170,6 +170,19 @@ def test_marginals_are_shares_of_each_group(crosscoder: Dictionary) -> None:
         assert totals.height >= 2
 
 
+def test_the_base_direction_is_drawn_with_the_models_exchanged(planted: Written, crosscoder: Dictionary) -> None:
+    live = crosscoder.runs[0].latents.filter(~pl.col("dead"))
+    taken = live.filter((pl.col("nu_error_base").abs() < 0.2) & (pl.col("nu_reconstruction_base").abs() < 0.5))
+    drawn = table(scatter.nu_scatter(crosscoder, "base")).filter(layer="marked latents")
+    own = drawn.filter(group="base-specific by ν")
+    assert own.height == taken.height > 0
+    assert sorted(own["nu_error"].to_list()) == pytest.approx(sorted(taken["nu_error_base"].to_list()), abs=1e-3)
+    chats = table(scatter.nu_scatter(crosscoder)).filter(layer="marked latents", group="chat-specific by ν")
+    assert chats.height > 0
+    assert sorted(chats["nu_error"].to_list()) != sorted(own["nu_error"].to_list())
+    assert (planted.root / "report/figures/nu-scatter-base-crosscoder-l1.svg").is_file()
+
+
 def test_the_inset_shows_what_is_close_to_1(planted: Written, crosscoder: Dictionary, tmp_path: Path) -> None:
     drawn = table(delta_norm(crosscoder))
     near = crosscoder.runs[0].latents.filter(~pl.col("dead") & (pl.col("delta_norm") > 0.9)).height

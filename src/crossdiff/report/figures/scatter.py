@@ -1,6 +1,9 @@
-"""ν_ε against ν_r of a crosscoder: where its latents lie, with the distribution of each ratio along the sides."""
+"""ν_ε against ν_r of a crosscoder: where its latents lie, with the distribution of each ratio along the sides.
 
-from typing import Any
+Of a latent's chat direction, and with the models exchanged of its base direction.
+"""
+
+from typing import Any, Literal
 
 import altair as alt
 import polars as pl
@@ -8,52 +11,65 @@ import polars as pl
 from crossdiff.attribution.specific import NU_ERROR, NU_RECONSTRUCTION
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import histogram, title
-from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data, present
+from crossdiff.report.figures.theme import BASE, CHAT, INK, MUTED, Figure, data, present
 from crossdiff.report.latents import alive, chat_specific
 
 WINDOW = (-0.2, 1.2)
 """Shown range of ν; values outside are counted in the text."""
 SIDE, MARGIN = 270, 42
 """Size of the square, and of the strips along it."""
-GROUPS = {"chat-specific by ν": CHAT, "chat-only by Δ_norm, not by ν": INK, "all live": MUTED}
+Direction = Literal["chat", "base"]
+NUS = ("nu_error", "nu_reconstruction")
+ALL = "all live"
 
 
-def nu_scatter(dictionary: Dictionary) -> Figure:
-    """Density of all live latents, the chat-only and the chat-specific ones as points, and shares along the sides."""
+def groups(which: Direction) -> dict[str, str]:
+    """Names of the marked latents of a direction, and of all, with their colours."""
+    own = CHAT if which == "chat" else BASE
+    return {f"{which}-specific by ν": own, f"{which}-only by Δ_norm, not by ν": INK, ALL: MUTED}
+
+
+def nu_scatter(dictionary: Dictionary, which: Direction = "chat") -> Figure:
+    """Density of all live latents, those of one model as points, and shares along the sides.
+
+    ``which`` direction is looked at: how much of a latent's chat row base has, or of its base row chat.
+    """
     run = dictionary.runs[0]
-    live = run.latents.filter(alive).drop_nulls(["nu_error", "nu_reconstruction"])
-    shown = live.filter(pl.all_horizontal(pl.col("nu_error", "nu_reconstruction").is_between(*WINDOW)))
-    specific, chat_only, _ = GROUPS
+    live = run.latents.filter(alive)
+    if which == "base":
+        live = live.with_columns(pl.col(f"{nu}_base").alias(nu) for nu in NUS)
+    live = live.drop_nulls(NUS)
+    shown = live.filter(pl.all_horizontal(pl.col(*NUS).is_between(*WINDOW)))
+    specific, only, _ = colours = groups(which)
     points = shown.select(
-        "nu_error",
-        "nu_reconstruction",
+        *NUS,
         group=pl.when(chat_specific(True))
         .then(pl.lit(specific))
-        .when(pl.col("class") == "chat-only")
-        .then(pl.lit(chat_only)),
+        .when(pl.col("class") == f"{which}-only")
+        .then(pl.lit(only)),
     ).drop_nulls("group")
-    colour = coloured(points)
+    colour = coloured(points, colours)
     above = strip("nu_error", "ν_ε", shown, points, colour).properties(width=SIDE, height=MARGIN)
     beside = strip("nu_reconstruction", "ν_r", shown, points, colour).properties(width=MARGIN, height=SIDE)
-    square = centre(shown, points, colour).properties(width=SIDE, height=SIDE)
+    square = centre(shown, points, colour, colours[specific]).properties(width=SIDE, height=SIDE)
     return Figure(
-        name=f"nu-scatter-{dictionary.name}",
-        title=title(dictionary, run),
+        name=f"nu-scatter-{dictionary.name}" if which == "chat" else f"nu-scatter-base-{dictionary.name}",
+        title=f"{title(dictionary, run)}, {which} direction",
         chart=alt.vconcat(above, alt.hconcat(square, beside, spacing=6, bounds="flush"), spacing=6, bounds="flush"),
-        text=f"ν_ε and ν_r of {live.height:,} live latents of {dictionary.name}; "
+        text=f"ν_ε and ν_r of the {which} direction of {live.height:,} live latents of {dictionary.name}; "
         f"{live.height - shown.height:,} lie outside the frame. Along the sides, the shares of each group.",
         files=(f"latents/{run.folder}.parquet",),
     )
 
 
-def coloured(points: pl.DataFrame) -> alt.Color:
+def coloured(points: pl.DataFrame, colours: dict[str, str]) -> alt.Color:
     """Colour of the groups that have a point, and of all live latents."""
-    scale = present(GROUPS, ["all live", *points["group"]])
+    scale = present(colours, [ALL, *points["group"]])
     return alt.Color("group:N", scale=scale, legend=alt.Legend(title=None, symbolOpacity=1, columns=2))
 
 
-def centre(shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color) -> Any:
-    """The square itself."""
+def centre(shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color, own: str) -> Any:
+    """The square itself; its corner has the colour of the model's ``own`` latents."""
     scale = alt.Scale(domain=WINDOW, nice=False)
     x = alt.X("x:Q", scale=scale, axis=alt.Axis(title="ν_ε  (error)", tickCount=6))
     y = alt.Y("y:Q", scale=scale, axis=alt.Axis(title="ν_r  (reconstruction)", tickCount=6))
@@ -74,8 +90,8 @@ def centre(shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color) -> Any:
         }
     ]
     region = (
-        alt.Chart(data(corner, "chat-specific corner"))
-        .mark_rect(fill=CHAT, fillOpacity=0.07, stroke=CHAT, strokeDash=[4, 3], strokeWidth=1)
+        alt.Chart(data(corner, "corner of one model's own"))
+        .mark_rect(fill=own, fillOpacity=0.07, stroke=own, strokeDash=[4, 3], strokeWidth=1)
         .encode(x="x:Q", x2="x2:Q", y="y:Q", y2="y2:Q")
     )
     dots = (
@@ -88,15 +104,13 @@ def centre(shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color) -> Any:
 
 def strip(column: str, name: str, shown: pl.DataFrame, points: pl.DataFrame, colour: alt.Color) -> alt.Chart:
     """Histogram of one ratio along its side of the square, each group as shares of its latents in the frame."""
-    groups = {"all live": shown} | {
-        group: points.filter(pl.col("group") == group) for group in GROUPS if group != "all live"
-    }
+    marked = {str(name): part for (name,), part in points.group_by("group", maintain_order=True)}
     rows = pl.concat(
         [
             histogram(latents[column], *WINDOW, 35).select(
                 "left", "right", share=pl.col("count") / latents.height, group=pl.lit(group)
             )
-            for group, latents in groups.items()
+            for group, latents in ({ALL: shown} | marked).items()
         ]
     )
     # The strips share their long axis with the square, which shows its values.

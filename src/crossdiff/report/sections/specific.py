@@ -21,6 +21,7 @@ def section(context: Context) -> Section:
     figures = {
         "norms": [norms.delta_norm(item) for item in two_sided],
         "scatter": [scatter.nu_scatter(item) for item in two_sided],
+        "base_scatter": [scatter.nu_scatter(item, "base") for item in two_sided],
         "nu": [scaling.nu_histogram(item) for item in one_sided],
         "template": [figure for figure in shares.values() if figure is not None],
     }
