@@ -62,10 +62,10 @@ def behind(study: Study, records: list[str]) -> list[str]:
 
 
 def outputs(study: Study) -> dict[str, str]:
-    """Record of the step that made each input that lies under results/<pair>."""
+    """Record of the step that made each input that lies under results/<pair>, be it missing or damaged."""
     read = {path for inputs in study.steps.values() for path in inputs}
     inside = [file for path in read if (file := study.inside(path))]
-    return {file: record for file in inside if (record := record_of(file)) in study.records}
+    return {file: record for file in inside if (record := record_of(file)) in study.expected}
 
 
 def lines(study: Study, told: Chain) -> Iterator[str]:
