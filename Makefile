@@ -1,5 +1,6 @@
 # make study                             the study of config.yaml -> results/<pair>/report/report.html
 # make study CONFIG=configs/narrow.yaml  another study, laid over it
+# make install                           .venv with the pinned dependencies; study and test do it when needed
 # make test, make check                  tests; formatting, lint and types
 # make ui                                the study's runs, in a browser
 # make bench-env                         .venv-bench with the packages that the benchmarks compare with
@@ -10,11 +11,13 @@ CONFIG ?=
 READY := .venv/.crossdiff-ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study test check ui lock bench-env
+.PHONY: study install test check ui lock bench-env
 
 study: $(READY)
 	@crossdiff check $(CONFIG)
 	$(if $(CONFIG),snakemake --configfile config.yaml $(CONFIG),dvc repro)
+
+install: $(READY)
 
 test: $(READY)
 	pytest -n 2 --dist loadgroup

@@ -139,6 +139,12 @@ def test_what_is_to_be_planted(study: dict, planted: dict, said: str) -> None:
     assert verdicts(good)["null tune model"] == "open"
 
 
+def test_a_base_that_is_not_there_is_named_although_the_chat_model_is_planted_in_it(study: dict) -> None:
+    found = look(study, pair={"base": {"path": "models/none"}, "chat": {"path": None, "planted": {}}})
+    assert text(found, "base model").startswith("pair.base.path: models/none")
+    assert verdicts(found)["chat model"] == "open"
+
+
 def test_behaviours_that_there_are_not(study: dict) -> None:
     found = look(study, pair={"chat": {"path": None, "planted": {"behaviours": ["mood"]}}})
     assert text(found, "chat model").startswith("pair.chat.planted.behaviours: no behaviour is called mood")

@@ -69,12 +69,18 @@ def follower(tmp_path_factory: pytest.TempPathFactory, llama_pair, web_parquet: 
 
 
 def test_the_page_has_the_commands_of_a_study() -> None:
-    assert [command.split()[0] for command in commands()] == ["crossdiff", "snakemake", "make"]
+    assert [command.split()[0] for command in commands()] == ["make", "source", "crossdiff", "snakemake", "make"]
+
+
+def test_installing_makes_the_environment_that_is_activated(follower: Tree) -> None:
+    install, activate, *_ = commands()
+    assert "--editable" in follower.run("make", "-n", *install.split()[1:])
+    assert activate == "source .venv/bin/activate"
 
 
 @pytest.mark.timeout(300)
 def test_check_and_dry_run(follower: Tree) -> None:
-    check, dry_run, _ = commands()
+    *_, check, dry_run, _ = commands()
     assert "nothing speaks against it" in follower.run(*check.split())
     plan = follower.run(*dry_run.split())
     assert re.search(r"^evidence +2$", plan, re.MULTILINE)

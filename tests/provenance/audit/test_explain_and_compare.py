@@ -67,5 +67,5 @@ def test_equal_studies_do_not_differ_and_changed_ones_say_where(base: Path, whol
 
 
 def test_neither_a_folder_nor_a_commit_is_refused(base: Path) -> None:
-    with pytest.raises(UserError, match="nowhere is neither a commit .* nor a folder with metrics"):
+    with pytest.raises(UserError, match=r"nowhere is neither a commit .* nor a folder with metrics"):
         side("nowhere", base)
