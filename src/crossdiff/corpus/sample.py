@@ -19,6 +19,7 @@ import typer
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, StaticCache
 
+from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file, whole
 
 MARK = "\x00content\x00"
@@ -180,7 +181,7 @@ def sample(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path
 def main(model_dir: Path, out: Path, threads: int = Sampling.threads) -> None:
     """Sample the corpus that ships with the project from the model in MODEL_DIR into OUT."""
     settings = Sampling(threads=threads)
-    torch.set_num_threads(settings.threads)
+    prepare(settings.threads)
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.bfloat16).eval()
     files = {path.name: sha256_file(path) for path in sample(model, tokenizer, out, settings)}

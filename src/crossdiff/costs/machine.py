@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from crossdiff import products
 from crossdiff.costs.sizes import Machine
 from crossdiff.hardware import memory_bytes
 
@@ -19,8 +20,10 @@ def calibrate(device: str = "cpu", threads: int | None = None, seconds: float = 
     if threads:
         torch.set_num_threads(threads)
     try:
+        with products.widened():
+            bf16 = product_rate(device, torch.bfloat16, seconds)
         return Machine(
-            bf16=product_rate(device, torch.bfloat16, seconds),
+            bf16=bf16,
             fp32=product_rate(device, torch.float32, seconds),
             bandwidth=copy_rate(device, seconds),
             threads=torch.get_num_threads(),
