@@ -1,6 +1,7 @@
 """How a number is printed, once for the whole page: from metrics.json, with its path, to a piece of HTML."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -73,8 +74,7 @@ class Numbers:
             key, style, self.hint(leaf, path, style), written(mean(leaf), style)
         )
         if interval and isinstance(leaf, dict) and leaf["low"] < leaf["high"]:
-            ends_ = span(leaf, style)
-            text += Markup(' <i class="ci">{}</i>').format(ends_.replace("–", " and ") if of_two(path, leaf) else ends_)
+            text += Markup(' <i class="ci">{}</i>').format(between(path, leaf, style))
         return text + Markup("</span>")
 
     def brief(self, *path: str, style: str) -> Markup:
@@ -104,7 +104,12 @@ class Numbers:
         return " · ".join(parts)
 
 
-def of_two(path: tuple[str, ...], leaf: Leaf) -> bool:
+def between(path: Sequence[str], leaf: Leaf, style: str) -> str:
+    """The interval of the number at ``path`` as the page writes it; of two values both."""
+    return span(leaf, style).replace("–", " and ") if of_two(path, leaf) else span(leaf, style)
+
+
+def of_two(path: Sequence[str], leaf: Leaf) -> bool:
     """Whether both values of two synthetic pairs stand in place of an interval (`seeds.few`)."""
     return path[0] == "synthetic" and isinstance(leaf, dict) and leaf["n"] == 2
 

@@ -6,7 +6,7 @@ from typing import Any
 from crossdiff.errors import UserError
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.study import Study
-from crossdiff.provenance.origins import METRICS
+from crossdiff.provenance.origins import METRICS, names
 from crossdiff.provenance.origins import found as find
 
 PAGE = "report/report.html"
@@ -64,7 +64,7 @@ def one_number(study: Study, shown: dict[str, str], found: Finding) -> None:
     except UserError:
         found.breaks.append(Break(f"{study.name(PAGE)} shows {METRICS}#{key}, which {METRICS} does not hold"))
         return
-    for part, expected in texts(leaf, shown["style"]).items():
+    for part, expected in texts(names(key), leaf, shown["style"]).items():
         if shown[part] and shown[part].strip() != expected:
             what = f"{study.name(PAGE)} shows {shown[part].strip()} for {METRICS}#{key}, which is {expected}"
             found.breaks.append(Break(what, numbers=frozenset([key])))
@@ -72,10 +72,10 @@ def one_number(study: Study, shown: dict[str, str], found: Finding) -> None:
     found.held += 1
 
 
-def texts(leaf: Any, style: str) -> dict[str, str]:
-    """Value and interval of a leaf as the page writes them."""
-    from crossdiff.report.numbers import span, written
+def texts(path: list[str], leaf: Any, style: str) -> dict[str, str]:
+    """Value and interval of the leaf at ``path`` as the page writes them."""
+    from crossdiff.report.numbers import between, written
     from crossdiff.report.seeds import mean
 
     found = {"value": written(mean(leaf), style)}
-    return found | ({"interval": span(leaf, style)} if isinstance(leaf, dict) else {})
+    return found | ({"interval": between(path, leaf, style)} if isinstance(leaf, dict) else {})
