@@ -81,8 +81,8 @@ def check_files(study: Config) -> None:
     planted = next((side for side in sides(study) if source_of(study, side).planted is not None), None)
     if planted and not (made(study, "base") or local(study.pair.base.path)):
         raise UserError(
-            f"{key_of(planted)}.planted: the base {study.pair.base.path} is a hub id;"
-            " download it and give its folder as pair.base.path"
+            f"pair.base.path: there is no folder {study.pair.base.path} here, so it is taken for a hub id, and"
+            f" {key_of(planted)}.planted needs the base in a folder: download it and give its folder, or mend the path"
             + (", or set calibration.null_tune: null" if planted == "null" else "")
         )
 
@@ -207,8 +207,9 @@ def model(study: Config, side: Side) -> Model:
 def corpus_files(source: Rows) -> list[str]:
     """Local files of a source of rows; none for a `datasets` id or a folder that `datasets` reads."""
     if not source.path.endswith(TABLES):
-        if local(source.path):
-            _existing(source.path, f"{source.where}.path")
+        if local(source.path) and Path(_existing(source.path, f"{source.where}.path")).is_file():
+            ends = ", ".join(TABLES)
+            raise UserError(f"{source.where}.path: {source.path} is of a format that is not read; files end in {ends}")
         return []
     files = sorted(glob(source.path, recursive=True))
     if not files:

@@ -91,9 +91,9 @@ def test_a_gguf_file_is_converted() -> None:
         ({"calibration": {"null_tune": {"path": "./gone"}}}, r"calibration\.null_tune\.path: there is no \./gone"),
         (
             {"calibration": {"null_tune": {"planted": {"behaviours": []}}}},
-            r"calibration\.null_tune\.planted: the base org/base is a hub id; .* or set calibration\.null_tune: null",
+            r"pair\.base\.path: there is no folder org/base .* calibration\.null_tune\.planted .* calibration\.null_tune: null",
         ),
-        ({"pair": {"chat": {"path": None, "planted": {}}}}, r"pair\.chat\.planted: the base org/base is a hub id"),
+        ({"pair": {"chat": {"path": None, "planted": {}}}}, r"pair\.base\.path: .* hub id, and pair\.chat\.planted"),
     ],
 )
 def test_names_a_model_file_that_is_missing(parts: dict[str, Any], message: str) -> None:
@@ -127,6 +127,14 @@ def test_corpus_files_are_found_by_pattern() -> None:
 def test_names_a_corpus_file_that_is_missing(path: str) -> None:
     with pytest.raises(UserError, match=r"corpus\.sources\.web\.path: there is no "):
         check_files(study(**source(path)))
+
+
+def test_a_corpus_file_of_another_format_is_refused() -> None:
+    Path("rows.csv").write_text("text\nhello\n")
+    with pytest.raises(
+        UserError, match=r"corpus\.sources\.web\.path: \./rows\.csv is of a format .*\.parquet, \.jsonl"
+    ):
+        check_files(study(**source("./rows.csv")))
 
 
 def test_a_wrong_config_ends_snakemake_with_one_message() -> None:

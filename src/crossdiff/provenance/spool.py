@@ -17,8 +17,8 @@ from crossdiff.provenance.files import whole
 
 SPOOL = Path(".snakemake/mlflow")
 STOP = "stop.json"
-WAIT_SECONDS = 10.0
-"""How long a step that ends waits for its run's id."""
+WAIT_SECONDS = 30.0
+"""How long a step that ends waits for its run's id: on a busy machine a new database takes the relay ten seconds."""
 
 
 class Spooled:
