@@ -91,7 +91,7 @@ def test_a_gguf_file_is_converted() -> None:
         ({"calibration": {"null_tune": {"path": "./gone"}}}, r"calibration\.null_tune\.path: there is no \./gone"),
         (
             {"calibration": {"null_tune": {"planted": {"behaviours": []}}}},
-            r"pair\.base\.path: there is no folder org/base .* calibration\.null_tune\.planted .* calibration\.null_tune: null",
+            r"pair\.base\.path: there is no folder org/base .* calibration\.null_tune\.planted .*\.null_tune: null",
         ),
         ({"pair": {"chat": {"path": None, "planted": {}}}}, r"pair\.base\.path: .* hub id, and pair\.chat\.planted"),
     ],
