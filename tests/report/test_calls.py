@@ -57,7 +57,11 @@ def test_the_same_counts_on_the_null_tune_stand_beside(planted, plain):
     assert set(named) == {"nu_0.3", "nu_pair", "calibrated on the synthetic null"}
     assert named["nu_pair"]["chat-specific"]["null"] == 4
     assert "metrics.json#/dictionaries/diff-sae/calls/null_tune/nu_0.3/chat-specific/null" in planted.page
-    assert "On a <em>null tune</em>, the same base tuned on nothing that is looked for, the rule names" in planted.page
+    assert "<strong>No latent is new beyond what any tune of this base adds.</strong>" in planted.page
+    assert (
+        "a <em>null tune</em>, the same base tuned on nothing that is looked for, upholds none of them" in planted.page
+    )
+    assert "On the null tune its rule names" in planted.page
     assert plain.metrics["dictionaries"]["chat-sae"]["calls"]["null_tune"] == {}
     assert "was not measured" in plain.page
 

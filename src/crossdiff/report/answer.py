@@ -76,7 +76,7 @@ class Answer:
             for item in ranked
         ]
         text = sentence(
-            'Latent Scaling names latents as the chat model\'s own (<a href="#latents">which</a>): {counts}',
+            'Latent Scaling, which states no rate, names (<a href="#latents">which</a>) {counts}',
             counts=listed(counts),
         )
         norms = [("dictionaries", item.name, "classes", "chat-only") for item in ranked if item.two_sided]
@@ -87,10 +87,32 @@ class Answer:
             text += " in any crosscoder" if same and len(norms) > 1 else ""
         if not self.study.config.null_pair:
             return text + ". How many of these another tune of the same base would show as well was not measured."
-        return text + "." + self.on_the_null(ranked)
+        return self.verdict(ranked) + " " + text + self.on_the_null(ranked) + "."
+
+    def verdict(self, ranked: Sequence[Dictionary]) -> Markup:
+        """Whether latents are called that a tune on nothing that is looked for does not show as well."""
+        two = self.study.config.synthetic is not None and self.study.config.calibration.synthetic
+        left = self.called(ranked, "upheld" if two else "calibrated")
+        text = sentence(
+            "<strong>{left} beyond what any tune of this base adds.</strong> ",
+            left=sentence("{left} are new", left=left) if left else "No latent is new",
+        )
+        rate = written(self.study.config.calibration.q, "percent")
+        tune = Markup("<em>null tune</em>, the same base tuned on nothing that is looked for")
+        if not two:
+            return text + sentence(
+                "Calls are made at a false discovery rate of {rate} against a {tune}.", rate=rate, tune=tune
+            )
+        return text + sentence(
+            "At a false discovery rate of {rate} a synthetic null lets pass {called}; a {tune}, upholds {what}.",
+            rate=rate,
+            called=self.called(ranked, "calibrated") or "no latent",
+            tune=tune,
+            what="these" if left else "none of them",
+        )
 
     def on_the_null(self, ranked: Sequence[Dictionary]) -> Markup:
-        """How many latents the same rule names on the null tune, and how many calls are left beside it."""
+        """How many latents the same rule names on the null tune."""
         there = {item.name: ("dictionaries", item.name, "calls", "null_tune", rule(item)) for item in ranked}
         counts = [
             sentence(
@@ -99,22 +121,7 @@ class Answer:
             for item, path in there.items()
             if self.numbers.leaf(*path) is not None
         ]
-        text = sentence(
-            " On a <em>null tune</em>, the same base tuned on nothing that is looked for, the rule names {counts}. ",
-            counts=listed(counts),
-        )
-        rate = written(self.study.config.calibration.q, "percent")
-        called = self.called(ranked, "calibrated") or "no latent"
-        if not (self.study.config.synthetic and self.study.config.calibration.synthetic):
-            pattern = "Called against it at a false discovery rate of {rate}: <strong>{called}</strong>."
-            return text + sentence(pattern, rate=rate, called=called)
-        return text + sentence(
-            "Called at a false discovery rate of {rate} on a synthetic null: {called}; upheld against the null tune:"
-            " <strong>{upheld}</strong>.",
-            rate=rate,
-            called=called,
-            upheld=self.called(ranked, "upheld") or "none",
-        )
+        return sentence(". On the null tune its rule names {counts}", counts=listed(counts)) if counts else Markup()
 
     def called(self, ranked: Sequence[Dictionary], how: str) -> Markup:
         """How many latents are called chat-specific in which dictionary; empty where none is."""

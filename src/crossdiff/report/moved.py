@@ -50,7 +50,7 @@ def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
         best="every dictionary" if len(best) == len(by_item) > 1 else listed([name(item) for item in best]),
         edit=names.EDITS[edit],
         n=numbers.show(*found(best[0], edit), style="count"),
-        all=spelled(planted),
+        all=planted,
     )
     return text + turned(numbers, best, edit) + "."
 
