@@ -69,7 +69,7 @@ def test_refuses_what_json_cannot_hold_before_the_step_runs() -> None:
         pytest.fail("the step ran")
 
 
-@pytest.mark.parametrize("why", ["Not a directory", "no permission"])
+@pytest.mark.parametrize("why", ["out is a file", "no permission"])
 def test_a_folder_that_cannot_be_written_to_is_named_before_the_step_runs(
     why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

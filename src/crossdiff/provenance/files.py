@@ -37,12 +37,10 @@ def read_object(file: Path, missing: str, mend: str) -> dict[str, Any]:
 
 
 def writable(folder: Path) -> None:
-    """Make a folder for results if there is none; UserError unless files can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        why = "" if os.access(folder, os.W_OK | os.X_OK) else "no permission"
-    except OSError as error:
-        why = error.strerror or type(error).__name__
+    """UserError unless files can be written to a folder for results, which need not be there yet: nothing is made."""
+    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    why = "no permission" if not os.access(above, os.W_OK | os.X_OK) else ""
+    why = why if above.is_dir() else f"{above.name} is a file"
     if why:
         raise UserError(f"{folder}: results cannot be written there ({why}); make it a folder that you may write to")
 
@@ -55,6 +53,7 @@ def whole(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     writable(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
