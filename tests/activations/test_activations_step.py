@@ -204,7 +204,9 @@ def test_values_that_are_not_finite_stop_the_step(run, rows_file, tokenizer, lla
     def spoil(embedding):
         embedding[bad] = float("nan")
 
-    with pytest.raises(UserError, match=r"chat model gives values that are not finite on row \d+, position") as caught:
+    with pytest.raises(
+        UserError, match=r"chat model gives values that are not finite .* on row \d+, position"
+    ) as caught:
         run(tmp_path / "out", pair=planted_pair(llama_pair, tmp_path, spoil), check_rows=1)
     row = int(re.search(r"row (\d+)", str(caught.value))[1])
     assert bad in pl.read_parquet(rows_file)["ids"][row]

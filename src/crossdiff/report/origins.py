@@ -103,10 +103,11 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
         ("template", "alive"): [Source(latents, "dead, template_share")],
         ("template", "chat_specific"): [Source(latents, f"template_share, {rule}")],
         ("seconds", "training"): [Source(record, "seconds")],
-        ("training", "late_rise"): [Source(f"dictionaries/{run.folder}/training.parquet", "step, fve")],
         ("patched",): [Source(f"evidence/{run.folder}/run.json", "results.sets")],
     }
     notes |= sources(item, run)
+    if run.training is not None:
+        notes["training", "late_rise"] = [Source(f"dictionaries/{run.folder}/training.parquet", "step, fve")]
     if item.two_sided:
         notes["classes",] = [Source(latents, "dead, class")]
         notes["chat_specific", "reconstruction_and_error"] = [Source(latents, RULE)]
