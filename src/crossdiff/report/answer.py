@@ -94,8 +94,8 @@ class Answer:
         two = self.study.config.synthetic is not None and self.study.config.calibration.synthetic
         left = self.called(ranked, "upheld" if two else "calibrated")
         text = sentence(
-            "<strong>{left} beyond what any tune of this base adds.</strong> ",
-            left=sentence("{left} are new", left=left) if left else "No latent is new",
+            "<strong>{left} from what a tune on nothing that is looked for adds.</strong> ",
+            left=sentence("{left} can be told", left=left) if left else "No latent can be told",
         )
         rate = written(self.study.config.calibration.q, "percent")
         tune = Markup("<em>null tune</em>, the same base tuned on nothing that is looked for")
