@@ -48,6 +48,7 @@ def calls_results(rng: np.random.Generator, seeds: int, two_sided: bool = True, 
     """``results`` of the calls of one dictionary, whose rate at 0.05 is not held."""
     counts = {call: rng.integers(0, 20, seeds).tolist() for call in ("chat-specific", "base-specific", "undetermined")}
     upheld = {"upheld": {call: [0] * seeds for call in counts if call != "undetermined"}} if null else {}
+    strict = {"chat-specific": {"nulls": 99, "smallest_p": 0.01, "least_calls": [30] * seeds}} if null else None
     check = {"source": "synthetic pair", "criterion": "calibrated", "call": "chat-specific", "seed": [0, 1, 2]}
     seen = {"called": [10, 12, 9], "unmatched": [0, 1, 0], "recall": [0.5, None, 0.7]}
     index = {"mean": 0.2, "n": 2} if seeds == 2 else {"mean": 0.2, "low": -0.1, "high": 0.5, "n": seeds}
@@ -60,6 +61,7 @@ def calls_results(rng: np.random.Generator, seeds: int, two_sided: bool = True, 
         "kind": "crosscoder", "q": 0.1, "null_tune": [named | {"criterion": name} for name in criteria] if null else [],
         "counts": {"calibrated": counts, **upheld, "nu_0.3": {"chat-specific": rng.integers(0, 9, seeds).tolist()}},
         "power": {"chat-specific": {"nulls": 999, "smallest_p": 0.001, "least_calls": [3] * seeds}},
+        "power_upheld": strict,
         "honesty": [
             check | seen | {"nominal": 0.05, "observed": [0.3, 0.2, 0.4]},
             check | seen | {"nominal": 0.1, "observed": [0.1, 0.0, 0.05]},

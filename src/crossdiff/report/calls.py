@@ -45,8 +45,8 @@ def over(values: list[float | None], bounds: tuple[float, float] | None = SHARE)
 
 
 def calls(results: Mapping[str, Any]) -> Tree:
-    """Numbers of one dictionary: {counts: criterion -> call -> n, null_tune, stability, power, consensus}; counts are
-    means over seeds, ``consensus`` is how many latents more than half of the seeds call chat-specific.
+    """Numbers of one dictionary: {counts: criterion -> call -> n, null_tune, stability, power, power_upheld,
+    consensus}; counts are means over seeds, ``consensus`` is how many latents more than half of the seeds call chat-specific.
 
     What was not measured has no name.
     """
@@ -63,16 +63,22 @@ def calls(results: Mapping[str, Any]) -> Tree:
             criterion: {call: leaf(values) for call, values in by_call.items()}
             for criterion, by_call in results["counts"].items()
         },
-        "power": {
-            call: {"nulls": power["nulls"], "smallest_p": power["smallest_p"], "least_calls": max(power["least_calls"])}
-            for call, power in results["power"].items()
-            if power["nulls"]
-        },
+        "power": power(results["power"]),
+        "power_upheld": power(results["power_upheld"] or {}),
         "stability": {
             name: {key: whole_interval(value) for key, value in numbers.items()}
             for name, numbers in stability.items()
             if numbers
         },
+    }
+
+
+def power(by_call: Mapping[str, Mapping[str, Any]]) -> Tree:
+    """call -> {nulls, smallest_p, least_calls}: how many latents must agree before any can be called, at most."""
+    return {
+        call: {"nulls": each["nulls"], "smallest_p": each["smallest_p"], "least_calls": max(each["least_calls"])}
+        for call, each in by_call.items()
+        if each["nulls"]
     }
 
 

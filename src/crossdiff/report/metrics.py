@@ -4,8 +4,8 @@
                   tokens, behaviours, layers, width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, margins, effects,
                   answers_turned, collateral, detection, behaviours_found, patched (latents of each intervention),
-                  steering, seconds, training (late_rise), calls (counts, null_tune, power, stability), and those of
-                  `overall`; and the same but calls per seed, as plain numbers, under seeds
+                  steering, seconds, training (late_rise), calls (counts, null_tune, power, power_upheld, stability),
+                  and those of `overall`; and the same but calls per seed, as plain numbers, under seeds
     directions    <direction>, what needs no dictionary: effects, answers_turned, behaviours_found, collateral,
                   detection
     behaviours    list of {behaviour, dictionary, called, auroc, effect, control, best_baseline}: `scoreboard.entries`

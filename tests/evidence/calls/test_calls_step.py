@@ -93,6 +93,9 @@ def test_calls_are_upheld_where_the_null_tune_has_nothing_like_them(study):
         called.filter((pl.col("call") == "chat-specific") & pl.col("upheld"))
     )
     assert {"calibrated", "upheld"} <= results["stability"].keys()
+    strict = results["power_upheld"]["chat-specific"]
+    assert 2 * F < strict["nulls"] <= 3 * F, "the null tune's latents alone"
+    assert max(strict["least_calls"]) <= results["counts"]["upheld"]["chat-specific"][0]
 
 
 def test_a_null_tune_that_changes_as_much_upholds_nothing(study):
@@ -110,6 +113,7 @@ def test_one_null_alone_calibrates_and_upholds_nothing_further(study):
         assert min(results["counts"]["calibrated"]["chat-specific"]) > 10
         assert table["upheld"].null_count() == 2 * F
         assert "upheld" not in results["counts"]
+        assert results["power_upheld"] is None
 
 
 def test_every_source_is_checked_at_every_level(study):

@@ -53,8 +53,15 @@ class Seed:
     dictionary: Dictionary
     latents: Latents
     called: Called
-    upheld: np.ndarray | None
-    """Calls that hold on the null tune's latents, too [F] of bool; None without a null tune besides another null."""
+    against: Called | None
+    """The same calibrated on the null tune alone; None without a null tune besides another null."""
+
+    @property
+    def upheld(self) -> np.ndarray | None:
+        """Calls that hold on the null tune's latents, too [F] of bool; None where that was not asked."""
+        if self.against is None:
+            return None
+        return np.asarray(np.isin(self.called.call, CALLS) & (self.against.call == self.called.call))
 
 
 def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
@@ -125,12 +132,11 @@ def agreed(table: pl.DataFrame) -> list[dict[str, int]]:
     return [{str(row["seed"]): row["latent"] for row in rows.iter_rows(named=True)} for _, rows in groups]
 
 
-def power(items: Sequence[Seed]) -> dict[str, Any]:
+def power(called: Sequence[Called]) -> dict[str, Any]:
     """Null latents that calibrate each call, and the calls of smallest attainable p that the least set must have."""
-    first = items[0].called
     return {
-        name: {"nulls": number, "smallest_p": 1 / (number + 1), "least_calls": [i.called.least[name] for i in items]}
-        for name, number in first.nulls.items()
+        name: {"nulls": number, "smallest_p": 1 / (number + 1), "least_calls": [each.least[name] for each in called]}
+        for name, number in called[0].nulls.items()
     }
 
 
@@ -161,8 +167,8 @@ def main(
         for seed, table in tables.items():
             latents = nulls.columns(pl.read_parquet(table), table)
             called, *again = nulls.called(latents, found, kind, chosen.q)
-            upheld = np.isin(called.call, CALLS) & (again[0].call == called.call) if again else None
-            items.append(Seed(seed, dictionaries[seed], latents, called, upheld))
+            items.append(Seed(seed, dictionaries[seed], latents, called, again[0] if again else None))
+        against = [item.against for item in items if item.against is not None]
         matched = stable.match(dictionaries, active, chosen.match)
         calls = {item.seed: item.called.call for item in items} if found else None
         both = zip(items, matched.tables(calls), strict=True)
@@ -175,7 +181,8 @@ def main(
             seeds=seeds,
             q=chosen.q,
             counts=counts(items, bool(found)),
-            power=power(items),
+            power=power([item.called for item in items]),
+            power_upheld=power(against) if against else None,
             honesty=checks,
             null_tune=nulls.compared([item.latents for item in items], found, kind, chosen.q),
             stability=matched.summary(sets(items, bool(found))),
