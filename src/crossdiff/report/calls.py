@@ -46,7 +46,8 @@ def over(values: list[float | None], bounds: tuple[float, float] | None = SHARE)
 
 def calls(results: Mapping[str, Any]) -> Tree:
     """Numbers of one dictionary: {counts: criterion -> call -> n, null_tune, stability, power, power_upheld,
-    consensus}; counts are means over seeds, ``consensus`` is how many latents more than half of the seeds call chat-specific.
+    consensus}; counts are means over seeds, ``consensus`` is how many latents more than half of the seeds call
+    chat-specific.
 
     What was not measured has no name.
     """
