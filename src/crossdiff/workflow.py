@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crossdiff.config import Config, parse
+from crossdiff.corpus.formats import reader
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
 from crossdiff.overlay import read
@@ -18,7 +19,6 @@ from crossdiff.sources import SRC
 
 Side = Literal["base", "chat", "null"]
 """The two models of the pair, and what the chat model is held against where calls are calibrated on a null tune."""
-TABLES = (".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz")
 MADE_MODEL = ("model.safetensors", "run.json")
 DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "run.json")
 IMPORTED = tuple(file for file in DICTIONARY if file != "training.parquet")
@@ -206,10 +206,9 @@ def model(study: Config, side: Side) -> Model:
 
 def corpus_files(source: Rows) -> list[str]:
     """Local files of a source of rows; none for a `datasets` id or a folder that `datasets` reads."""
-    if not source.path.endswith(TABLES):
-        if local(source.path) and Path(_existing(source.path, f"{source.where}.path")).is_file():
-            ends = ", ".join(TABLES)
-            raise UserError(f"{source.where}.path: {source.path} is of a format that is not read; files end in {ends}")
+    if reader(source) is None:
+        if local(source.path):
+            _existing(source.path, f"{source.where}.path")
         return []
     files = sorted(glob(source.path, recursive=True))
     if not files:

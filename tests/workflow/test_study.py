@@ -132,7 +132,7 @@ def test_names_a_corpus_file_that_is_missing(path: str) -> None:
 def test_a_corpus_file_of_another_format_is_refused() -> None:
     Path("rows.csv").write_text("text\nhello\n")
     with pytest.raises(
-        UserError, match=r"corpus\.sources\.web\.path: \./rows\.csv is of a format .*\.parquet, \.jsonl"
+        UserError, match=r"corpus\.sources\.web\.path: \./rows\.csv has no format that is read.*\.parquet, \.jsonl"
     ):
         check_files(study(**source("./rows.csv")))
 

@@ -6,21 +6,16 @@ anything is tokenised: a user message first (after an optional system message), 
 
 import glob
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
 from datasets import IterableDataset
 
+from crossdiff.corpus.formats import FORMATS, reader
 from crossdiff.corpus.render import Message, RowError
 from crossdiff.corpus.roles import SPEAKER
 from crossdiff.errors import UserError
 from crossdiff.parts import Rows
-
-FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json"}
-"""Reader of a local file, by how its name ends."""
-OTHER = {".csv", ".tsv", ".txt", ".zst", ".arrow", ".gz", ".xz", ".zip"}
-"""Endings that tell a file from a `datasets` id even where there is none."""
 
 
 class Record(NamedTuple):
@@ -47,11 +42,7 @@ def records(source: Rows) -> Iterator[Record]:
 
 def local_files(source: Rows) -> list[str]:
     """Local files of a source, sorted; none for a `datasets` id. UserError if none matches, or one cannot be read."""
-    if _reader(source) is None:
-        if Path(source.path).is_file() or Path(source.path).suffix in OTHER:
-            raise UserError(
-                f"{source.where}.path: {source.path} has no format that is read; save it as one of {', '.join(FORMATS)}"
-            )
+    if reader(source) is None:
         return []
     files = sorted(glob.glob(source.path, recursive=True))
     if not files:
@@ -59,16 +50,12 @@ def local_files(source: Rows) -> list[str]:
     return files
 
 
-def _reader(source: Rows) -> str | None:
-    return next((reader for suffix, reader in FORMATS.items() if source.path.endswith(suffix)), None)
-
-
 def opened(source: Rows) -> IterableDataset:
     """The stream of a source's rows."""
     files = local_files(source)
     try:
         if files:
-            return datasets.load_dataset(_reader(source), data_files=files, split="train", streaming=True)
+            return datasets.load_dataset(reader(source), data_files=files, split="train", streaming=True)
         return datasets.load_dataset(
             source.path, source.subset, split=source.split, revision=source.revision, streaming=True
         )
