@@ -208,6 +208,7 @@ def test_a_hybrid_crosscoder_spends_itself_on_the_difference():
         ({"decay_start": 4}, "decay_start = 4 must be from warmup_steps = 5 to the last step, 59"),
         ({"decay_start": 60}, "decay_start = 60 must be from warmup_steps = 5 to the last step, 59"),
         ({"k_start": 0, "k_anneal_steps": 5}, "k_start must be at least 1, got 0"),
+        ({"k_start": 5}, "k_start = 5 needs k_anneal_steps: say over how many steps k falls to"),
         ({"k_start": 5, "k_anneal_steps": -1}, "k_anneal_steps must be at least 0"),
         ({"k_start": 5, "k_anneal_steps": 61}, "k_anneal_steps = 61 exceeds steps = 60"),
         ({"sources": ()}, "sources is empty"),

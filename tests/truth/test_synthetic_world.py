@@ -144,9 +144,19 @@ def test_a_shrunk_recipe_keeps_its_kind_and_the_shares_of_its_schedule() -> None
 
 
 def test_a_schedule_that_changes_at_its_very_end_can_be_shrunk() -> None:
-    late = Recipe(kind="diff-sae", steps=1000, warmup_steps=1000, threshold_start=999, k=1, k_start=900, latents=900)
+    late = Recipe(
+        kind="diff-sae",
+        steps=1000,
+        warmup_steps=1000,
+        threshold_start=999,
+        k=1,
+        k_start=900,
+        k_anneal_steps=2,
+        latents=900,
+    )
     tiny = PRESETS["tiny"].shrink(late)
-    assert (tiny.warmup_steps, tiny.threshold_start, tiny.k_start) == (59, 59, tiny.latents)
+    assert (tiny.warmup_steps, tiny.threshold_start) == (59, 59)
+    assert (tiny.k_start, tiny.k_anneal_steps) == (tiny.latents, 1)
     assert PRESETS["tiny"].shrink(replace(late, warmup_steps=998, decay_start=999)).decay_start == 59
 
 

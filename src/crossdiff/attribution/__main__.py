@@ -17,8 +17,9 @@ from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import description_table
 from crossdiff.attribution.examples import choose
 from crossdiff.attribution.firing import Firing
-from crossdiff.attribution.measure import Column, chat_order, columns, measure
+from crossdiff.attribution.measure import Column, columns, measure
 from crossdiff.attribution.norms import CLASSES
+from crossdiff.attribution.order import chat_order
 from crossdiff.attribution.overall import comparisons
 from crossdiff.attribution.specific import by_pair
 from crossdiff.attribution.tables import firing, template, twins
@@ -141,9 +142,9 @@ def main(
             )
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
-        frequency_F = found["frequency"]
-        assert isinstance(frequency_F, torch.Tensor)
-        shown = choose(chat_order(found, model.kind == "crosscoder"), frequency_F, chosen.example_latents)
+        numbers = {name: column for name, column in found.items() if isinstance(column, torch.Tensor)}
+        order_F = chat_order(numbers, model.kind == "crosscoder")
+        shown = choose(order_F, numbers["frequency"], chosen.example_latents)
         models, mean_D = Pair.read(pair), torch.tensor(read_manifest(activations)["mean"][0])
         decode, promoted = text_of(models), token_table(model, shown, models)
         beside = {

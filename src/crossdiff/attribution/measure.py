@@ -185,22 +185,3 @@ def fitted_columns(dictionary: Dictionary, products: Products) -> dict[str, Tens
         out[name] = statistic(above["base"].sum(0), above["chat"].sum(0))
         out[f"{name}_se"] = jackknife(statistic, above["base"], above["chat"])
     return out
-
-
-def chat_order(columns_: dict[str, Column], crosscoder: bool) -> Tensor:
-    """Order [F] from the most chat-specific latent, lowest first: rank(ν_r) + rank(ν_ε), or |ν| where it is well posed.
-
-    NaN for latents that have no place in it.
-    """
-    if crosscoder:
-        parts = [columns_["nu_reconstruction"], columns_["nu_error"]]
-        order_F = torch.zeros_like(parts[0])  # type: ignore[arg-type]
-        for part_F in parts:
-            assert isinstance(part_F, Tensor)
-            order_F += torch.argsort(torch.argsort(part_F, stable=True), stable=True)
-            order_F[part_F.isnan()] = torch.nan
-        return order_F
-    nu_F, valid_F = columns_["nu_activation"], columns_["nu_valid"]
-    assert isinstance(nu_F, Tensor)
-    assert isinstance(valid_F, Tensor)
-    return torch.where(valid_F, nu_F.abs(), torch.nan)

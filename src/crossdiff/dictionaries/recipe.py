@@ -51,8 +51,8 @@ class Recipe:
     l1: float = 4.1e-2
     """μ, the weight of the L1 charge (L1 only); meaningful with the unsquared loss."""
     loss: Literal["norm", "squared"] | None = None
-    """Mean unsquared L2 norm over tokens and models, as the study's crosscoder code has it, or the squared norm.
-    By default crosscoders use `norm`, SAEs `squared`."""
+    """Mean unsquared L2 norm over tokens and models, as the study's crosscoder code has it, or the squared norm, as its
+    paper writes. By default crosscoders use `norm`, to which the published μ belongs, SAEs `squared`."""
     hybrid: float = 0.0
     """λ of ‖ε_base‖² + ‖ε_chat‖² + λ·2⟨ε_base, ε_chat⟩, a crosscoder's squared loss: 0 charges each model's error, −1
     that of their difference alone (proposed by the study's authors, never run by them)."""
@@ -67,7 +67,8 @@ class Recipe:
     selects batch × k by its own decoder norms, so that a latent may be on in one and off in the other. By default
     crosscoders use `sum`, SAEs (unit norms) `none`."""
     init_norm: float = 1.0
-    """Norm of each model's decoder row at the start; the study uses 0.005 for L1."""
+    """Norm of each model's decoder row at the start; for L1 the study's code has 0.005, its paper is said to have
+    0.05."""
     normalise: bool = True
     """Subtract each model's mean and apply one scale shared by the models, so that a token's mean squared norm is D.
     The study trains on raw activations; its successor normalises."""
@@ -119,6 +120,10 @@ class Recipe:
             raise ValueError(f"k = {largest} is larger than latents = {self.latents}: lower k or raise latents")
         if self.k_anneal_steps and self.k_start is None:
             raise ValueError("k_anneal_steps is set but k_start is not: say from which k to anneal")
+        if self.k_start is not None and not self.k_anneal_steps:
+            raise ValueError(
+                f"k_start = {self.k_start} needs k_anneal_steps: say over how many steps k falls to {self.k}"
+            )
         if self.hybrid and (self.models == 1 or self.loss_form != "squared"):
             raise ValueError("hybrid is of a crosscoder's squared errors: set kind: crosscoder and loss: squared")
         if self.decoupled and (self.models == 1 or self.sparsity != "batchtopk"):

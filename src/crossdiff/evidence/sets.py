@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossdiff.attribution.order import rank
+
 DELTA = 0.7
 """Δ_norm from which on a crosscoder's latents are patched together (study_spec §3.3)."""
 NU = (0.6, 0.3)
@@ -47,13 +49,6 @@ def ascending(order_F: Tensor, allowed_F: Tensor) -> Tensor:
     """Numbers of the allowed latents, lowest ``order_F`` first; NaN is never allowed."""
     index = (allowed_F & ~order_F.isnan()).nonzero().flatten()
     return index[torch.argsort(order_F[index], stable=True)]
-
-
-def rank(values_N: Tensor) -> Tensor:
-    """Rank of each value, 0 for the lowest; equal values keep their order."""
-    out_N = torch.empty_like(values_N, dtype=torch.float64)
-    out_N[torch.argsort(values_N, stable=True)] = torch.arange(len(values_N), dtype=torch.float64)
-    return out_N
 
 
 def mask(index: Tensor, latents: int) -> Tensor:

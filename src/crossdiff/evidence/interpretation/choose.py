@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.activations.store import View
-from crossdiff.attribution.measure import chat_order
+from crossdiff.attribution.order import chat_order
 from crossdiff.dictionaries import Dictionary
 from crossdiff.evidence.interpretation import sampling
 from crossdiff.evidence.interpretation.activity import Texts, activity, nearest
@@ -48,7 +48,7 @@ def order(latents: pl.DataFrame, crosscoder: bool) -> Tensor:
     }
     columns["nu_valid"] = torch.tensor(known["nu_valid"].fill_null(False).to_list(), dtype=torch.bool)
     order_F = torch.full((len(latents),), torch.nan, dtype=torch.float64)
-    order_F[alive_F] = chat_order(dict(columns), crosscoder).double()
+    order_F[alive_F] = chat_order(columns, crosscoder)
     return order_F
 
 

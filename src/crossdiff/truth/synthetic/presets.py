@@ -105,7 +105,7 @@ class Preset:
             latents=self.latents,
             k=self.k,
             k_start=None if k_start is None else min(self.latents, k_start),
-            k_anneal_steps=at(recipe.k_anneal_steps),
+            k_anneal_steps=max(1, at(recipe.k_anneal_steps)) if recipe.k_anneal_steps else 0,
             sources=None,
             steps=self.steps,
             batch=self.batch,
