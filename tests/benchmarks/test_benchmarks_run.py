@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import attribution, extraction, harness, planted, sampling, study, subjects, training
+from benchmarks import attribution, extraction, harness, planted, products, sampling, study, subjects, training
 from benchmarks.published import PublishedTrainer
 from benchmarks.subjects import Case
 from crossdiff.activations.extract import batch_plan, padded, read_tokens
 
-ALONE = ["training", "extraction", "sampling", "attribution"]
+ALONE = ["training", "extraction", "sampling", "attribution", "products"]
 TRAINING = ["--latents", "48", "--width", "16", "-k", "3", "--batch", "64", "--rounds", "2", "--steps", "1"]
 OWN = ["crossdiff", "crossdiff eager", "published", "encoder product", "bare product"]
 
@@ -113,6 +113,16 @@ def test_attribution_runs_with_about_k_active() -> None:
     x_BLD = torch.cat(planted.batches(1, 256, 2, 16))
     crosscoder = attribution.dictionary(48, 16, 4, x_BLD, seed=0)
     assert len(crosscoder.codes(x_BLD).value_N) == pytest.approx(4 * 256, rel=0.05)
+
+
+def test_products_are_ours_and_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "SHAPES", {"small": (8, 16, 4)})
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    rows = products.main(["--rounds", "2"])
+    assert set(ratios(rows, "crossdiff")) == {"torch bf16", "torch fp32"}
+    assert {row.unit for row in rows} == {"GFLOP/s"}
+    with pytest.raises(SystemExit, match="of CPUs"):
+        products.main(["--device", "cuda"])
 
 
 def test_study_tabulates_stages(tmp_path: Path) -> None:
