@@ -11,6 +11,7 @@ which the subject is alone, less what it held before the subject was made; bf16 
 """
 
 import argparse
+import gc
 import os
 import subprocess
 import sys
@@ -106,9 +107,17 @@ def measure(case: Case, options: argparse.Namespace) -> list[Row]:
         fresh = {name for name in group if not any(row.subject == name and row.metric == "speed" for row in rows)}
         rows += [row for row in speed(case, options.steps, taken) if row.subject in fresh]
         del made, work
+        released(case.device)
     if options.memory:
         rows += [memory(case, name, options.threads) for name in names if name not in (PRODUCT, BARE)]
     return rows
+
+
+def released(device: str) -> None:
+    """Give memory that nothing holds any more back to the device, for the processes that measure it."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def speed(case: Case, steps: int, taken: harness.Seconds) -> list[Row]:

@@ -81,11 +81,14 @@ def test_a_wrong_row_in_a_shard_is_caught(llama_pair):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_values_that_are_not_finite_name_their_row(llama_pair, value):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_values_that_are_not_finite_name_their_row(llama_pair, value, dtype):
     rows = made_rows()
-    shard = extract(models_of(llama_pair), 1, rows, range(7), 64, torch.float32, lambda tokens: None)
+    shard = extract(models_of(llama_pair), 1, rows, range(7), 64, dtype, lambda tokens: None)
     checks.check_finite(shard)
     shard["x"][35, 1, 3] = value
+    if dtype != torch.float16:  # a norm that is finite may be beyond float16
+        shard["norm"] = shard["x"].float().norm(dim=-1)
     with pytest.raises(UserError, match=r"the chat model .* on row 3, position 1 \(token \d+\)"):
         checks.check_finite(shard)
 

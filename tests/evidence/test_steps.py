@@ -202,7 +202,7 @@ def column_patterns() -> list[str]:
 
 def test_baselines_need_no_dictionary(study):
     kl = pl.read_parquet(study / "baselines/kl.parquet")
-    assert set(kl["intervention"]) == {"none", "template", "outliers", "base", "chat-to-base"}
+    assert set(kl["intervention"]) == {"none", "template", "outliers", "components", "base", "chat-to-base"}
     edited = {"mean-difference", "mean-difference-roles", "pca"}
     assert set(pl.read_parquet(study / "baselines/behaviours.parquet")["subject"]) == edited | {"none"}
     assert set(pl.read_parquet(study / "baselines/collateral.parquet")["subject"]) == edited

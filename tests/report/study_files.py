@@ -85,7 +85,7 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
     put(root / "activations/manifest.json", manifest(planted))
     save(
         root / "evidence/baselines/kl.parquet",
-        kl(rng, {"none": 1.0, "template": 0.62, "base": 1.15, "chat-to-base": 1.3}),
+        kl(rng, {"none": 1.0, "template": 0.62, "components": 0.7, "base": 1.15, "chat-to-base": 1.3}),
     )
     if config.null_pair:
         put(root / "null/pair/pair.json", pair | {"chat": {**model, "source": "maker/general"}})
@@ -228,6 +228,8 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
         subjects = ("best", "called") if CALLED in file else ("best",)
         sets = {name: {s: {"latents": rng.integers(0, 300, 3).tolist()} for s in subjects} for name in BEHAVIOURS}
         numbers = {"called": 40 if CALLED in file else 0, "chosen": sets}
+    if file.startswith("evidence/baselines/"):
+        numbers = {"components": 8}
     if file.startswith("evidence/interpretation/"):
         numbers = explained(rng, "crosscoder" in file)
     if file.startswith("evidence/") and "-seed" in file:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crossdiff.truth.synthetic.__main__ import main
+from crossdiff.truth.synthetic.__main__ import NULLS, main
 
 RECIPE = {"kind": "crosscoder", "latents": 4000, "k": 90, "steps": 1000, "warmup_steps": 100, "threshold_start": 200}
 RECIPES = {
@@ -37,7 +37,9 @@ def test_one_row_a_latent_with_attributions_columns_and_the_truth(made: Path) ->
         latents.columns
     )
     assert not [name for name in latents.columns if name.endswith("_share")]
-    assert latents.height == 2 * len(RECIPES) * 48
+    assert latents.height == (2 + NULLS) * len(RECIPES) * 48
+    of_null = latents.filter(pl.col("world") == "null")
+    assert of_null["seed"].unique(maintain_order=True).to_list() == list(range(3, 4 + NULLS))
     assert latents.group_by(LABELS).len()["len"].unique().to_list() == [48]
     unknown = latents.filter(pl.col("factor").is_null())
     assert unknown["true_class"].unique().to_list() in ([], ["none"])

@@ -142,7 +142,7 @@ def main(
             )
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
-        numbers = {name: column for name, column in found.items() if isinstance(column, torch.Tensor)}
+        numbers = {name: column.cpu() for name, column in found.items() if isinstance(column, torch.Tensor)}
         order_F = chat_order(numbers, model.kind == "crosscoder")
         shown = choose(order_F, numbers["frequency"], chosen.example_latents)
         models, mean_D = Pair.read(pair), torch.tensor(read_manifest(activations)["mean"][0])

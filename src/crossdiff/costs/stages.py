@@ -29,7 +29,7 @@ STREAMS = {
     "chat-sae": {"halves": 2, "thresholds": 3, "opposite": 1},
 }
 """Streams of each group of interventions, by kind of dictionary (`crossdiff.evidence.kl.interventions`)."""
-BASELINES = 5
+BASELINES = 6
 """Streams without a dictionary."""
 MOMENT_BYTES = {"float32": 4, "bfloat16": 2, "float8": 1}
 

@@ -31,7 +31,7 @@ class State:
     """Steps done."""
     curves: list[dict[str, Any]]
     may_die_K: Tensor | None = None
-    """Latents that may be dead before the next look at them (see `gpu`); not kept, for a run taken up looks again."""
+    """Latents that may be dead before the next look at them (see `gpu`), which may be steps after a checkpoint."""
     beside: dict[str, Tensor] = field(default_factory=dict)
     """What whoever feeds the training wants to find again, such as a place in a stream."""
 
@@ -43,6 +43,8 @@ def write(file: Path, state: State, fingerprint: str) -> None:
     tensors |= {f"steps.{n}": t for n, t in enumerate(state.moments.steps)}
     tensors |= {f"exponents.{n}": t for n, t in enumerate(state.moments.exponents)}
     tensors["silent"] = state.silent_F
+    if state.may_die_K is not None:
+        tensors["may_die"] = state.may_die_K
     tensors |= {f"beside.{name}": tensor for name, tensor in state.beside.items()}
     threshold = state.threshold
     kept = threshold.tolist() if isinstance(threshold, Tensor) and threshold.ndim else known(threshold)
@@ -78,6 +80,7 @@ def read(file: Path, fingerprint: str, device: str | torch.device) -> State | No
         threshold=_threshold(facts["threshold"], device),
         step=facts["step"],
         curves=facts["curves"],
+        may_die_K=tensors.get("may_die"),
         beside={name.removeprefix("beside."): t for name, t in tensors.items() if name.startswith("beside.")},
     )
 

@@ -138,7 +138,9 @@ def _starts(sorted_N: Tensor, groups: int) -> Tensor:
 
 
 def _column_sum(value_BF: Tensor) -> Tensor:
-    """Σ_B [F] fp32, as a product with ones: reductions of bf16 matrices are slow on a CPU."""
+    """Σ_B [F] fp32; on a CPU, where reductions of bf16 matrices are slow, as a product with ones."""
+    if value_BF.is_cuda:  # where such a product may be split, and its parts added in bf16
+        return value_BF.sum(0, dtype=torch.float32)
     return torch.mm(value_BF.new_ones(1, len(value_BF)), value_BF)[0].float()
 
 

@@ -6,12 +6,10 @@ sizes depend on the batch and k alone, and what was chosen, θ and the counters 
 One thing cannot be sized so: how many latents are dead. The host therefore looks at the counters every few steps
 (`look`; logging waits for the device then anyway) and takes all latents that could die before it looks again. In
 between the device judges which of them are dead, so every step has the exact auxiliary loss, and while none can be dead
-it costs nothing. Looks fall on fixed steps, checkpoints among them, so that a run taken up repeats bit for bit.
+it costs nothing. Looks fall on fixed steps and checkpoints keep what was seen, so a run taken up repeats bit for bit.
 
 Shapes: B tokens, F latents, I = models × width, K latents that may be dead.
 """
-
-import math
 
 from torch import Tensor
 
@@ -54,9 +52,8 @@ def step(
 
 def look(state: State, recipe: Recipe) -> Tensor:
     """Latents that may be dead before the next look, [K] int64; looks again if it is time."""
-    steps = math.gcd(recipe.log_every, recipe.checkpoint_every)
-    if state.may_die_K is None or state.step % steps == 0:
-        state.may_die_K = may_die(state.silent_F, recipe, steps * recipe.batch)
+    if state.may_die_K is None or state.step % recipe.log_every == 0:
+        state.may_die_K = may_die(state.silent_F, recipe, recipe.log_every * recipe.batch)
     return state.may_die_K
 
 

@@ -17,13 +17,14 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from crossdiff.activations.store import read_manifest
+from crossdiff.activations.store import Activations, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence import shared
 from crossdiff.evidence.behaviours import detect, directions, effects
+from crossdiff.evidence.components import fitted
 from crossdiff.evidence.kl.divergence import Conversation
 from crossdiff.evidence.kl.interventions import interventions
 from crossdiff.evidence.kl.patching import KL_SCHEMA, kl_summary, kl_table
@@ -85,15 +86,22 @@ def main(
         both = models.model("base", device), models.model("chat", device)
         site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
         common = shared.read(shared_, device) if shared_ else common_to_all(site, held_out, asked, prompts, out)
-        model, edits = None, []
+        model, edits, components = None, [], None
         if dictionary and latents:
             model = load(dictionary).to(device)
             marks = measures(pl.read_parquet(latents))
             few = Candidates(chosen.candidates, chosen.candidate_latents, chosen.candidate_nu)
             edits = interventions(model.kind, marks, chosen.interventions, few, chosen.random_sets, chosen.seed)
             run.result(sets={edit.name: int(edit.latents_F.sum()) for edit in edits})
+        elif chosen.components:
+            components = fitted(Activations.open(activations).view("train"), chosen.components, device)
+            run.result(components=len(components.basis_CD))
         silent = model is not None and model.kind == "base-sae"
-        kl = pl.DataFrame(schema=KL_SCHEMA) if silent else kl_table(site, held_out, common.conversations, model, edits)
+        kl = (
+            pl.DataFrame(schema=KL_SCHEMA)
+            if silent
+            else kl_table(site, held_out, common.conversations, model, edits, components)
+        )
         with whole(out / "kl.parquet") as temporary:
             kl.write_parquet(temporary)
         run.result(

@@ -67,6 +67,9 @@ class Evidence(Part):
     SAE's with the lowest |ν|, those that are live."""
     candidate_nu: tuple[float, float] = (-0.1, 2.0)
     """Range of ν_r and ν_ε of a crosscoder's candidates; those outside are left out."""
+    components: Annotated[int, Field(ge=0)] = 32
+    """Principal components of chat − base, fitted to training tokens, that are added to base beside the dictionaries:
+    with as many as these have active latents, what a dictionary must beat. 0 leaves them out."""
     layer_sweep: Literal["all"] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     """Blocks after which the two models are joined without a dictionary, beside the site: their numbers, or `all`."""
     random_sets: Count = 2

@@ -126,6 +126,11 @@ class Study:
         """Runs of a trained dictionary; 1 if all were published ones."""
         return max(len(item.runs) for item in self.dictionaries)
 
+    @property
+    def components(self) -> int:
+        """Principal components in the KL experiment; 0 if it was run without."""
+        return self.records["evidence/baselines/run.json"]["results"].get("components", 0)
+
     @cached_property
     def names(self) -> list[str]:
         """Names of the dictionaries, in the config's order."""

@@ -36,6 +36,7 @@ OF_A_PAIR = (
     Quantity("share of the difference in the variance", ("pair", "difference_share", "overall"), "percent"),
     Quantity("KL of base's stream in chat, nats a token", ("pair", "kl", "kl", "all", "none"), "nats"),
     Quantity("KL gap closed by template tokens alone", ("pair", "kl", "kl_recovered", "all", "template"), "percent"),
+    Quantity("KL gap closed by principal components", ("pair", "kl", "kl_recovered", "all", "components"), "percent"),
     Quantity("training tokens", ("pair", "tokens", "train"), "count"),
 )
 OF_A_DICTIONARY = (

@@ -10,7 +10,11 @@ from crossdiff.report.words import listed, name, sentence
 
 Path = tuple[str, ...]
 GAP: Path = ("pair", "kl", "kl", "all", NONE)
-TEMPLATE: Path = ("pair", "kl", "kl_recovered", "all", "template")
+RIVALS = {
+    "template": "the chat stream at template tokens alone",
+    "components": "{k} principal components of the difference",
+}
+"""What needs no dictionary, by its name among the interventions."""
 
 
 def recovered(item: str, part: str) -> Path:
@@ -51,21 +55,27 @@ def winner(numbers: Numbers) -> Markup | None:
         text += sentence(". Next is {name} ({share})", name=name(ranked[1][0]), share=share)
         text += ", though their intervals overlap" if overlap(numbers, path, other) else ""
     left_out = rest(numbers)
-    return text + "." + template(numbers, best) + (" " + left_out if left_out else "")
+    return text + "." + rivals(numbers, best) + (" " + left_out if left_out else "")
 
 
-def template(numbers: Numbers, best: str) -> Markup:
-    """How the chat stream at template tokens alone does against the best dictionary, by paired conversations."""
-    margin = numbers.leaf("dictionaries", best, "margins", "all", "whole_over_template")
-    if margin is None:
-        return Markup("")
-    pattern = " The chat stream at template tokens alone closes {n}"
-    low, high = ends(margin)
-    if high < 0:
-        pattern = " <strong>A baseline does better:</strong> the chat stream at template tokens alone closes {n}"
-    elif low <= 0:
-        pattern += ", which is not clearly less"
-    return sentence(pattern + ".", n=numbers.brief(*TEMPLATE, style="percent"))
+def rivals(numbers: Numbers, best: str) -> Markup:
+    """How what needs no dictionary does against the best one, by paired conversations."""
+    better: list[Markup] = []
+    others: list[Markup] = []
+    for rival, words in RIVALS.items():
+        margin = numbers.leaf("dictionaries", best, "margins", "all", f"whole_over_{rival}")
+        if margin is None:
+            continue
+        low, high = ends(margin)
+        unclear = low <= 0 <= high
+        text = sentence(
+            words + " closes {n}" + (" (not clearly another share)" if unclear else ""),
+            k=numbers.leaf("pair", "components"),
+            n=numbers.brief("pair", "kl", "kl_recovered", "all", rival, style="percent"),
+        )
+        (better if high < 0 else others).append(text)
+    won = sentence(" <strong>A baseline does better:</strong> {what}.", what=listed(better)) if better else Markup()
+    return won + (sentence(" Without a dictionary {what}.", what=listed(others)) if others else Markup())
 
 
 def rest(numbers: Numbers) -> Markup | None:

@@ -36,9 +36,9 @@ def by_layer(study: Study, table: pl.DataFrame) -> Tree:
 def of_dictionary(study: Study, item: Dictionary) -> Tree:
     """The same for a dictionary's interventions, and margins, as shares of the KL gap, from paired conversations.
 
-    {margins: {positions: {best_over_random, whole_over_template, rest_over_whole}}}: how much more of the gap the best
-    half by ν closes than a random set of its size, the whole dictionary than the chat stream at template tokens, and
-    everything but the latents than the whole dictionary.
+    {margins: {positions: {best_over_random, whole_over_template, whole_over_components, rest_over_whole}}}: how much
+    more of the gap the best half by ν closes than a random set of its size, the whole dictionary than the chat stream
+    at template tokens and than the difference's principal components, and everything but the latents than the whole.
     """
     table = by_conversation(pl.concat([run.kl for run in item.runs]))
     everything = pl.concat([by_conversation(study.kl), table])
@@ -49,6 +49,7 @@ def of_dictionary(study: Study, item: Dictionary) -> Tree:
         pairs = {
             "best_over_random": ("best-nu", "random"),
             "whole_over_template": (whole, "template"),
+            "whole_over_components": (whole, "components"),
             "rest_over_whole": (REST, whole),
         }
         margins[positions[0]] = {

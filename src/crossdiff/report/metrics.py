@@ -1,7 +1,7 @@
 """metrics.json: every number the report shows, nested by name; each leaf a number or {mean, low, high, n}.
 
-    pair          facts of the pair: difference_share and that of the null tune, kl, kl_by_layer, high_norm_share,
-                  tokens, behaviours, layers, width
+    pair          facts of the pair: difference_share and that of the null tune, components (their number), kl,
+                  kl_by_layer, high_norm_share, tokens, behaviours, layers, width
     dictionaries  <name>: fve, l0, dead, classes, chat_specific, nu, template, kl, kl_recovered, margins, effects,
                   answers_turned, collateral, detection, behaviours_found, patched (latents of each intervention),
                   steering, seconds, training (late_rise), calls (counts, null_tune, power, power_upheld, stability),
@@ -80,6 +80,8 @@ def pair(study: Study) -> Tree:
         },
         "kl": kl.baselines(study),
     }
+    if study.components:
+        tree["components"] = study.components
     if study.null_manifest is not None:
         tree["null_difference_share"] = numbers(study.null_manifest["difference_share"])
     if study.layers is not None:

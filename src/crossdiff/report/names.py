@@ -12,6 +12,7 @@ INTERVENTIONS = {
     "chat-to-base": "chat stream in the base's top",
     "template": "chat stream on template tokens only",
     "outliers": "chat stream on high-norm tokens only",
+    "components": "principal components of the difference",
     "all": "all latents",
     "all-with-bias": "all latents and bias",
     "full": "whole reconstruction",

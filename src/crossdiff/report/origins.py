@@ -60,6 +60,8 @@ def pair(study: Study) -> Notes:
         ("difference_share",): [Source(manifest, "difference_share")],
         ("kl",): [BASE_KL],
     }
+    if study.components:
+        notes["components",] = [Source("evidence/baselines/run.json", "results.components")]
     if study.null_manifest is not None:
         notes["null_difference_share",] = [Source(f"{NULL}/{manifest}", "difference_share")]
     if study.layers is not None:

@@ -9,9 +9,11 @@ import torch
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.errors import UserError
 from crossdiff.evidence.behaviours.causal import accepted, behaviour_effects
+from crossdiff.evidence.behaviours.effects import elsewhere
 from crossdiff.evidence.behaviours.selection import attribute, best, gradients, matched, material
 from crossdiff.evidence.edits import Directions, Latents
 from crossdiff.evidence.generate import greedy
+from crossdiff.evidence.kl.divergence import Conversation
 from crossdiff.evidence.prepare import cases, conversations, measures, stop_tokens
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.blocks import upper
@@ -288,3 +290,11 @@ def test_measures_read_nulls_as_undefined():
 
 def test_stop_tokens(tokenizer):
     assert stop_tokens(tokenizer) == set(tokenizer.all_special_ids)
+
+
+def test_elsewhere_nothing_was_planted():
+    sources = ["chat", "planted", "planted", "web", "chat", "web"]
+    held_out = [Conversation(row, source, [0], [0]) for row, source in enumerate(sources)]
+    assert elsewhere(held_out, 3) == [0, 3, 4]
+    assert elsewhere(held_out, 0) == []
+    assert elsewhere(held_out[1:3], 2) == []

@@ -114,15 +114,21 @@ def test_one_seed_says_nothing():
 )
 def test_jaccard_of_known_sets(a, b, expected):
     same = np.stack([np.arange(4)] * 2, 1)
-    found, chance = jaccard(np.array(a, bool), np.array(b, bool), same)
+    found, chance = jaccard(np.array(a, bool), np.array(b, bool), same, (len(a), len(b)))
     assert found == pytest.approx(expected)
     assert chance == pytest.approx(1 / 3)
 
 
+def test_dead_latents_are_in_no_set_that_chance_draws():
+    same = np.stack([np.arange(4)] * 2, 1)
+    half = np.array([1, 1, 0, 0], bool)
+    assert jaccard(half, half, same[:2], (2, 2)) == (1.0, pytest.approx(1.0))
+
+
 def test_jaccard_of_empty_sets_and_of_unmatched_latents():
     pairs = np.zeros((0, 2), np.int64)
-    assert np.isnan(jaccard(np.zeros(4, bool), np.zeros(4, bool), pairs)[0])
-    assert jaccard(np.ones(4, bool), np.ones(4, bool), pairs) == (0.0, 0.0)
+    assert np.isnan(jaccard(np.zeros(4, bool), np.zeros(4, bool), pairs, (4, 4))[0])
+    assert jaccard(np.ones(4, bool), np.ones(4, bool), pairs, (4, 4)) == (0.0, 0.0)
 
 
 def test_subspace_overlap_of_known_subspaces():

@@ -10,6 +10,7 @@ from crossdiff.attribution.directions import offset
 from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.evidence.components import difference, principal
 from crossdiff.evidence.kl.divergence import (
     Conversation,
     Predicted,
@@ -198,6 +199,22 @@ def test_masked_tokens_keep_their_stream(llama_site, tokenizer):
     torch.testing.assert_close(taken, torch.where(kept[:, None], x[:, 0], x[:, 1]), rtol=1e-4, atol=1e-5)
     outliers = baseline_streams(site, x, torch.tensor(row.roles))["outliers"]
     assert torch.equal(outliers, torch.where(kept[:, None], x[:, 0], x[:, 1]))
+
+
+def test_all_components_of_a_row_make_chat_of_base_on_known_tokens(llama_site, tokenizer):
+    row = render(tokenizer, sentence())
+    x = llama_site.streams([row.ids])[0]
+    limit = float(x[:, 1].norm(dim=-1).median())
+    site = replace(llama_site, thresholds=[limit * 10, limit])
+    roles = torch.tensor(row.roles)
+    assert "components" not in baseline_streams(site, x, roles)
+    every = baseline_streams(site, x, roles, principal(difference(x), 32))["components"]
+    known = site.known(x)[:, None]
+    torch.testing.assert_close(every, torch.where(known, x[:, 1], x[:, 0]), rtol=1e-4, atol=1e-4)
+    one = baseline_streams(site, x, roles, principal(difference(x), 1))["components"]
+    assert torch.equal(one[~known[:, 0]], x[~known[:, 0], 0])
+    far, near = ((each - x[:, 1])[known[:, 0]].norm() for each in (x[:, 0], one))
+    assert 0 < near < far
 
 
 def test_rows_sum_over_positions(tokenizer):

@@ -1,4 +1,4 @@
-"""What an edit made for one behaviour does elsewhere: KL on conversations that have nothing to do with it.
+"""What an edit made for one behaviour does elsewhere: KL on conversations in which nothing was planted.
 
 KL(p_unedited ‖ p_edited) of the model that runs on (chat for removals, base for additions) at the positions that
 predict assistant tokens. An edit that is zero throughout a conversation, as of latents that stay silent, costs nothing

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.evidence.behaviours.selection import Material
+from crossdiff.evidence.components import difference, principal
 from crossdiff.evidence.edits import SIGN, Direction, Edit
 from crossdiff.evidence.streams import Site
 
@@ -62,11 +63,6 @@ class Components:
         return apply
 
 
-def difference(x_TLD: Tensor) -> Tensor:
-    """h_chat − h_base [..., D] float32 of streams [..., L, D]."""
-    return x_TLD[..., 1, :].float() - x_TLD[..., 0, :].float()
-
-
 def components(site: Site, seen: Mapping[str, Material]) -> Tensor:
     """Orthonormal basis [C, D] of the largest principal components of all select prompts' differences, largest first.
 
@@ -75,8 +71,7 @@ def components(site: Site, seen: Mapping[str, Material]) -> Tensor:
     delta_ND = torch.cat(
         [difference(x_TLD[site.known(x_TLD)]) for material in seen.values() for x_TLD in material.streams]
     )
-    _, size, basis_CD = torch.linalg.svd(delta_ND - delta_ND.mean(0), full_matrices=False)
-    return basis_CD[:COMPONENTS][: int((size > size[0] * 1e-6).sum())]
+    return principal(delta_ND, COMPONENTS).basis_CD
 
 
 def attribute(site: Site, basis_CD: Tensor, seen: Material) -> Tensor:

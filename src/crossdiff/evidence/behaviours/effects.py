@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.cli import progress
+from crossdiff.corpus.rows import PLANTED
 from crossdiff.dictionaries import Dictionary
 from crossdiff.evidence import shared
 from crossdiff.evidence.behaviours import directions
@@ -124,8 +125,8 @@ def run(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """behaviours.parquet and collateral.parquet."""
     score = shared.scored(common.seen, score)
-    elsewhere = slice(chosen.collateral_conversations)
-    texts, streams = held_out[elsewhere], common.conversations[elsewhere]
+    places = elsewhere(held_out, chosen.collateral_conversations)
+    texts, streams = [held_out[place] for place in places], [common.conversations[place] for place in places]
     total = 2 * sum(len(score) * len(each.steering.subjects) + len(texts) for each in experiments)
     effects: list[Effect] = []
     moved: list[dict[str, object]] = []
@@ -146,6 +147,11 @@ def run(
             edits = [(name, subject) for name in common.seen for subject in each.elsewhere]
             moved += collateral(site, each.steering, edits, texts, streams, bar.update)
     return behaviour_table(effects, tokenizer), pl.DataFrame(moved, schema=COLLATERAL_SCHEMA)
+
+
+def elsewhere(held_out: Sequence[Conversation], most: int) -> list[int]:
+    """Places of the first conversations in which nothing was planted: on a planted prompt an edit may well act."""
+    return [place for place, each in enumerate(held_out) if each.source != PLANTED][:most]
 
 
 def behaviour_table(effects: Sequence[Effect], tokenizer: Any) -> pl.DataFrame:

@@ -169,7 +169,8 @@ def main(
             called, *again = nulls.called(latents, found, kind, chosen.q)
             items.append(Seed(seed, dictionaries[seed], latents, called, again[0] if again else None))
         against = [item.against for item in items if item.against is not None]
-        matched = stable.match(dictionaries, active, chosen.match)
+        live = {item.seed: int((~item.latents["dead"].astype(bool)).sum()) for item in items}
+        matched = stable.match(dictionaries, live, active, chosen.match)
         calls = {item.seed: item.called.call for item in items} if found else None
         both = zip(items, matched.tables(calls), strict=True)
         whole_table = pl.concat([pl.concat([rows(item, bool(found)), extra], how="horizontal") for item, extra in both])

@@ -7,11 +7,12 @@ Berger 1982):
     like the claim    the effect is of the kind that is claimed, by the latent's own interval: a chat-specific latent's
                       direction is used by the base at less than a fifth of the chat model's strength, not a little less
 
-    chat-specific     ν (centred) along d^c low            and ν < 0.2
-    base-specific     ν (centred) along d^b low            and ν < 0.2
+    chat-specific     ν (centred) along d^c low            and |ν| < 0.2: not with the opposite sign either
+    base-specific     ν (centred) along d^b low            and |ν| < 0.2
     rotated           cos(d^b, d^c) low                    and neither row more than twice as strong as the other;
                       also whatever is called chat- and base-specific at once: one code, two directions
-    rescaled          log strength of d^c over d^b far off and the same
+    rescaled          log strength of d^c over d^b far off and the weaker row at more than a fifth of the other, so
+                      that it is not one model's alone; what is rotated too is called that
 
 A diff-SAE's ν is ill-posed; its latents are called by their separation (`attribution.separation`), and only chat- or
 base-specific. Latents whose denominators are not clear of zero, or that fired on too few blocks of rows, are not
@@ -31,9 +32,11 @@ from crossdiff.evidence.calls.calibration import Array, Bulk, Tail, p_values, st
 
 Latents = Mapping[str, np.ndarray]
 EXCLUSIVE = 0.2
-"""ν below which a direction counts as one model's: the study's bound on ν_ε (study_spec §1.7)."""
+"""|ν| below which a direction counts as one model's: the study's bound on ν_ε (study_spec §1.7)."""
 BALANCED = (0.25, 0.75)
 """Δ between which neither row is more than twice as strong as the other."""
+SHARED = (EXCLUSIVE / 2, 1 - EXCLUSIVE / 2)
+"""Δ between which the weaker row has more than that part of the other's strength: both models have the latent."""
 MIN_BLOCKS = 5
 """Blocks of rows a latent must have fired on for an interval over blocks to mean anything."""
 
@@ -62,15 +65,15 @@ class Criterion:
     """Whether most latents of any pair's dictionary are null for it, so that they can set centre and spread."""
 
 
-_BALANCED = (
-    Bound("delta_fitted", "delta_fitted_se", BALANCED[0], below=False),
-    Bound("delta_fitted", "delta_fitted_se", BALANCED[1], below=True),
-)
+def _within(column: str, se: str, limits: tuple[float, float]) -> tuple[Bound, Bound]:
+    """``column`` lies between both limits."""
+    return Bound(column, se, limits[0], below=False), Bound(column, se, limits[1], below=True)
 
 
 def _specific(call: str, side: str) -> Criterion:
-    bound = Bound(f"nu_centred{side}", f"nu_centred_se{side}", EXCLUSIVE, below=True)
-    return Criterion(call, bound.column, "lower", (bound,), f"nu_centred_valid{side}")
+    nu = f"nu_centred{side}"
+    bounds = _within(nu, f"nu_centred_se{side}", (-EXCLUSIVE, EXCLUSIVE))
+    return Criterion(call, nu, "lower", bounds, f"nu_centred_valid{side}")
 
 
 def _separating(call: str, model: str, tail: Tail) -> Criterion:
@@ -79,8 +82,8 @@ def _separating(call: str, model: str, tail: Tail) -> Criterion:
 
 
 CHAT, BASE = _specific("chat-specific", ""), _specific("base-specific", "_base")
-ROTATED = Criterion("rotated", "cosine", "lower", _BALANCED)
-RESCALED = Criterion("rescaled", "strength_ratio", "both", _BALANCED)
+ROTATED = Criterion("rotated", "cosine", "lower", _within("delta_fitted", "delta_fitted_se", BALANCED))
+RESCALED = Criterion("rescaled", "strength_ratio", "both", _within("delta_fitted", "delta_fitted_se", SHARED))
 CRITERIA: dict[str, tuple[Criterion, ...]] = {
     "crosscoder": (CHAT, BASE, ROTATED, RESCALED),
     "chat-sae": (CHAT,),

@@ -123,14 +123,14 @@ def consensus(
     return out
 
 
-def jaccard(a_F: np.ndarray, b_F: np.ndarray, pairs: Pairs) -> tuple[float, float]:
+def jaccard(a_F: np.ndarray, b_F: np.ndarray, pairs: Pairs, live: tuple[int, int]) -> tuple[float, float]:
     """(shared by matches / in either, the same for sets of these sizes drawn at random) of two seeds' sets (masks [F]).
 
-    NaN if both are empty.
+    Drawn at random among the ``live`` latents of each, for a dead one is in no set. NaN if both are empty.
     """
     sizes = int(a_F.sum()), int(b_F.sum())
     both = int((a_F[pairs[:, 0]] & b_F[pairs[:, 1]]).sum())
-    chance = len(pairs) * sizes[0] / len(a_F) * sizes[1] / len(b_F)
+    chance = len(pairs) * sizes[0] / max(1, live[0]) * sizes[1] / max(1, live[1])
     union = sum(sizes) - both
     return (both / union, chance / (sum(sizes) - chance)) if union else (float("nan"), float("nan"))
 

@@ -36,6 +36,8 @@ class Matched:
 
     seeds: list[int]
     latents: int
+    live: dict[int, int]
+    """Seed -> latents that are not dead, of which shares are taken."""
     chat_rows: dict[int, np.ndarray]
     """Seed -> decoder rows [F, D] that write chat, or the one row of an SAE."""
     by_decoder: dict[tuple[int, int], Pairs]
@@ -94,8 +96,8 @@ class Matched:
 
         ``reappears_decoder`` is matched by decoders alone: what is above ``reappears`` points alike and fires apart.
         ``near`` is the mean number of latents of the other seed at or above the threshold: far above 1, latents are so
-        alike that a match says little. An overlap is refused where random subspaces would share half. Numbers that
-        are not defined are null; with one seed there is only a word why.
+        alike that a match says little. These are shares of the live latents. An overlap is refused where random
+        subspaces would share half. Numbers that are not defined are null; with one seed there is only a word why.
         """
         if len(self.seeds) < 2:
             return {"refused": ONE_SEED}
@@ -112,12 +114,16 @@ class Matched:
         found = {"reappears": self.mutual, "reappears_assigned": self.assigned, "reappears_decoder": self.by_decoder}
         near_ = {"near": {pair: each.pairs for pair, each in self.near.items()}}
         return {
-            name: defined(over_pairs({pair: len(each) / self.latents for pair, each in pairs.items()}, self.seeds))
+            name: defined(over_pairs({pair: len(each) / self._live(*pair) for pair, each in pairs.items()}, self.seeds))
             for name, pairs in (found | near_).items()
         }
 
+    def _live(self, a: int, b: int) -> float:
+        """Mean number of live latents of two seeds."""
+        return max(1.0, (self.live[a] + self.live[b]) / 2)
+
     def _pair(self, masks: Mapping[int, np.ndarray], a: int, b: int) -> dict[str, float]:
-        index, index_chance = jaccard(masks[a], masks[b], self.mutual[a, b])
+        index, index_chance = jaccard(masks[a], masks[b], self.mutual[a, b], (self.live[a], self.live[b]))
         overlap, overlap_chance = subspace_overlap(self.chat_rows[a][masks[a]], self.chat_rows[b][masks[b]])
         if overlap_chance >= SATURATED:
             overlap = float("nan")
@@ -131,10 +137,12 @@ def defined(number: Mapping[str, float | int]) -> dict[str, float | int] | None:
     return None if np.isnan(number["mean"]) else {key: value for key, value in number.items() if not np.isnan(value)}
 
 
-def match(dictionaries: Mapping[int, Dictionary], firing: Mapping[int, csr_array], threshold: float) -> Matched:
+def match(
+    dictionaries: Mapping[int, Dictionary], live: Mapping[int, int], firing: Mapping[int, csr_array], threshold: float
+) -> Matched:
     """Match the latents of every two seeds whose decoders and activities have at least this cosine.
 
-    ``firing``: seed -> activities [F, T] of unit length (`firing.read`).
+    ``live``: seed -> latents that are not dead; ``firing``: seed -> activities [F, T] of unit length (`firing.read`).
     """
     seeds = list(dictionaries)
     decoders = {seed: dictionary.decoder.float().cpu().numpy() for seed, dictionary in dictionaries.items()}
@@ -144,6 +152,7 @@ def match(dictionaries: Mapping[int, Dictionary], firing: Mapping[int, csr_array
     return Matched(
         seeds=seeds,
         latents=decoders[seeds[0]].shape[1],
+        live=dict(live),
         chat_rows={seed: decoder[-1] for seed, decoder in decoders.items()},
         by_decoder={pair: mutual(each) for pair, each in pointing.items()},
         near=found,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.corpus.roles import Role
+from crossdiff.evidence.components import Components, difference
 from crossdiff.evidence.streams import Site
 
 FIRST = 10
@@ -97,15 +98,22 @@ def patched_kl(site: Site, chat_TD: Tensor, streams_STD: Tensor, positions_P: Te
     return torch.stack(rows)
 
 
-def baseline_streams(site: Site, x_TLD: Tensor, roles_T: Tensor) -> dict[str, Tensor]:
-    """Streams [T, D] that need no dictionary: base all over; and chat on template tokens, or on masked tokens only."""
+def baseline_streams(
+    site: Site, x_TLD: Tensor, roles_T: Tensor, components: Components | None = None
+) -> dict[str, Tensor]:
+    """Streams [T, D] that need no dictionary: base all over; chat on template tokens, or on masked tokens only; and
+    base plus what the ``components`` hold of the difference, on the tokens that a dictionary would edit."""
     base_TD, chat_TD = x_TLD[:, 0], x_TLD[:, 1]
     template_T1, masked_T1 = (roles_T == Role.TEMPLATE)[:, None], ~site.known(x_TLD)[:, None]
-    return {
+    streams = {
         "none": base_TD,
         "template": torch.where(template_T1, chat_TD, base_TD),
         "outliers": torch.where(masked_T1, chat_TD, base_TD),
     }
+    if components:
+        edited_TD = base_TD.float() + components.reconstruct(difference(x_TLD))
+        streams["components"] = torch.where(masked_T1, base_TD.float(), edited_TD)
+    return streams
 
 
 def base_top_kl(site: Site, x_TLD: Tensor, positions_P: Tensor) -> dict[str, Tensor]:

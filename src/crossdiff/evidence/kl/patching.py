@@ -8,6 +8,7 @@ import torch
 
 from crossdiff.cli import progress
 from crossdiff.dictionaries import Dictionary
+from crossdiff.evidence.components import Components
 from crossdiff.evidence.intervals import recovered_share, token_mean
 from crossdiff.evidence.kl.divergence import (
     Conversation,
@@ -33,6 +34,7 @@ def kl_table(
     streams: Sequence[torch.Tensor],
     dictionary: Dictionary | None,
     chosen: list[Intervention],
+    components: Components | None,
 ) -> pl.DataFrame:
     """kl.parquet: of the chosen interventions, or of the baselines if there is no dictionary."""
     rows: list[dict[str, object]] = []
@@ -44,8 +46,8 @@ def kl_table(
                 names = [intervention.name for intervention in chosen]
                 streams_STD = edited_streams(dictionary, chosen, x_TLD, site.known(x_TLD))
             else:
-                found = baseline_streams(site, x_TLD, roles_T)
-                names, streams_STD = list(found), torch.stack(list(found.values()))
+                found = baseline_streams(site, x_TLD, roles_T, components)
+                names, streams_STD = list(found), torch.stack([stream_TD.float() for stream_TD in found.values()])
             kl_SP = patched_kl(site, x_TLD[:, 1], streams_STD, positions_P)
             if not dictionary:
                 through_base = base_top_kl(site, x_TLD, positions_P)

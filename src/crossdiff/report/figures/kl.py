@@ -78,21 +78,31 @@ def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bo
         base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
     ]
-    template = metrics["pair"]["kl"]["kl_recovered"].get(positions, {}).get("template")
-    if template is not None:
-        side: dict[str, Any] = {"align": "right", "dx": -5} if mean(template) > 0.3 else {"align": "left", "dx": 5}
-        mark = alt.Chart(data([{"share": mean(template), "text": "template tokens alone"}]))
-        layers.insert(
-            0, mark.mark_rule(color=BASE, strokeDash=[4, 3], strokeWidth=1.5).encode(x=alt.X("share:Q", scale=scale))
-        )
-        layers.append(
-            mark.mark_text(color=BASE, y=-6, fontSize=11, **side).encode(x=alt.X("share:Q", scale=scale), text="text:N")
-        )
-    return alt.layer(*layers).properties(
+    lines, labels_ = undictionaried(metrics, positions, scale)
+    return alt.layer(*lines, *layers, *labels_).properties(
         width=360 if not stacked else 220,
         height=alt.Step(16),
-        title=alt.Title(names.POSITIONS[positions].capitalize(), offset=18),
+        title=alt.Title(names.POSITIONS[positions].capitalize(), offset=30),
     )
+
+
+def undictionaried(metrics: Tree, positions: str, scale: Any) -> tuple[list[Any], list[Any]]:
+    """Dashed lines at the shares that need no dictionary, and what they are, one above the other."""
+    found = metrics["pair"]["kl"]["kl_recovered"].get(positions, {})
+    words = {
+        "template": "template tokens alone",
+        "components": f"{metrics['pair'].get('components')} principal components",
+    }
+    lines, labels = [], []
+    for height, (name, text) in zip((-6, -18), words.items(), strict=True):
+        if name not in found:
+            continue
+        share = mean(found[name])
+        side: dict[str, Any] = {"align": "right", "dx": -5} if share > 0.3 else {"align": "left", "dx": 5}
+        mark = alt.Chart(data([{"share": share, "text": text}])).encode(x=alt.X("share:Q", scale=scale))
+        lines.append(mark.mark_rule(color=BASE, strokeDash=[4, 3], strokeWidth=1.5))
+        labels.append(mark.mark_text(color=BASE, y=height, fontSize=11, **side).encode(text="text:N"))
+    return lines, labels
 
 
 def shares(metrics: Tree, positions: str) -> Iterator[dict[str, Any]]:
@@ -159,7 +169,10 @@ def levels(metrics: Tree, positions: str) -> Iterator[dict[str, Any]]:
 
 
 def size(metrics: Tree, dictionary: str, intervention: str) -> str:
-    """How many latents lie beyond a threshold, mean over seeds; other sets are as large as their name says."""
+    """How many latents lie beyond a threshold, mean over seeds, or principal components there are; other sets are as
+    large as their name says."""
+    if intervention == "components":
+        return f" ({metrics['pair']['components']})"
     found = metrics["dictionaries"].get(dictionary, {}).get("patched", {}).get(intervention)
     beyond = intervention.startswith(("delta-", "nu-"))
     return f" ({mean(found):,.0f})" if beyond and found is not None else ""

@@ -13,6 +13,7 @@ from crossdiff.report.seeds import Tree, ends, mean
 MARGINS = {
     "best_over_random": "best half by ν over a random set of its size",
     "whole_over_template": "whole dictionary over template tokens alone",
+    "whole_over_components": "whole dictionary over principal components",
 }
 
 

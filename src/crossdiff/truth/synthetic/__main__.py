@@ -33,6 +33,8 @@ from crossdiff.truth.synthetic.presets import PRESETS, Preset
 from crossdiff.truth.synthetic.scores import Known, angles, scores
 from crossdiff.truth.synthetic.world import World, build
 
+NULLS = 2
+"""Null pairs of further seeds: the more null latents, the fewer must agree before any can be called."""
 SIDES = {"crosscoder": ("chat", "base"), "chat-sae": ("chat",), "diff-sae": ("chat",), "base-sae": ()}
 """Sides whose exclusive latents a dictionary can be asked for."""
 SCORES: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -62,7 +64,8 @@ def main(
     params["dictionaries"] = {name: asdict(recipe) for name, recipe in recipes.items()}
     with record(f"truth/synthetic/{out.name}", out / "run.json", params, []) as run:
         latents, scored, factors = [], [], []
-        with progress(2 * len(chosen.seeds) * len(recipes) * preset.steps, "synthetic", "step") as bar:
+        total = (2 * len(chosen.seeds) + NULLS) * len(recipes) * preset.steps
+        with progress(total, "synthetic", "step") as bar:
             for name, seed, world in worlds(preset, chosen.seeds, device):
                 factors.append(factor_table(world).select(pl.lit(name).alias("world"), pl.lit(seed).alias("seed"), "*"))
                 for dictionary, model in train(world, recipes, preset, seed, bar.update).items():
@@ -79,11 +82,13 @@ def main(
 
 
 def worlds(preset: Preset, seeds: list[int], device: str) -> Iterator[tuple[str, int, World]]:
-    """For each seed the pair, and its null."""
+    """For each seed the pair, and its null; then nulls of the next seeds."""
     for seed in seeds:
         world = build(preset.design, seed, device)
         yield "pair", seed, world
         yield "null", seed, world.null()
+    for seed in range(max(seeds) + 1, max(seeds) + 1 + NULLS):
+        yield "null", seed, build(preset.design, seed, device).null()
 
 
 def labelled(rows: pl.DataFrame, labels: dict[str, Any]) -> pl.DataFrame:
