@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     made.add_argument("--batch", type=int, default=2048, help="tokens a pass (default: %(default)s)")
     made.add_argument("--blocks", type=int, default=20, help="jackknife blocks (default: %(default)s)")
     chosen = made.parse_args(arguments)
-    prepare(chosen.threads)
+    prepare(chosen.threads, chosen.device)
     rows = measure(chosen)
     harness.report("attribution", chosen, rows)
     return rows

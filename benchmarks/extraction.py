@@ -164,7 +164,7 @@ def options() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> list[Row]:
     """Measure, print and write."""
     chosen = options().parse_args(arguments)
-    prepare(chosen.threads)
+    prepare(chosen.threads, chosen.device)
     rows = measure(chosen)
     harness.report("extraction", chosen, rows)
     return rows

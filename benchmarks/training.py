@@ -183,7 +183,7 @@ def options() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> list[Row]:
     """Run all cases, print and write them."""
     chosen = options().parse_args(arguments)
-    prepare(chosen.threads)
+    prepare(chosen.threads, chosen.device)
     if chosen.alone:
         alone(chosen)
         return []

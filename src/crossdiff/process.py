@@ -10,13 +10,16 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
 
-def prepare(threads: int) -> None:
-    """Use this many CPU threads, take bf16 products the fast way, and keep freed memory.
+def prepare(threads: int, device: str = "cpu") -> None:
+    """Use this many CPU threads and this device, take bf16 products on a CPU the fast way, and keep freed memory.
 
-    Every step that computes calls it first.
+    Every step that computes calls it first. Kernels and measurements go to the current GPU, so it is made ``device``.
     """
     torch.set_num_threads(threads)
-    products.widen()
+    if device.startswith("cuda"):
+        torch.cuda.set_device(torch.device(device).index or 0)
+    else:
+        products.widen()
     keep_freed_memory()
 
 

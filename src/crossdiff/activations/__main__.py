@@ -192,7 +192,7 @@ def main(
 ) -> None:
     """Extract the activations of both models; goes on where an interrupted run stopped."""
     chosen = settings(Settings, settings_)
-    prepare(threads)
+    prepare(threads, device)
     out.mkdir(parents=True, exist_ok=True)
     inputs = [pair, rows, *([base] if base else [])]
     with record("activations", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:

@@ -114,7 +114,7 @@ def main(
 ) -> None:
     """Measure every latent: norms, scaling, use and examples."""
     chosen = settings(Attribution, settings_)
-    prepare(threads)
+    prepare(threads, device)
     inputs = [pair, dictionary / "dictionary.safetensors", dictionary / "dictionary.json", activations, rows]
     name = out.name.removesuffix(".parquet")
     params = chosen.model_dump(mode="json")

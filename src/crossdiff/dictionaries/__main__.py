@@ -49,7 +49,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train a crosscoder or an SAE: dictionary.safetensors, dictionary.json, training.parquet, run.json."""
-    prepare(threads)
+    prepare(threads, device)
     recipe = settings(Recipe, settings_)
     params = {"dictionary": name, "seed": seed, "recipe": asdict(recipe), "device": device}
     with record(f"dictionaries/{name}-seed{seed}", out / "run.json", params, [activations]) as run:

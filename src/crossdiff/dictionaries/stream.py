@@ -57,7 +57,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train them all: the files of crossdiff.dictionaries for each dictionary and seed."""
-    prepare(threads)
+    prepare(threads, device)
     recipes = settings(dict[str, Recipe], settings_)
     manifest, store = read_manifest(activations), Activations.open(activations)
     stream, held_out = opened(store, manifest, rows, pair, device), store.view("validation")

@@ -67,7 +67,7 @@ def main(
     chosen = settings(Evidence, settings_)
     if len({dictionary is None, latents is None, shared_ is None}) > 1:
         raise UserError("give --dictionary, --latents and --shared together, or none of them for the baselines")
-    prepare(threads)
+    prepare(threads, device)
     inputs = [pair, rows, activations, *([answers] if answers else [])]
     if dictionary and latents and shared_:
         inputs += [dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents, shared_]

@@ -85,7 +85,7 @@ def main(
     """Let the chat model answer prompts: rows.parquet, all of it held out."""
     chosen = settings(Evidence, settings_)
     source = source_of(chosen)
-    prepare(threads)
+    prepare(threads, device)
     inputs: list[Path | str] = [pair, *local_files(source)]
     with record("evidence/prompts", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
         models = Pair.read(pair)

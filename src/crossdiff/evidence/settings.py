@@ -61,7 +61,7 @@ class Evidence(Part):
     `thresholds`: all latents beyond a limit of Δ_norm or ν. `bias`: the constant part added and taken away, and a
     diff-SAE's halves with it. `opposite`: an SAE's latents of highest |ν|."""
     candidates: Share = 0.1
-    """Share of the live latents, most chat-like first, that the halves are taken from."""
+    """Latents that the halves are taken from, the most chat-like live ones, as a share of all."""
     candidate_latents: Count | None = None
     """Candidates by the study's rule instead, whose number is 3,176: of so many latents with the highest Δ_norm, or an
     SAE's with the lowest |ν|, those that are live."""

@@ -168,7 +168,7 @@ def main(
     """Tune the base model on planted behaviours and save it with its tokenizer."""
     planting = settings(Planting, settings_)
     check_planting(planting, AutoConfig.from_pretrained(base).get_text_config().num_hidden_layers, key)
-    prepare(threads)
+    prepare(threads, device)
     torch.manual_seed(planting.seed)
     tokenizer = AutoTokenizer.from_pretrained(base)
     if planting.template == "plain":

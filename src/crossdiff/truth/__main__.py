@@ -43,7 +43,7 @@ def main(
 ) -> None:
     """Measure the planted behaviours in both models."""
     planting = settings(Planting, settings_)
-    prepare(threads)
+    prepare(threads, device)
     asked = questions(load(planting.behaviours))
     prompts = [question.prompt for question in asked]
     with record(name="truth", out=out / "run.json", params=planting.model_dump(), inputs=[pair]) as run:

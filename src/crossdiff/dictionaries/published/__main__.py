@@ -41,7 +41,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Import a dictionary: dictionary.safetensors, dictionary.json, run.json."""
-    prepare(threads)
+    prepare(threads, device)
     wanted, key = settings(Published, settings_), f"dictionaries.{name}"
     fetched = fetch(wanted, key)
     format_, file = weights(fetched.path, wanted.format, fetched.told)

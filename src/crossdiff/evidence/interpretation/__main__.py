@@ -141,7 +141,7 @@ def main(
 ) -> None:
     """Explain latents, judge the explanations on held-out texts."""
     chosen = settings(Interpretation, settings_)
-    prepare(threads)
+    prepare(threads, device)
     name = out.name.removesuffix(".parquet")
     inputs = [pair, rows, activations, dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents]
     params: dict[str, Any] = chosen.model_dump(mode="json")

@@ -46,7 +46,7 @@ def main(
     """KL of base's stream in chat's upper blocks, and of chat's in base's, joined after each block."""
     chosen = settings(Evidence, settings_)
     layers = chosen_layers(chosen.layer_sweep, json.loads(pair.read_text())["layers"])
-    prepare(threads)
+    prepare(threads, device)
     with record("evidence/layers", out / "run.json", chosen.model_dump(mode="json"), [pair, rows]) as run:
         held_out = conversations(pl.read_parquet(rows), chosen.conversations, chosen.answer_tokens)
         models = Pair.read(pair)

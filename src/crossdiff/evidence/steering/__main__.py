@@ -112,7 +112,7 @@ def main(
     chosen = settings(Evidence, settings_)
     if chosen.steering is None:
         raise UserError("evidence.steering: say what to steer with ({} for the defaults)")
-    prepare(threads)
+    prepare(threads, device)
     weights = [dictionary / "dictionary.safetensors", dictionary / "dictionary.json"]
     inputs = [pair, activations, *weights, latents, *(file for file in (calls, answers) if file)]
     with record(f"evidence/{out.name}", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:

@@ -57,7 +57,7 @@ def main(
 ) -> None:
     """Benchmark the dictionaries: latents.parquet, scores.parquet, factors.parquet, run.json."""
     chosen = settings(Synthetic, settings_)
-    prepare(threads)
+    prepare(threads, device)
     preset = PRESETS[chosen.preset]
     recipes = {name: preset.shrink(recipe) for name, recipe in settings(dict[str, Recipe], dictionaries).items()}
     params = {**chosen.model_dump(), "sizes": asdict(preset), "device": device}
