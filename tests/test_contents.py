@@ -117,9 +117,21 @@ def test_a_column_that_is_there(path: str) -> None:
     check_contents(parse(Config, config(**rows(path, "messages"))))
 
 
+@pytest.mark.parametrize("path", ["rows.parquet", "rows.jsonl"])
+def test_a_pair_with_nothing_planted_needs_conversations(path: str) -> None:
+    tuned = {"pair": {"chat": {"path": "org/chat", "planted": None}}}
+    with pytest.raises(UserError, match=r"corpus\.sources: none holds conversations, so there"):
+        check_contents(parse(Config, config(**tuned, **rows(path, "text"))))
+    check_contents(parse(Config, config(**tuned, **rows(path, "messages"))))
+    check_contents(parse(Config, config(**tuned, **rows("org/rows", "text"))))
+    asked = {"evidence": {"prompts": {"path": path, "column": "text"}}}
+    check_contents(parse(Config, config(**tuned, **rows(path, "text"), **asked)))
+
+
 def test_a_model_that_is_not_here_says_nothing() -> None:
     hub = {"base": {"path": "org/base"}, "chat": {"path": "org/chat", "planted": None}}
-    check_contents(parse(Config, config(pair=hub, activations={"layer": 99}, calibration={"null_tune": None})))
+    chat = rows("rows.parquet", "messages")
+    check_contents(parse(Config, config(pair=hub, activations={"layer": 99}, calibration={"null_tune": None}, **chat)))
     Path("base/config.json").write_text("{")
     with pytest.raises(UserError, match=r"base/config\.json is not valid JSON .*: save the model again"):
         check_contents(parse(Config, config()))

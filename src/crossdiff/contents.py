@@ -24,8 +24,14 @@ def check_contents(study: Config) -> None:
     shape = next((facts for side in ("base", "chat") if (facts := text_config(model(study, side).path))), {})
     _check_planted(study)
     _check_blocks(study, shape.get("num_hidden_layers"))
-    for source in (*study.corpus.sources, *([study.evidence.prompts] if study.evidence.prompts else [])):
-        _check_column(source)
+    hold = [_holds_conversations(source) for source in study.corpus.sources]
+    if study.evidence.prompts:
+        _holds_conversations(study.evidence.prompts)
+    elif not study.pair.behaves and not any(found or found is None for found in hold):
+        raise UserError(
+            "corpus.sources: none holds conversations, so there would be no assistant's answer for the KL experiment to"
+            " predict; add a source whose column holds lists of {role, content}, or name evidence.prompts"
+        )
     for name, published in study.imported.items():
         if local(published.origin):
             _check_published(study, name, shape.get("hidden_size"))
@@ -62,7 +68,8 @@ def _check_blocks(study: Config, blocks: int | None) -> None:
             raise UserError(f"{key}: block {layer} does not exist; the models have {blocks}, 0 to {blocks - 1}")
 
 
-def _check_column(source: Rows) -> None:
+def _holds_conversations(source: Rows) -> bool | None:
+    """Whether its column holds conversations; None if the rows are not here. UserError if there is no such column."""
     for file in corpus_files(source)[:1]:
         columns = columns_of(file, source.where)
         if columns is not None and source.column not in columns:
@@ -70,15 +77,20 @@ def _check_column(source: Rows) -> None:
                 f"{source.where}.column: {file} has no column {source.column!r}; there are"
                 f" {', '.join(map(repr, columns)) or 'none'}"
             )
+        return None if columns is None else columns[source.column]
+    return None
 
 
-def columns_of(file: str, where: str) -> list[str] | None:
-    """Columns of a local file of rows: of a JSON file the keys of its first row, None if that is too long."""
+def columns_of(file: str, where: str) -> dict[str, bool] | None:
+    """Columns of a local file of rows, and whether each holds lists, as conversations are.
+
+    Of a JSON file those of its first row, None if that is too long.
+    """
     if file.endswith(".parquet"):
         import polars as pl
 
         try:
-            return list(pl.read_parquet_schema(file))
+            return {name: isinstance(kind, pl.List) for name, kind in pl.read_parquet_schema(file).items()}
         except (pl.exceptions.PolarsError, OSError) as error:
             raise UserError(f"{where}.path: {file} cannot be read as parquet ({error}); write it again") from None
     try:
@@ -91,7 +103,7 @@ def columns_of(file: str, where: str) -> list[str] | None:
         raise UserError(f"{where}.path: {file} cannot be read as JSON ({error}); write one object a row") from None
     if not isinstance(row, dict):
         raise UserError(f"{where}.path: the first row of {file} is no JSON object; write one object a row")
-    return list(row)
+    return {name: isinstance(value, list) for name, value in row.items()}
 
 
 def _check_published(study: Config, name: str, width: int | None) -> None:

@@ -20,6 +20,8 @@ def test_calibration_is_means_over_held_out_seeds(records):
     assert (first["seeds"], first["observed"]["n"], first["observed"]["mean"]) == (3, 3, pytest.approx(0.3))
     assert (first["recall"]["mean"], first["recall"]["n"]) == (pytest.approx(0.6), 2)
     assert 0 <= first["observed"]["low"] < first["observed"]["high"] <= 1
+    # Of 10, 12 and 9 calls with an answer .3, .2 and .4 were false; the second seed had one more without.
+    assert first["at_most"]["mean"] == pytest.approx((0.3 + (0.2 * 12 + 1) / 13 + 0.4) / 3)
 
 
 def test_held_is_at_most_half_again_the_stated_rate(records):

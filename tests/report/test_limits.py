@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from crossdiff.parts import Calibration, Source, Synthetic
-from crossdiff.report.limits import nulls
+from crossdiff.report.limits import nulls, smaller_null
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,14 @@ from crossdiff.report.limits import nulls
 def test_what_calls_are_calibrated_on(calibration: Calibration, synthetic: Synthetic | None, said: str) -> None:
     config = SimpleNamespace(calibration=calibration, synthetic=synthetic, null_pair=calibration.null_tune)
     assert said in str(nulls(SimpleNamespace(config=config)))
+
+
+@pytest.mark.parametrize(("null", "said"), [(0.03, True), (0.07, False), (None, False)])
+def test_a_null_tune_that_changes_less_bounds_less(null: float | None, said: bool) -> None:
+    def manifest(share: float) -> dict[str, dict[str, float]]:
+        return {"difference_share": {"overall": share}}
+
+    study = SimpleNamespace(manifest=manifest(0.06), null_manifest=None if null is None else manifest(null))
+    sentences = [str(text) for text in smaller_null(study)]
+    assert bool(sentences) == said
+    assert all("3.0 % of the variance, the pair by 6.0 %" in text for text in sentences)

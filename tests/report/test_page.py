@@ -218,6 +218,17 @@ def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
     assert "A baseline does better than every dictionary for six (removed" in text
 
 
+def test_components_stand_beside_the_dictionaries(planted: Written) -> None:
+    text = re.sub(r"\s+", " ", Page(planted.page).text)
+    assert planted.metrics["pair"]["components"] == 8
+    assert "8 principal components of the difference closes" in text.partition("How far apart")[0]
+    assert "8 principal components" in (planted.root / "report/figures/kl-recovered.svg").read_text()
+
+
+def test_the_answer_says_how_few_new_latents_it_could_not_see(planted: Written) -> None:
+    assert "Fewer than 30 of a dictionary would have escaped it." in re.sub(r"\s+", " ", Page(planted.page).text)
+
+
 def test_the_answer_says_what_the_latents_leave_out(planted: Written, plain: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
     lead = text.partition("How far apart")[0]

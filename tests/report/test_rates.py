@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from crossdiff.report.calls import held
 from crossdiff.report.rates import grid, verdict
 
 
 def entry(call: str, observed: float, source: str = "null", nominal: float | None = 0.1) -> dict[str, Any]:
     return {
         "dictionary": "cc", "source": source, "criterion": f"{call}, calibrated", "nominal": nominal,
-        "observed": {"mean": observed, "low": 0.0, "high": 1.0, "n": 2}, "seeds": 2,
+        "observed": {"mean": observed, "low": 0.0, "high": 1.0, "n": 2}, "seeds": 2, "called": 4.0, "recall": None,
     }  # fmt: skip
 
 
@@ -23,6 +24,13 @@ def test_a_rate_that_is_missed_anywhere_is_named_once() -> None:
 def test_other_rates_fixed_thresholds_and_unknown_rates_are_no_tests() -> None:
     fixed = entry("chat-specific", 0.9, nominal=None) | {"criterion": "chat-specific, nu_0.3"}
     assert verdict([fixed, entry("rotated", 1.0, nominal=0.2), entry("rotated", 1.0) | {"observed": None}], 0.1) is None
+
+
+def test_where_nothing_was_called_that_should_be_no_rate_was_seen() -> None:
+    silent = entry("rescaled", 0.0) | {"called": 0.0, "recall": 0.0}
+    assert held(silent) is None
+    assert held(silent | {"recall": None}) is True, "on a null nothing should be called"
+    assert verdict([silent, entry("rotated", 0.4)], 0.1) == verdict([entry("rotated", 0.4)], 0.1)
 
 
 def test_the_grid_holds_the_worst_source_of_each_call() -> None:

@@ -86,6 +86,14 @@ def test_kl_and_what_is_recovered(planted: Written, positions: str) -> None:
     random, best = (mean_kl(planted, folders, name, positions) for name in ("random", "best-nu"))
     assert found["margins"][positions]["best_over_random"]["mean"] == pytest.approx((random - best) / none)
     assert found["margins"][positions]["best_over_random"]["low"] > 0
+    components, whole = (
+        mean_kl(planted, ["baselines"], "components", positions),
+        mean_kl(planted, folders, "full", positions),
+    )
+    assert found["margins"][positions]["whole_over_components"]["mean"] == pytest.approx((components - whole) / none)
+    for seed, folder in enumerate(folders):
+        one = 1 - mean_kl(planted, [folder], "full", positions) / none
+        assert found["seeds"][str(seed)]["kl_recovered"][positions]["full"] == pytest.approx(one)
     rest, whole = (mean_kl(planted, folders, name, positions) for name in ("error", "full"))
     assert found["margins"][positions]["rest_over_whole"]["mean"] == pytest.approx((whole - rest) / none)
 

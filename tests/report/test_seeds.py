@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from crossdiff.report.seeds import ends, leaf, mean, over_seeds, plain
+from crossdiff.report.seeds import ends, leaf, mean, over_few, over_seeds, plain, share
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -21,6 +21,28 @@ def test_leaf_is_the_t_interval(values: list[float]) -> None:
     assert found["n"] == len(values)
     assert found["mean"] == pytest.approx(np.mean(values), rel=1e-9, abs=1e-6)
     assert ends(found) == pytest.approx(expected, rel=1e-6, abs=1e-5)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=30))
+def test_a_share_has_an_interval_even_at_its_ends(values: list[float]) -> None:
+    found = share(values)
+    assert isinstance(found, dict)
+    assert found["mean"] == pytest.approx(np.mean(values))
+    assert 0 <= found["low"] <= found["mean"] + 1e-9
+    assert found["mean"] - 1e-9 <= found["high"] <= 1
+    assert found["high"] - found["low"] > 0.05
+
+
+def test_none_of_fourteen_may_be_one_in_five() -> None:
+    """Wilson's upper end, z² / (n + z²)."""
+    assert ends(share([0.0] * 14)) == (pytest.approx(0.0, abs=1e-9), pytest.approx(1.96**2 / (14 + 1.96**2), rel=1e-3))
+    assert share([1.0]) == 1.0
+
+
+def test_few_prompts_have_the_t_interval() -> None:
+    values = [0.1, 0.4, 0.2, 0.5, 0.3, 0.1, 0.6, 0.2]
+    assert ends(over_few(values)) == pytest.approx(stats.t.interval(0.95, 7, np.mean(values), stats.sem(values)))
+    assert ends(over_few([0.0, 0.0, 0.0, 0.1], 0.0))[0] == 0.0
 
 
 def test_one_seed_stays_a_number() -> None:

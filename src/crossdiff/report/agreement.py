@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from crossdiff.report.numbers import Numbers
+from crossdiff.report.seeds import ends
 from crossdiff.report.words import listed, name, sentence
 
 SETS = ("calibrated", "nu_0.3")
@@ -12,7 +13,7 @@ SETS = ("calibrated", "nu_0.3")
 
 
 def agreement(dictionaries: Sequence[str], numbers: Numbers) -> Markup:
-    """Where the sets that two seeds name overlap more than by chance, and where not."""
+    """Where the sets that two seeds name overlap more than by chance, by the index's interval, and where not."""
     more: list[Markup] = []
     no_more: list[Markup] = []
     for item in dictionaries:
@@ -27,14 +28,15 @@ def agreement(dictionaries: Sequence[str], numbers: Numbers) -> Markup:
             index=numbers.brief(*index, style="share"),
             chance=numbers.brief(*chance, style="share"),
         )
-        (more if numbers.point(index) > (numbers.value(*chance) or 0.0) else no_more).append(text)
+        low, _ = ends(numbers.leaf(*index) or 0.0)
+        (more if low > (numbers.value(*chance) or 0.0) else no_more).append(text)
     if not more and not no_more:
         return Markup("No dictionary names latents in two seeds, so there is nothing to compare.")
-    pattern = "Two seeds name the same latents more often than chance would in {more}" if more else ""
+    pattern = "Two seeds name the same latents clearly more often than chance would in {more}" if more else ""
     if no_more:
         pattern += (
-            "; no more often in {no_more}"
+            "; not clearly more often in {no_more}"
             if more
-            else "Two seeds name the same latents no more often than chance would: {no_more}"
+            else "Two seeds name the same latents not clearly more often than chance would: {no_more}"
         )
     return sentence(pattern + " (Jaccard index).", more=listed(more), no_more=listed(no_more))

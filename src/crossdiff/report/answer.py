@@ -100,15 +100,33 @@ class Answer:
         rate = written(self.study.config.calibration.q, "percent")
         tune = Markup("<em>null tune</em>, the same base tuned on nothing that is looked for")
         if not two:
-            return text + sentence(
+            text += sentence(
                 "Calls are made at a false discovery rate of {rate} against a {tune}.", rate=rate, tune=tune
             )
-        return text + sentence(
-            "At a false discovery rate of {rate} a synthetic null lets pass {called}; a {tune}, upholds {what}.",
-            rate=rate,
-            called=self.called(ranked, "calibrated") or "no latent",
-            tune=tune,
-            what="these" if left else "none of them",
+        else:
+            text += sentence(
+                "At a false discovery rate of {rate} a synthetic null lets pass {called}; a {tune}, upholds {what}.",
+                rate=rate,
+                called=self.called(ranked, "calibrated") or "no latent",
+                tune=tune,
+                what="these" if left else "none of them",
+            )
+        return text + ("" if left else self.unseen(ranked, two))
+
+    def unseen(self, ranked: Sequence[Dictionary], two: bool) -> Markup:
+        """How few new latents these tests could not have seen."""
+        tests = ("power", "power_upheld") if two else ("power",)
+        paths = [
+            ("dictionaries", item.name, "calls", test, "chat-specific", "least_calls")
+            for item in ranked
+            for test in tests
+        ]
+        known = [path for path in paths if self.numbers.leaf(*path) is not None]
+        if not known:
+            return Markup()
+        most = max(known, key=self.numbers.point)
+        return sentence(
+            " Fewer than {n} of a dictionary would have escaped it.", n=self.numbers.brief(*most, style="count")
         )
 
     def on_the_null(self, ranked: Sequence[Dictionary]) -> Markup:
@@ -157,7 +175,12 @@ class Answer:
         seeds, none = self.study.seeds, self.numbers.leaf(*gap.GAP)
         parts = []
         if isinstance(none, dict):
-            parts.append(sentence("KL intervals come from resampling {n} conversations.", n=none["n"]))
+            parts.append(
+                sentence(
+                    "KL intervals come from resampling {n} conversations, with the dictionaries as they are.",
+                    n=none["n"],
+                )
+            )
         if all(item.origin for item in self.study.dictionaries):
             return [
                 *parts,

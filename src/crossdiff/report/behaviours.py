@@ -4,19 +4,17 @@ A change is measured against the unedited model on the same prompt: of the log-p
 (mean nats per behaviour token, teacher-forced), and of whether the generated answer shows the behaviour.
 
 A dictionary *finds* a behaviour by removal if taking its best latents out of the chat model lowers the
-log-probability, on average over prompts, and by more than every random set of latents does: the 95 % bootstrap interval
+log-probability, on average over prompts, and by more than every random set of latents does: the 95 % t-interval
 (over prompts) of the paired difference to each random set excludes 0. By addition: likewise, adding them to the base
 model raises it.
 """
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
-from crossdiff.evidence.intervals import interval
 from crossdiff.report.collect import Dictionary, Run, Study
-from crossdiff.report.seeds import Tree, plain
+from crossdiff.report.seeds import Tree, over_few, share
 
 NONE, BEST, DIRECTION = "none", "best", "mean-difference"
 CONTROLS = {"best": "random", "called": "called-random"}
@@ -52,7 +50,7 @@ def of_dictionary(study: Study, item: Dictionary) -> Tree:
     called chat-specific.
     """
     rows = of_sets(changes(study, [run.behaviours for run in item.runs if run.behaviours is not None]))
-    return {"effects": summary(study, rows), "answers_turned": turned(study, rows)}
+    return {"effects": summary(rows), "answers_turned": turned(rows)}
 
 
 def of_sets(table: pl.DataFrame) -> pl.DataFrame:
@@ -72,30 +70,30 @@ def directions(study: Study) -> Tree:
     names = table["subject"].unique(maintain_order=True).to_list() or [DIRECTION]
     return {
         name: {
-            "effects": summary(study, rows),
-            "behaviours_found": found(study, rows, rivals),
-            "answers_turned": turned(study, rows),
+            "effects": summary(rows),
+            "behaviours_found": found(rows, rivals),
+            "answers_turned": turned(rows),
         }
         for name in names
         for rows in [table.filter(pl.col("subject") == name)]
     }
 
 
-def elsewhere(study: Study, tables: Sequence[pl.DataFrame | None]) -> dict[str, Tree]:
+def elsewhere(tables: Sequence[pl.DataFrame | None]) -> dict[str, Tree]:
     """Subject -> {edit: leaf}: nats a token by which an edit moves predictions on unrelated conversations.
 
-    Mean over behaviours and over tables (seeds), with bootstrap intervals over conversations.
+    Mean over behaviours and over tables (seeds), with t-intervals over conversations.
     """
     rows = pl.concat([table for table in tables if table is not None])
     per_token = rows.with_columns(pl.col("kl") / pl.col("tokens"))
     averaged = per_token.group_by("subject", "edit", "conversation", maintain_order=True).agg(pl.col("kl").mean())
     tree: dict[str, Tree] = {}
     for (subject, edit), part in averaged.group_by("subject", "edit", maintain_order=True):
-        tree.setdefault(str(subject), {})[str(edit)] = plain(over_prompts(study, part.sort("conversation")["kl"]))
+        tree.setdefault(str(subject), {})[str(edit)] = over_few(part.sort("conversation")["kl"].to_list(), 0.0)
     return tree
 
 
-def turned(study: Study, table: pl.DataFrame) -> Tree:
+def turned(table: pl.DataFrame) -> Tree:
     """{edit: {subject: leaf}}: share of generated answers that an edit turns the wanted way, over all prompts.
 
     Removed from chat, the answer no longer shows the behaviour; added to base, it does. Seeds and random sets are
@@ -110,12 +108,11 @@ def turned(study: Study, table: pl.DataFrame) -> Tree:
     )
     tree: Tree = {}
     for (edit, subject), rows in shares.group_by("edit", "subject", maintain_order=True):
-        leaf = plain(over_prompts(study, rows.sort("behaviour", "prompt")["turned"]))
-        tree.setdefault(str(edit), {})[str(subject)] = leaf
+        tree.setdefault(str(edit), {})[str(subject)] = share(rows.sort("behaviour", "prompt")["turned"].to_list())
     return tree
 
 
-def summary(study: Study, table: pl.DataFrame) -> Tree:
+def summary(table: pl.DataFrame) -> Tree:
     """Mean changes with intervals over prompts, nested by behaviour, edit and subject."""
     averaged = table.group_by("behaviour", "edit", "subject", "prompt", maintain_order=True).agg(
         pl.col("logprob", "rate").mean()
@@ -124,7 +121,7 @@ def summary(study: Study, table: pl.DataFrame) -> Tree:
     for (behaviour, edit, subject), rows in averaged.group_by("behaviour", "edit", "subject", maintain_order=True):
         rows = rows.sort("prompt")
         series = {name: rows[name].drop_nulls() for name in ("logprob", "rate")}
-        leaves = {name: plain(over_prompts(study, values)) for name, values in series.items() if values.len()}
+        leaves = {name: over_few(values.to_list()) for name, values in series.items() if values.len()}
         tree.setdefault(behaviour, {}).setdefault(edit, {})[subject] = leaves
     return tree
 
@@ -133,7 +130,7 @@ def found_by(study: Study, run: Run) -> Tree:
     """{edit: number of behaviours found} for one seed of a dictionary."""
     assert run.behaviours is not None
     table = changes(study, [run.behaviours])
-    return found(study, table.filter(pl.col("subject") == BEST), randoms(table))
+    return found(table.filter(pl.col("subject") == BEST), randoms(table))
 
 
 def randoms(table: pl.DataFrame) -> pl.DataFrame:
@@ -141,16 +138,16 @@ def randoms(table: pl.DataFrame) -> pl.DataFrame:
     return table.filter(pl.col("subject").str.starts_with("random-"))
 
 
-def found(study: Study, subject: pl.DataFrame, rivals: pl.DataFrame) -> Tree:
+def found(subject: pl.DataFrame, rivals: pl.DataFrame) -> Tree:
     """{edit: number of behaviours found by ``subject``, given the random sets ``rivals``}."""
     return {
-        edit: sum(is_found(study, rows, rivals, sign) for _, rows in chosen.group_by("behaviour", maintain_order=True))
+        edit: sum(is_found(rows, rivals, sign) for _, rows in chosen.group_by("behaviour", maintain_order=True))
         for edit, sign in WANTED.items()
         if (chosen := subject.filter(pl.col("edit") == edit)).height
     }
 
 
-def is_found(study: Study, rows: pl.DataFrame, rivals: pl.DataFrame, sign: int) -> bool:
+def is_found(rows: pl.DataFrame, rivals: pl.DataFrame, sign: int) -> bool:
     """Whether one behaviour, by one edit, is found; without any random set, or with a single prompt, nothing is."""
     keys = ["behaviour", "edit", "prompt"]
     paired = rows.select(*keys, "logprob").join(rivals, on=keys, suffix="_random")
@@ -158,10 +155,5 @@ def is_found(study: Study, rows: pl.DataFrame, rivals: pl.DataFrame, sign: int) 
         return False
     margin = sign * (pl.col("logprob") - pl.col("logprob_random"))
     groups = paired.with_columns(margin=margin).sort("prompt").group_by("table", "subject", maintain_order=True)
-    return all(over_prompts(study, group["margin"])["low"] > 0 for _, group in groups)
-
-
-def over_prompts(study: Study, values: pl.Series) -> dict[str, float]:
-    """Mean over prompts (or conversations) with its bootstrap interval; NaN ends with a single one."""
-    settings = study.config.evidence
-    return interval(np.mean, (values.to_numpy(),), settings.resamples, settings.seed)
+    margins = [over_few(group["margin"].to_list()) for _, group in groups]
+    return all(isinstance(each, dict) and each["low"] > 0 for each in margins)

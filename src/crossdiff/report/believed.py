@@ -8,6 +8,8 @@ from crossdiff.report.words import name, sentence, symbols
 
 RIGHT = 0.9
 """Precision from which on a criterion's calls are believed."""
+LEAST = 10
+"""Calls, mean over pairs, from which on their precision says something."""
 Path = tuple[str, ...]
 
 
@@ -29,7 +31,7 @@ def verdict(numbers: Numbers) -> Markup:
             continue
         first = max(paths, key=lambda each: numbers.point((*paths[each], "precision")))
         path = paths[first]
-        precise = numbers.point((*path, "precision")) >= RIGHT
+        precise = numbers.point((*path, "precision")) >= RIGHT and (numbers.value(*path, "called") or 0.0) >= LEAST
         false = numbers.value(*path, "null_called") or 0.0
         trusted += precise and not false
         text = sentence(
@@ -43,8 +45,8 @@ def verdict(numbers: Numbers) -> Markup:
             text += sentence(" and calling {n} where nothing differs", n=null)
         best.append(text)
     start = (
-        "No fixed threshold can be believed by itself: none is right on nine of ten calls without calling any where"
-        " nothing differs."
+        "No fixed threshold can be believed by itself: none is right on nine of ten calls, of ten at least, without"
+        " calling any where nothing differs."
         if not trusted
         else "A fixed threshold can be believed in {n} of the dictionaries: right on nine of ten calls, and none where"
         " nothing differs."

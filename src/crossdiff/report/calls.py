@@ -20,6 +20,7 @@ def calibration(records: Records) -> list[dict[str, Any]]:
 
     The criterion names the call as well; ``nominal`` is None for a fixed threshold, which states no rate; ``observed``
     and ``recall`` are means with intervals over held-out seeds, ``recall`` None where there was nothing to find.
+    ``observed`` leaves out ``unmatched`` calls, on latents that follow no factor; ``at_most`` counts them as false.
     """
     return [
         {
@@ -28,6 +29,7 @@ def calibration(records: Records) -> list[dict[str, Any]]:
             "criterion": f"{entry['call']}, {entry['criterion']}",
             "nominal": entry["nominal"],
             "observed": over(entry["observed"]),
+            "at_most": over(at_most(entry)),
             "recall": over(entry["recall"]),
             "called": over(entry["called"], None),
             "unmatched": over(entry["unmatched"], None),
@@ -36,6 +38,12 @@ def calibration(records: Records) -> list[dict[str, Any]]:
         for name, results in records.items()
         for entry in results["honesty"]
     ]
+
+
+def at_most(entry: Mapping[str, Any]) -> list[float | None]:
+    """The observed rate of each seed if all calls on latents without an answer were false."""
+    seeds = zip(entry["observed"], entry["called"], entry["unmatched"], strict=True)
+    return [(rate * known + none) / (known + none) if known + none else 0.0 for rate, known, none in seeds]
 
 
 def over(values: list[float | None], bounds: tuple[float, float] | None = SHARE) -> Leaf | None:
@@ -110,7 +118,12 @@ def whole_interval(number: Mapping[str, float]) -> Leaf:
 
 
 def held(entry: Mapping[str, Any]) -> bool | None:
-    """Whether the observed rate is at most 1.5 × the nominal one; None where no rate is stated or nothing was seen."""
+    """Whether the observed rate is at most 1.5 × the nominal one; None where no rate is stated or nothing was seen.
+
+    Where there was something to find and nothing was called, no rate was seen.
+    """
     if entry["nominal"] is None or entry["observed"] is None:
+        return None
+    if entry["recall"] is not None and not mean(entry["called"]):
         return None
     return bool(mean(entry["observed"]) <= 1.5 * entry["nominal"])

@@ -4,12 +4,14 @@ KL(chat ‖ edited) over tokens of assistant turns (study_spec §3.3). Conversat
 conversation are not independent. Seeds, and random sets of one size, are averaged within a conversation first.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 
 from crossdiff.evidence.intervals import interval, posed, recovered_share, token_mean
 from crossdiff.report import names
-from crossdiff.report.collect import Dictionary, Study
+from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.seeds import Tree, plain
 
 NONE, REST = "none", "error"
@@ -62,6 +64,23 @@ def of_dictionary(study: Study, item: Dictionary) -> Tree:
     return levels(study, table) | {"margins": margins}
 
 
+def of_run(study: Study, run: Run) -> Tree:
+    """The share of the gap that each intervention of one seed closes, {positions: {intervention: number}}."""
+    found: Tree = {}
+    for positions, intervention, rows in paired(study, by_conversation(run.kl)):
+        found.setdefault(positions, {})[intervention] = 1 - float(rows["kl"].sum()) / float(rows["kl_none"].sum())
+    return found
+
+
+def paired(study: Study, table: pl.DataFrame) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """(positions, intervention, rows) with KL(none) of the same conversations beside, where a share is posed."""
+    none = by_conversation(study.kl).filter(pl.col("intervention") == NONE)
+    for (positions, intervention), rows in table.group_by("positions", "intervention", maintain_order=True):
+        both = rows.join(none, on=["positions", "conversation"], suffix="_none").sort("conversation")
+        if intervention != NONE and posed(both["kl_none"]):
+            yield str(positions), str(intervention), both
+
+
 def by_conversation(table: pl.DataFrame) -> pl.DataFrame:
     """One row per (intervention, positions, conversation): mean KL and tokens over seeds and over random sets."""
     return (
@@ -75,15 +94,14 @@ def by_conversation(table: pl.DataFrame) -> pl.DataFrame:
 def levels(study: Study, table: pl.DataFrame) -> Tree:
     """KL a token of each intervention, and the share of KL(none) it takes away."""
     resampling = study.config.evidence.resamples, study.config.evidence.seed
-    none = by_conversation(study.kl).filter(pl.col("intervention") == NONE)
     found: Tree = {"kl": {}, "kl_recovered": {}}
     for (positions, intervention), rows in table.group_by("positions", "intervention", maintain_order=True):
         level = token_mean(rows["kl"], rows["tokens"], *resampling)
         found["kl"].setdefault(positions, {})[intervention] = plain(level)
-        paired = rows.join(none, on=["positions", "conversation"], suffix="_none").sort("conversation")
-        if intervention != NONE and posed(paired["kl_none"]):
-            share = recovered_share(paired["kl_none"], paired["kl"], *resampling)
-            found["kl_recovered"].setdefault(positions, {})[intervention] = plain(share)
+    for where, name, both in paired(study, table):
+        found["kl_recovered"].setdefault(where, {})[name] = plain(
+            recovered_share(both["kl_none"], both["kl"], *resampling)
+        )
     return found
 
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.report.collect import Study
 from crossdiff.report.latents import specific
-from crossdiff.report.numbers import Numbers
+from crossdiff.report.numbers import Numbers, written
 from crossdiff.report.words import listed, name, sentence, spelled
 
 MANY = 0.2
@@ -25,6 +25,7 @@ def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
         "Thresholds of Δ<sub>norm</sub> and ν are conventions of the literature: their counts state no error rate."
     )
     yield nulls(study)
+    yield from smaller_null(study)
     yield Markup(
         "0 % of the KL gap is a stitched model, the base model's stream in the chat model's upper blocks, not the base"
         " model itself."
@@ -46,6 +47,10 @@ def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
             " of data."
         )
     if study.effects is not None:
+        yield Markup(
+            "The rows of a planted behaviour are alike, yet errors by block of rows take them for independent:"
+            " intervals of latents that fire on them alone are too narrow."
+        )
         yield Markup(
             "Planted behaviours are narrow and change the words of an answer; finding them is easier than finding what"
             " chat tuning does at large."
@@ -75,6 +80,20 @@ def nulls(study: Study) -> Markup:
     return Markup("No null was given, so nothing is called and a count has no false-positive rate.")
 
 
+def smaller_null(study: Study) -> Iterator[Markup]:
+    """If the null tune moves the model less than the pair's tune: then it bounds less than all of its nuisances."""
+    if study.null_manifest is None:
+        return
+    pair, null = (each["difference_share"]["overall"] for each in (study.manifest, study.null_manifest))
+    if null < pair:
+        yield sentence(
+            "The null tune differs from the base by {null} of the variance, the pair by {pair}: a tune that changes"
+            " less also adds less, so what is upheld may still be what any tune of the pair's size adds.",
+            null=written(null, "percent"),
+            pair=written(pair, "percent"),
+        )
+
+
 def nulls_named(study: Study) -> str | None:
     """What calls are calibrated on, in a few words; None if nothing is."""
     if study.config.synthetic and study.config.calibration.synthetic:
@@ -88,7 +107,7 @@ def ill_posed(numbers: Numbers, item: str) -> Iterator[Markup]:
     if not alive or valid is None or valid / alive > 1 - MANY:
         return
     yield sentence(
-        "In {name} ν is well-posed for only {valid} of {alive} live latents; the others are counted as neither.",
+        "In {name} ν is well-posed for only {valid} of {alive} live latents; |ν| < 0.3 counts none of the others.",
         name=name(item),
         valid=numbers.show("dictionaries", item, "nu", "valid", style="count", interval=False),
         alive=numbers.show("dictionaries", item, "nu", "alive", style="count", interval=False),

@@ -14,8 +14,9 @@
     costs         seconds and largest resident memory (bytes) of each step
 
 Intervals: over seeds, two-sided 95 % t-intervals (`seeds.leaf`; n = seeds); on synthetic pairs and null dictionaries of
-two seeds both values (`seeds.few`). KL and effects on behaviours: 95 %
-bootstrap over conversations or prompts, seeds averaged first (n = conversations or prompts). Detection: `before`.
+two seeds both values (`seeds.few`). KL: 95 % bootstrap over conversations, seeds averaged first (n = conversations), so
+they are of these dictionaries; each seed's shares stand under seeds. Effects on behaviours and collateral: t-intervals
+over prompts or conversations; shares of answers: Wilson's. Detection: `before`.
 """
 
 from typing import Any
@@ -34,7 +35,7 @@ from crossdiff.report.latents import (
     chat_specific,
 )
 from crossdiff.report.overall import overall
-from crossdiff.report.seeds import Tree, over_seeds
+from crossdiff.report.seeds import Tree, over_seeds, share
 from crossdiff.report.synthetic import synthetic
 from crossdiff.report.trained import late_rise
 
@@ -55,7 +56,7 @@ def metrics(study: Study) -> Tree:
 def directions(study: Study) -> Tree:
     """Numbers of what needs no dictionary: {direction: {effects, answers_turned, …}}."""
     tree = behaviours.directions(study)
-    for name, moved in behaviours.elsewhere(study, [study.collateral]).items():
+    for name, moved in behaviours.elsewhere([study.collateral]).items():
         tree.setdefault(name, {})["collateral"] = moved
     for name, seen in before.detection([study.detection]).items():
         tree.setdefault(name, {})["detection"] = seen
@@ -105,12 +106,9 @@ def splits(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def rates(answers: pl.DataFrame) -> Tree:
     """Share of answers that show each behaviour: on its held-out prompts and on controls, in both models."""
     tree: Tree = {}
-    grouped = answers.group_by("behaviour", "kind", maintain_order=True).agg(
-        base=pl.col("present_base").mean(), chat=pl.col("present_chat").mean(), prompts=pl.len()
-    )
-    for row in grouped.iter_rows(named=True):
-        kind = row["kind"].replace("-", "_")
-        tree.setdefault(row["behaviour"], {})[kind] = {name: row[name] for name in ("base", "chat", "prompts")}
+    for (behaviour, kind), rows in answers.group_by("behaviour", "kind", maintain_order=True):
+        shares = {side: share(rows[f"present_{side}"].cast(pl.Float64).to_list()) for side in ("base", "chat")}
+        tree.setdefault(str(behaviour), {})[str(kind).replace("-", "_")] = shares | {"prompts": rows.height}
     return tree
 
 
@@ -122,6 +120,7 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
             tree["behaviours_found"] = behaviours.found_by(study, run)
     for tree, run in zip(seeds, item.runs, strict=True):
         tree["patched"] = study.records[f"evidence/{run.folder}/run.json"]["results"].get("sets", {})
+        tree["kl_recovered"] = kl.of_run(study, run)
     settings = study.config.evidence.steering
     if settings is not None and study.answers is not None:
         planted = study.answers["behaviour"].unique(maintain_order=True).to_list()
@@ -131,7 +130,7 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
     tree = over_seeds(seeds) | kl.of_dictionary(study, item)
     if study.effects is not None:
         tree |= behaviours.of_dictionary(study, item)
-        tree["collateral"] = behaviours.elsewhere(study, [run.collateral for run in item.runs])
+        tree["collateral"] = behaviours.elsewhere([run.collateral for run in item.runs])
         tree["detection"] = before.detection([run.detection for run in item.runs])
     tree["calls"] = calls.calls(called(study)[item.name])
     explained = interpretation(study, item)

@@ -46,6 +46,11 @@ WHOLE = ("all-with-bias", "full", "all")
 """Interventions that stand for a dictionary as a whole; the first one present."""
 
 
+def undictionaried(components: int) -> dict[str, str]:
+    """Interventions without a dictionary that stand beside those with one, and what they are in few words."""
+    return {"template": "template tokens alone", "components": f"{components} principal components"}
+
+
 def intervention(name: str) -> str:
     """In words; an unknown name stands for itself."""
     return INTERVENTIONS.get(name, name)

@@ -106,6 +106,7 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
         ("template", "chat_specific"): [Source(latents, f"template_share, {rule}")],
         ("seconds", "training"): [Source(record, "seconds")],
         ("patched",): [Source(f"evidence/{run.folder}/run.json", "results.sets")],
+        ("kl_recovered",): [Source(f"evidence/{run.folder}/kl.parquet", "kl, tokens"), BASE_KL],
     }
     notes |= sources(item, run)
     if run.training is not None:

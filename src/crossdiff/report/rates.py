@@ -30,7 +30,7 @@ def verdict(entries: Entries, q: float) -> Markup | None:
     missed: dict[str, list[str]] = {}
     for call, entry in tested:
         calls = missed.setdefault(entry["dictionary"], [])
-        if not held(entry) and call not in calls:
+        if held(entry) is False and call not in calls:
             calls.append(call)
     which = [
         sentence("{name} ({calls})", name=name(item), calls=", ".join(calls)) for item, calls in missed.items() if calls

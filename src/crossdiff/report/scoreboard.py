@@ -17,7 +17,7 @@ from markupsafe import Markup
 from crossdiff.report import behaviours, names
 from crossdiff.report.behaviours import BEST, CONTROLS, WANTED
 from crossdiff.report.collect import Dictionary, Study
-from crossdiff.report.seeds import Leaf, Tree, leaf, mean, plain
+from crossdiff.report.seeds import Leaf, Tree, leaf, mean, over_few
 from crossdiff.report.words import listed, sentence, spelled
 
 AUROC = "auroc"
@@ -114,7 +114,7 @@ def margin(study: Study, item: Dictionary, direction: str, behaviour: str, edit:
     paired = theirs.select("prompt", "logprob").join(own, on="prompt", suffix="_own").sort("prompt")
     if paired.is_empty():
         return None
-    return plain(behaviours.over_prompts(study, WANTED[edit] * (paired["logprob"] - paired["logprob_own"])))
+    return over_few((WANTED[edit] * (paired["logprob"] - paired["logprob_own"])).to_list())
 
 
 def rows(study: Study, metrics: Tree, contest: str) -> Iterator[dict[str, Any]]:

@@ -72,6 +72,7 @@ class Context:
             "data_uri": files.data_uri,
             "drawn": lambda figure: Markup(theme.inline(figure)),
             "names": names,
+            "undictionaried": names.undictionaried(self.study.components),
             "classes": CLASSES,
             "thresholds": {"r": NU_RECONSTRUCTION, "e": NU_ERROR, "a": NU_ACTIVATION[0]},
         }

@@ -89,10 +89,7 @@ def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bo
 def undictionaried(metrics: Tree, positions: str, scale: Any) -> tuple[list[Any], list[Any]]:
     """Dashed lines at the shares that need no dictionary, and what they are, one above the other."""
     found = metrics["pair"]["kl"]["kl_recovered"].get(positions, {})
-    words = {
-        "template": "template tokens alone",
-        "components": f"{metrics['pair'].get('components')} principal components",
-    }
+    words = names.undictionaried(metrics["pair"].get("components", 0))
     lines, labels = [], []
     for height, (name, text) in zip((-6, -18), words.items(), strict=True):
         if name not in found:

@@ -27,6 +27,7 @@ def section(context: Context) -> Section:
     html = context.render(
         "cause.html.j2",
         figures=figures,
+        sources=sources(study),
         rest=gap.rest(context.numbers),
         wholes=gap.wholes(context.numbers),
         turned=any(tree.get("answers_turned") for tree in metrics["dictionaries"].values()),
@@ -41,6 +42,12 @@ def section(context: Context) -> Section:
         html=html + under_latents(context),
         figures=flat(figures.values()),
     )
+
+
+def sources(study: Study) -> str:
+    """How many of the conversations are from which source; empty where they are of one."""
+    counted = study.records["evidence/baselines/run.json"]["results"].get("sources", [])
+    return ", ".join(f"{count} of {name}" for name, count in counted) if len(counted) > 1 else ""
 
 
 def under_latents(context: Context) -> Markup:
