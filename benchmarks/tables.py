@@ -9,6 +9,7 @@ A section runs from `<!-- NAME -->` to `<!-- /NAME -->`; NAME is the file's name
 import json
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from benchmarks.harness import Row, shown
 
 
 def markdown(document: dict[str, Any]) -> str:
-    """The machine in a line, then a table."""
+    """The machine in a line, then a table: one row a number, with all that it is compared with."""
     facts = ", ".join(f"{key} {value}" for key, value in document["machine"].items() if value is not None)
     lines = [facts, "", "| case | subject | metric | median (min–max) | ratio to |", "|---|---|---|---|---|"]
-    for row in (Row(**row) for row in document["rows"]):
-        span = f" ({shown(row.low)}–{shown(row.high)})" if row.low is not None else ""
-        ratio = f"{shown(row.ratio)} × {row.against}" if row.against else ""
-        lines.append(f"| {row.case} | {row.subject} | {row.metric} | {shown(row.value)}{span} {row.unit} | {ratio} |")
+    rows = [Row(**row) for row in document["rows"]]
+    for (case, subject, metric), same in groupby(rows, key=lambda row: (row.case, row.subject, row.metric)):
+        first, *others = same
+        span = f" ({shown(first.low)}–{shown(first.high)})" if shown(first.low) != shown(first.high) else ""
+        ratios = "; ".join(f"{shown(row.ratio)} × {row.against}" for row in (first, *others) if row.against)
+        lines.append(f"| {case} | {subject} | {metric} | {shown(first.value)}{span} {first.unit} | {ratios} |")
     return "\n".join(lines)
 
 
