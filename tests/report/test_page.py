@@ -221,7 +221,7 @@ def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
 def test_components_stand_beside_the_dictionaries(planted: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
     assert planted.metrics["pair"]["components"] == 8
-    assert "8 principal components of the difference closes" in text.partition("How far apart")[0]
+    assert "8 principal components of the difference close" in text.partition("How far apart")[0]
     assert "8 principal components" in (planted.root / "report/figures/kl-recovered.svg").read_text()
 
 

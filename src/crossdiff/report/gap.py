@@ -11,10 +11,10 @@ from crossdiff.report.words import listed, name, sentence
 Path = tuple[str, ...]
 GAP: Path = ("pair", "kl", "kl", "all", NONE)
 RIVALS = {
-    "template": "the chat stream at template tokens alone",
-    "components": "{k} principal components of the difference",
+    "template": "the chat stream at template tokens alone closes {n}",
+    "components": "{k} principal components of the difference close {n}",
 }
-"""What needs no dictionary, by its name among the interventions."""
+"""What needs no dictionary does, by its name among the interventions."""
 
 
 def recovered(item: str, part: str) -> Path:
@@ -69,7 +69,7 @@ def rivals(numbers: Numbers, best: str) -> Markup:
         low, high = ends(margin)
         unclear = low <= 0 <= high
         text = sentence(
-            words + " closes {n}" + (" (not clearly another share)" if unclear else ""),
+            words + (" (not clearly another share)" if unclear else ""),
             k=numbers.leaf("pair", "components"),
             n=numbers.brief("pair", "kl", "kl_recovered", "all", rival, style="percent"),
         )

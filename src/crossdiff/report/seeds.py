@@ -19,6 +19,7 @@ RANGES = {
 
 
 ROUNDING = 1e-9
+"""What a sum of means may be off a whole number."""
 
 
 def over_seeds(trees: Sequence[Tree]) -> Tree:
