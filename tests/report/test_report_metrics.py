@@ -173,10 +173,10 @@ def test_rates_of_the_planted_behaviours(planted: Written) -> None:
     for name in BEHAVIOURS:
         mine = [row for row in answers if row["behaviour"] == name and row["kind"] == "held-out"]
         found = planted.metrics["pair"]["behaviours"][name]
-        assert found["held_out"]["chat"] == pytest.approx(np.mean([row["present_chat"] for row in mine]))
-        assert found["held_out"]["base"] == 0
-        assert found["held_out"]["prompts"] == len(mine)
-        assert found["control"]["chat"] == 0
+        assert found["held_out"]["chat"]["mean"] == pytest.approx(np.mean([row["present_chat"] for row in mine]))
+        assert found["held_out"]["base"]["mean"] == 0 < found["held_out"]["base"]["high"]
+        assert found["held_out"]["prompts"] == found["held_out"]["chat"]["n"] == len(mine)
+        assert found["control"]["chat"]["mean"] == 0
 
 
 def test_every_leaf_is_a_number_or_an_interval(planted: Written, plain: Written) -> None:
