@@ -95,7 +95,7 @@ def undictionaried(metrics: Tree, positions: str, scale: Any) -> tuple[list[Any]
         if name not in found:
             continue
         share = mean(found[name])
-        side: dict[str, Any] = {"align": "right", "dx": -5} if share > 0.3 else {"align": "left", "dx": 5}
+        side: dict[str, Any] = {"align": "right", "dx": -5} if share > 0.6 else {"align": "left", "dx": 5}
         mark = alt.Chart(data([{"share": share, "text": text}])).encode(x=alt.X("share:Q", scale=scale))
         lines.append(mark.mark_rule(color=BASE, strokeDash=[4, 3], strokeWidth=1.5))
         labels.append(mark.mark_text(color=BASE, y=height, fontSize=11, **side).encode(text="text:N"))
