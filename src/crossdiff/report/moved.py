@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from crossdiff.report import names, scoreboard
 from crossdiff.report.numbers import Numbers
-from crossdiff.report.words import listed, name, sentence, spelled
+from crossdiff.report.words import listed, name, sentence, some, spelled
 
 Path = tuple[str, ...]
 
@@ -96,7 +96,7 @@ def baselines(numbers: Numbers) -> Markup | None:
     results = {contest: scoreboard.result(metrics, contest) for contest in scoreboard.CONTESTS}
     parts = [
         sentence("{what} {n} of {all}{clear}", what=WHAT[contest], n=spelled(len(each.won)), all=spelled(each.total),
-                 clear=f" (clearly {spelled(len(each.clear))})" if each.won and each.clear is not None else "")
+                 clear=f" (clearly {some(len(each.clear))})" if each.won and each.clear is not None else "")
         for contest, each in results.items() if each.total
     ]  # fmt: skip
     if not parts:

@@ -18,7 +18,7 @@ from crossdiff.report import behaviours, names
 from crossdiff.report.behaviours import BEST, CONTROLS, WANTED
 from crossdiff.report.collect import Dictionary, Study
 from crossdiff.report.seeds import Leaf, Tree, leaf, mean, over_few
-from crossdiff.report.words import listed, sentence, spelled
+from crossdiff.report.words import listed, sentence, some, spelled
 
 AUROC = "auroc"
 CONTESTS = ("add", "remove", AUROC)
@@ -197,7 +197,7 @@ def words(metrics: Tree, contest: str) -> Markup:
         all=spelled(found.total),
         which=listed([f"the {name} {spelled(count)}" for name, count in counts.items()]),
     )
-    return text + ("." if found.clear is None else sentence(", clearly for {n}.", n=spelled(len(found.clear))))
+    return text + ("." if found.clear is None else sentence(", clearly for {n}.", n=some(len(found.clear))))
 
 
 def loses(entry: dict[str, Any], contest: str) -> bool:

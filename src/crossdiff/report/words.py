@@ -11,6 +11,11 @@ VISIBLE = {"\n": "↵", "\t": "⇥", "\r": "\\r", "\u00a0": "nbsp", "\u200b": "�
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
+def some(number: int) -> str:
+    """How many of several, where no noun follows: none, one, …"""
+    return spelled(number) if number else "none"
+
+
 def spelled(count: int) -> str:
     """Small whole numbers as words."""
     return COUNTS[count] if 0 <= count < len(COUNTS) else f"{count:,}"
