@@ -63,7 +63,7 @@ def test_the_same_counts_on_the_null_tune_stand_beside(planted, plain):
     assert (
         "a <em>null tune</em>, the same base tuned on nothing that is looked for, upholds none of them" in planted.page
     )
-    assert "On the null tune its rule names" in planted.page
+    assert "On the null tune Latent Scaling names" in planted.page
     assert plain.metrics["dictionaries"]["chat-sae"]["calls"]["null_tune"] == {}
     assert "was not measured" in plain.page
 

@@ -226,13 +226,13 @@ def test_components_stand_beside_the_dictionaries(planted: Written) -> None:
 
 
 def test_the_answer_says_how_few_new_latents_it_could_not_see(planted: Written) -> None:
-    assert "Fewer than 30 of a dictionary would have escaped it." in re.sub(r"\s+", " ", Page(planted.page).text)
+    assert "fewer than 30 latents of one dictionary are not called" in re.sub(r"\s+", " ", Page(planted.page).text)
 
 
 def test_the_answer_says_what_the_latents_leave_out(planted: Written, plain: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
     lead = text.partition("How far apart")[0]
-    assert "What the latents leave out carries more than they do in crosscoder-batchtopk" in lead
+    assert "What the reconstruction leaves out carries more than it does in crosscoder-batchtopk" in lead
     assert "it carries less" not in lead.partition("diff-sae (6")[0]
     assert "The latents, or what they leave out?" in text
     assert "The latents, or what they leave out?" in Page(plain.page).text

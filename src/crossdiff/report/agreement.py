@@ -8,7 +8,7 @@ from crossdiff.report.numbers import Numbers
 from crossdiff.report.seeds import ends
 from crossdiff.report.words import listed, name, sentence
 
-SETS = ("calibrated", "nu_0.3")
+SETS = {"calibrated": "called", "nu_0.3": "|ν| < 0.3"}
 """Sets of latents that are compared: those called; where none is, those that a fixed threshold of ν names."""
 
 
@@ -23,8 +23,9 @@ def agreement(dictionaries: Sequence[str], numbers: Numbers) -> Markup:
             continue
         index, chance = (known[0] + (key,) for key in ("jaccard", "jaccard_chance"))
         text = sentence(
-            "{name} ({index}, by chance {chance})",
+            "{name} ({what}: {index}, by chance {chance})",
             name=name(item),
+            what=SETS[known[0][-1]],
             index=numbers.brief(*index, style="share"),
             chance=numbers.brief(*chance, style="share"),
         )

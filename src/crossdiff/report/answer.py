@@ -105,9 +105,11 @@ class Answer:
             )
         else:
             text += sentence(
-                "At a false discovery rate of {rate} a synthetic null lets pass {called}; a {tune}, upholds {what}.",
+                "At a false discovery rate of {rate} a synthetic null lets pass {called}{there}; a {tune}, upholds"
+                " {what}.",
                 rate=rate,
                 called=self.called(ranked, "calibrated") or "no latent",
+                there=self.called_there(ranked),
                 tune=tune,
                 what="these" if left else "none of them",
             )
@@ -126,8 +128,20 @@ class Answer:
             return Markup()
         most = max(known, key=self.numbers.point)
         return sentence(
-            " Fewer than {n} of a dictionary would have escaped it.", n=self.numbers.brief(*most, style="count")
+            " Nor could a small set have passed: fewer than {n} latents of one dictionary are not called, however"
+            " clear.",
+            n=self.numbers.brief(*most, style="count"),
         )
+
+    def called_there(self, ranked: Sequence[Dictionary]) -> Markup:
+        """How many latents the same calls name on the null tune; empty where none does."""
+        key = ("calls", "null_tune", "calibrated on the synthetic null", "chat-specific", "null")
+        paths = [("dictionaries", item.name, *key) for item in ranked]
+        named = [path for path in paths if self.numbers.value(*path)]
+        counts = [
+            sentence("{n} in {name}", n=self.numbers.brief(*path, style="count"), name=name(path[1])) for path in named
+        ]
+        return sentence(" (and on the null tune {counts})", counts=listed(counts)) if counts else Markup()
 
     def on_the_null(self, ranked: Sequence[Dictionary]) -> Markup:
         """How many latents the same rule names on the null tune."""
@@ -139,7 +153,9 @@ class Answer:
             for item, path in there.items()
             if self.numbers.leaf(*path) is not None
         ]
-        return sentence(". On the null tune its rule names {counts}", counts=listed(counts)) if counts else Markup()
+        return (
+            sentence(". On the null tune Latent Scaling names {counts}", counts=listed(counts)) if counts else Markup()
+        )
 
     def called(self, ranked: Sequence[Dictionary], how: str) -> Markup:
         """How many latents are called chat-specific in which dictionary; empty where none is."""

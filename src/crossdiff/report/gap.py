@@ -90,10 +90,10 @@ def rest(numbers: Numbers) -> Markup | None:
         outside = numbers.point(recovered(item, REST)) > numbers.point(recovered(item, whole))
         (more if outside else less).append(text)
     if more:
-        pattern = "<strong>What the latents leave out carries more than they do</strong> in {more}"
+        pattern = "<strong>What the reconstruction leaves out carries more than it does</strong> in {more}"
         pattern += "; in {less} it carries less." if less else "."
     elif less:
-        pattern = "What the latents leave out carries less than they do: {less}."
+        pattern = "What the reconstruction leaves out carries less than it does: {less}."
     else:
         return None
     return sentence(pattern, more=listed(more), less=listed(less))
@@ -113,7 +113,8 @@ def halves(numbers: Numbers) -> Markup | None:
         values = [numbers.brief(*path, style="percent") for path in (best, random)]
         text = sentence("{name} ({best} against {random})", name=name(item), best=values[0], random=values[1])
         margin = numbers.leaf("dictionaries", item, "margins", "all", "best_over_random")
-        (better if margin is not None and ends(margin)[0] > 0 else others).append(text)
+        clear = margin is not None and ends(margin)[0] > 0 and numbers.point(best) > 0
+        (better if clear else others).append(text)
     what = "of the KL gap than a random set of their size"
     if better and others:
         pattern = "The latents that ν ranks first close clearly more {what} in {better}. They do not in {others}."

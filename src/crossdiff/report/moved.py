@@ -81,7 +81,13 @@ def beaten(numbers: Numbers, edits: list[str]) -> Markup:
     won = {edit: each for edit, each in results.items() if each.won}
     if not won:
         return Markup("")
-    counts = [sentence("{n} ({edit})", n=spelled(len(each.won)), edit=names.EDITS[edit]) for edit, each in won.items()]
+    counts = [
+        sentence(
+            "{n} ({edit}; clearly {clear})", n=spelled(len(each.won)), edit=names.EDITS[edit],
+            clear=some(len(each.clear or [])),
+        )
+        for edit, each in won.items()
+    ]  # fmt: skip
     return sentence(
         " <strong>A baseline does better</strong> than every dictionary for {counts}.",
         counts=listed(counts),
