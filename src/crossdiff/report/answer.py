@@ -87,7 +87,7 @@ class Answer:
             text += " in any crosscoder" if same and len(norms) > 1 else ""
         if not self.study.config.null_pair:
             return text + ". How many of these another tune of the same base would show as well was not measured."
-        return self.verdict(ranked) + " " + text + self.on_the_null(ranked) + "."
+        return self.verdict(ranked) + " " + text + "."
 
     def verdict(self, ranked: Sequence[Dictionary]) -> Markup:
         """Whether latents are called that a tune on nothing that is looked for does not show as well."""
@@ -154,7 +154,7 @@ class Answer:
             if self.numbers.leaf(*path) is not None
         ]
         return (
-            sentence(". On the null tune Latent Scaling names {counts}", counts=listed(counts)) if counts else Markup()
+            sentence("On the null tune Latent Scaling names {counts}.", counts=listed(counts)) if counts else Markup()
         )
 
     def called(self, ranked: Sequence[Dictionary], how: str) -> Markup:
@@ -170,8 +170,8 @@ class Answer:
 
     def certainty(self) -> Markup:
         """Calls and their null, seeds, conversations, and how wide the intervals are."""
-        parts = [*self.rates(), *self.intervals()]
-        return Markup(" ").join(parts)
+        parts = [*self.rates(), self.on_the_null(self.study.dictionaries), *self.intervals()]
+        return Markup(" ").join(part for part in parts if part)
 
     def rates(self) -> list[Markup]:
         """At which rate and against which null latents are called, and whether the rate is met where it was tested."""
