@@ -14,7 +14,7 @@ def test_as_many_as_the_difference_has_give_it_back(tokens: int, width: int, ran
     delta_ND = 3 + torch.randn(tokens, rank, generator=generator) @ torch.randn(rank, width, generator=generator)
     found = principal(delta_ND, most)
     kept = len(found.basis_CD)
-    assert kept <= min(most, rank, width, tokens - 1 if tokens > 1 else 1)
+    assert kept <= min(most, rank, width, tokens - 1)
     torch.testing.assert_close(found.basis_CD @ found.basis_CD.T, torch.eye(kept), rtol=1e-4, atol=1e-4)
     if most >= min(rank, width, tokens - 1):
         torch.testing.assert_close(found.reconstruct(delta_ND), delta_ND, rtol=1e-3, atol=1e-3)

@@ -33,10 +33,14 @@ class Components:
 
 
 def principal(delta_ND: Tensor, most: int) -> Components:
-    """The ``most`` largest components of these differences, or as many as they have."""
+    """The ``most`` largest components of these differences, or as many as they have.
+
+    What is smaller than the rounding of the differences themselves, mean included, is not a component.
+    """
     mean_D = delta_ND.mean(0)
     _, size, basis_CD = torch.linalg.svd(delta_ND - mean_D, full_matrices=False)
-    return Components(mean_D, basis_CD[:most][: int((size > size[0] * 1e-6).sum())])
+    rounding = 4 * torch.finfo(delta_ND.dtype).eps * torch.linalg.vector_norm(delta_ND)
+    return Components(mean_D, basis_CD[:most][: int((size > rounding).sum())])
 
 
 def fitted(view: View, most: int, device: str | torch.device) -> Components:
