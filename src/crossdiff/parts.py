@@ -234,8 +234,8 @@ class Attribution(Part):
     bin_examples: Count = 3
     """Rows kept of each bin of its activity (to .25, .5, .75, .95 and 1 of its maximum), drawn at random where the most
     active ones are fewer."""
-    example_latents: Count = 200
-    """Latents that get examples: the most chat-specific and the most frequent."""
+    example_latents: Count = 600
+    """Latents that get examples and tokens: those nearest to a chat- or base-specific call, and the most frequent."""
     example_window: Count = 16
     """Tokens shown to either side of an example's top token."""
     firing_tokens: Count = 100_000

@@ -137,6 +137,24 @@ def test_names_the_commit_of_this_checkout() -> None:
     assert code()["dirty"] in (True, False)
 
 
+def test_keeps_the_changes_on_top_of_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "src/crossdiff"
+    package.mkdir(parents=True)
+    (package / "old.py").write_text("was = 1\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=n@n"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    monkeypatch.setattr("crossdiff.provenance.record.PACKAGE", package)
+    assert code.__wrapped__()["dirty"] is False
+    (package / "old.py").write_text("is_ = 2\n")
+    (package / "new.py").write_text("added = 3\n")
+    (tmp_path / "README.md").write_text("no code")
+    found = code.__wrapped__()
+    assert found["dirty"] is True
+    assert {"-was = 1", "+is_ = 2", "+added = 3"} <= set(found["changes"].splitlines())
+    assert "src/crossdiff/new.py" in found["changes"] and "no code" not in found["changes"]
+
+
 def test_whole_leaves_the_old_file_when_the_new_one_fails() -> None:
     def half() -> None:
         with whole("a") as temporary:

@@ -126,14 +126,11 @@ def origin(record: dict[str, Any]) -> Iterator[str]:
 
 
 def commit(study: Study, record: dict[str, Any]) -> Iterator[str]:
-    """The commit; if the step ran with changes on top of it, what differs from it now."""
+    """The commit, and the changes on top of it with which the step ran."""
     code = record["code"]
     if code["commit"] is None:
         yield "code       of no git checkout"
         return
     there = "" if known(study.base, code["commit"]) else "  (not in this checkout)"
     yield f"code       commit {code['commit']}{' with changes' if code['dirty'] else ''}{there}"
-    if code["dirty"] and not there:
-        changed = git(study.base, "diff", code["commit"], "--", "src", "workflow", "Snakefile") or b""
-        yield "           the changes themselves were not kept; the checkout differs from the commit by:"
-        yield from (f"           {line}" for line in changed.decode(errors="replace").splitlines())
+    yield from (f"           {line}" for line in code.get("changes", "").splitlines())

@@ -159,22 +159,37 @@ def _encode(value: Any) -> Any:
     raise TypeError(f"a record cannot hold a {type(value).__name__}: {value!r}")
 
 
+SOURCE = (":/src/crossdiff", ":/workflow", ":/Snakefile")
+"""What a step's code is, from the checkout's root."""
+MOST_CHANGES = 200_000
+"""Characters of a patch that a record keeps, at most."""
+
+
 @cache
 def code() -> dict[str, Any]:
-    """Commit of the source that is running, and whether it was changed since; nulls outside a git checkout."""
+    """Commit of the source that is running, and whether it was changed since; nulls outside a git checkout.
+
+    ``changes`` is the patch on top of the commit, files that git does not know yet included; absent if there is none.
+    """
     commit, _, prefix = _git("rev-parse", "HEAD", "--show-prefix").partition("\n")
     if prefix.strip() != "src/crossdiff/":  # no checkout of this project, such as an installed copy in another's tree
         return {"commit": None, "dirty": None}
-    changed = _git("status", "--porcelain", "--", ".", ":/workflow", ":/Snakefile")
-    return {"commit": commit, "dirty": bool(changed)}
+    if not _git("status", "--porcelain", "--", *SOURCE):
+        return {"commit": commit, "dirty": False}
+    new = _git("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", *SOURCE).split("\0")
+    root = PACKAGE.parents[1]
+    patches = [_git("diff", "HEAD", "--", *SOURCE)]
+    patches += [_git("-C", str(root), "diff", "--no-index", "--", os.devnull, name) for name in new if name]
+    return {"commit": commit, "dirty": True, "changes": "\n".join(filter(None, patches))[:MOST_CHANGES]}
 
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", PACKAGE, *arguments], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", PACKAGE, *arguments], capture_output=True, text=True, errors="replace")
     except FileNotFoundError:
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    found_differences = 1 if "--no-index" in arguments else 0
+    return done.stdout.strip() if done.returncode <= found_differences else ""
 
 
 def versions() -> dict[str, str]:
