@@ -152,7 +152,8 @@ def test_keeps_the_changes_on_top_of_the_commit(tmp_path: Path, monkeypatch: pyt
     found = code.__wrapped__()
     assert found["dirty"] is True
     assert {"-was = 1", "+is_ = 2", "+added = 3"} <= set(found["changes"].splitlines())
-    assert "src/crossdiff/new.py" in found["changes"] and "no code" not in found["changes"]
+    assert "src/crossdiff/new.py" in found["changes"]
+    assert "no code" not in found["changes"]
 
 
 def test_whole_leaves_the_old_file_when_the_new_one_fails() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossdiff.errors import UserError
-from crossdiff.provenance.audit.code import first, git, known
+from crossdiff.provenance.audit.code import first, known
 from crossdiff.provenance.audit.jobs import jobs
 from crossdiff.provenance.audit.study import Study
 from crossdiff.provenance.origins import LEAF, METRICS, Source, found, leaves, recompute, record_of

@@ -64,6 +64,7 @@ def make_latents(
     if kind == "diff-sae":
         apart = among(chat_only=6, base_only=-6, rotated=0, rescaled=0, identical=0)
         columns["separation_difference"] = 0.1 * apart + noise()
+        columns["separation_difference_se"] = spread
         columns["separation_chat_margin"] = np.where(classes == "chat-only", 0.2, -0.2) + noise()
         columns["separation_base_margin"] = np.where(classes == "base-only", 0.2, -0.2) + noise()
         for model in ("chat", "base"):

@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kstest
 
-from crossdiff.evidence.calls.calibration import Bulk, least_calls, p_values, q_values, standardise
+from crossdiff.evidence.calls.calibration import Array, Bulk, least_calls, p_values, q_values
 
 finite = st.floats(-10, 10, width=32)
+
+
+def standardise(value: Array, frequency: Array) -> Array:
+    """z of each latent against the bulk of its own dictionary."""
+    return Bulk.of(value, frequency).z(value, frequency)
 
 
 @given(arrays(np.float64, st.integers(1, 20), elements=finite), arrays(np.float64, st.integers(1, 30), elements=finite))

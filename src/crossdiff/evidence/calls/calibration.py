@@ -56,22 +56,18 @@ class Bulk:
         ]
         return cls(np.array([np.median(log_f[part]) for part in parts]), np.array(medians), np.array(spreads))
 
-    def z(self, value: Array, frequency: Array) -> Array:
-        """(value − median) / spread at each latent's frequency, between bins by linear interpolation in its logarithm.
+    def z(self, value: Array, frequency: Array, se: Array | float = 0.0) -> Array:
+        """(value − median) / √(spread² + se²) at each latent's frequency, between bins linearly in its logarithm.
 
-        NaN where there is no value; 0 for a value on the median where nothing spreads, infinite off it.
+        ``se`` is the value's own error: a latent that is badly known is not far out because of that. NaN where there is
+        no value or error; 0 for a value on the median where nothing spreads, infinite off it.
         """
         log_f = np.log(np.where(frequency > 0, frequency, np.nan))
         median = np.interp(log_f, self.log_frequency, self.median)
-        spread = np.interp(log_f, self.log_frequency, self.spread)
+        spread = np.hypot(np.interp(log_f, self.log_frequency, self.spread), se)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = np.where(value == median, 0.0, (value - median) / spread)
-        return np.where(np.isnan(value) | np.isnan(log_f), np.nan, z)
-
-
-def standardise(value: Array, frequency: Array) -> Array:
-    """z of each latent against the bulk of its own dictionary."""
-    return Bulk.of(value, frequency).z(value, frequency)
+        return np.where(np.isnan(value) | np.isnan(log_f) | np.isnan(se), np.nan, z)
 
 
 def p_values(z: Array, null: Array, tail: Tail) -> Array:

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossdiff.evidence.calls.calibration import Array, least_calls, q_values
-from crossdiff.evidence.calls.criteria import CRITERIA, DEAD, NONE, UNDETERMINED, Latents, criterion_p
+from crossdiff.evidence.calls.criteria import (
+    BALANCED,
+    CRITERIA,
+    DEAD,
+    NONE,
+    UNDETERMINED,
+    Latents,
+    column,
+)
+from crossdiff.evidence.calls.testing import criterion_p
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +54,18 @@ def call(latents: Latents, nulls: Sequence[Latents], kind: str, level: float) ->
 def decide(latents: Latents, q: dict[str, Array], level: float) -> np.ndarray:
     """One call a latent [F] from its q-values; the first that holds, in the order of ``q``.
 
-    Chat- and base-specific at once means two directions for one code: rotated. A latent is undetermined if the first
-    of its criteria (the ones of exclusivity) could not be tested.
+    Chat- and base-specific at once means two directions for one code: rotated, or that model's whose row is more than
+    twice as strong. A latent is undetermined if none of its criteria of exclusivity could be tested.
     """
     dead = latents["dead"].astype(bool)
     out = np.full(len(dead), NONE, dtype=object)
     for name in reversed(q):
         out[q[name] <= level] = name
     if "rotated" in q:
-        out[(q["chat-specific"] <= level) & (q["base-specific"] <= level)] = "rotated"
+        both, delta = (q["chat-specific"] <= level) & (q["base-specific"] <= level), column(latents, "delta_fitted")
+        out[both] = np.select(
+            [delta < BALANCED[0], delta > BALANCED[1]], ["base-specific", "chat-specific"], "rotated"
+        )[both]
     exclusive = [name for name in ("chat-specific", "base-specific") if name in q]
     untested = np.all([np.isnan(q[name]) for name in exclusive], axis=0)
     out[untested & (out == NONE)] = UNDETERMINED

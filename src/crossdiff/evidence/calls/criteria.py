@@ -1,7 +1,7 @@
 """What a latent can be called, from which number, and when: the calibrated criteria and the literature's thresholds.
 
 A calibrated call needs two things at once, so its p-value is the larger of two (an intersection-union test,
-Berger 1982):
+Berger 1982; `testing` makes them):
 
     unlike nothing    the statistic is further out than null latents are (`calibration`)
     like the claim    the effect is of the kind that is claimed, by the latent's own interval: a chat-specific latent's
@@ -9,10 +9,10 @@ Berger 1982):
 
     chat-specific     ν (centred) along d^c low            and |ν| < 0.2: not with the opposite sign either
     base-specific     ν (centred) along d^b low            and |ν| < 0.2
-    rotated           cos(d^b, d^c) low                    and neither row more than twice as strong as the other;
-                      also whatever is called chat- and base-specific at once: one code, two directions
-    rescaled          log strength of d^c over d^b far off and the weaker row at more than a fifth of the other, so
-                      that it is not one model's alone; what is rotated too is called that
+    rotated           the larger of both ν low             and both < 0.9: each model follows the other's direction less
+                                                           than its own; neither row twice as strong as the other
+    rescaled          log strength of d^c over d^b far off and the weaker row at least a fifth weaker, but not by four
+                                                           fifths; both rows less than 45° apart
 
 A diff-SAE's ν is ill-posed; its latents are called by their separation (`attribution.separation`), and only chat- or
 base-specific. Latents whose denominators are not clear of zero, or that fired on too few blocks of rows, are not
@@ -21,34 +21,69 @@ tested.
 Latents come as named arrays [F], the columns of the latent table.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from crossdiff.attribution.specific import NU_ACTIVATION, by_pair
-from crossdiff.evidence.calls.calibration import Array, Bulk, Tail, p_values, standardise
+from crossdiff.evidence.calls.calibration import Array, Tail
 
 Latents = Mapping[str, np.ndarray]
 EXCLUSIVE = 0.2
 """|ν| below which a direction counts as one model's: the study's bound on ν_ε (study_spec §1.7)."""
+TURNED = 1 - EXCLUSIVE / 2
+"""ν of both directions below which one code has two of them: rows of equal strength are then 26° apart or more."""
 BALANCED = (0.25, 0.75)
 """Δ between which neither row is more than twice as strong as the other."""
+UNEQUAL = -math.log(1 - EXCLUSIVE)
+"""Size of the log ratio of both rows' strengths above which the weaker one is at least a fifth weaker."""
 SHARED = (EXCLUSIVE / 2, 1 - EXCLUSIVE / 2)
-"""Δ between which the weaker row has more than that part of the other's strength: both models have the latent."""
+"""Δ between which the weaker row has more than a fifth of the other's strength: both models have the latent."""
+ALIKE = math.sqrt(0.5)
+"""Cosine of both rows above which they point the same way: less than 45° apart."""
 MIN_BLOCKS = 5
 """Blocks of rows a latent must have fired on for an interval over blocks to mean anything."""
 
 
 @dataclass(frozen=True)
-class Bound:
-    """``column`` lies below (or above) ``value``, judged by the interval that its error ``se`` gives."""
+class Number:
+    """A number of a latent: the largest of ``columns``, with that one's error."""
 
-    column: str
-    se: str
+    columns: tuple[str, ...]
+    errors: tuple[str, ...] = ()
+    """A column of errors for each; none where the number is exact."""
+    valid: tuple[str, ...] = ()
+    """Columns that say whether it is well posed."""
+
+    def of(self, latents: Latents) -> tuple[Array, Array]:
+        """(value, error) of every latent, each [F]; the value is NaN where one of the columns is or is ill-posed."""
+        values_CF = np.stack([column(latents, name) for name in self.columns])
+        value = values_CF.max(0)
+        for name in self.valid:
+            value[~latents[name].astype(bool)] = np.nan
+        if not self.errors:
+            return value, np.zeros(len(value))
+        errors_CF = np.stack([column(latents, name) for name in self.errors])
+        return value, np.take_along_axis(errors_CF, values_CF.argmax(0)[None], 0)[0]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A number lies below (or above) ``value``, judged by the interval that its error gives."""
+
+    number: Number
     value: float
     below: bool
+    size: bool = False
+    """Whether the bound is on the number's size, whatever its sign."""
+
+    def beyond(self, latents: Latents) -> tuple[Array, Array]:
+        """(how far each latent lies on the bound's side, error), each [F]; negative on the other side."""
+        value, error = self.number.of(latents)
+        value = np.abs(value) if self.size else value
+        return (self.value - value if self.below else value - self.value), error
 
 
 @dataclass(frozen=True)
@@ -56,34 +91,47 @@ class Criterion:
     """One thing a latent can be called."""
 
     call: str
-    statistic: str
+    statistic: Number
     tail: Tail
     bounds: tuple[Bound, ...]
-    valid: str | None = None
-    """Column that says whether the statistic is well posed."""
+    """The claim."""
+    among: tuple[Bound, ...] = ()
+    """What a latent must be by its own estimates to be compared at all, on the pair and among the nulls; part of the
+    claim, too. A null latent one of whose rows is gone says nothing on how far the rows of whole ones drift apart."""
     own_bulk: bool = True
     """Whether most latents of any pair's dictionary are null for it, so that they can set centre and spread."""
 
 
-def _within(column: str, se: str, limits: tuple[float, float]) -> tuple[Bound, Bound]:
-    """``column`` lies between both limits."""
-    return Bound(column, se, limits[0], below=False), Bound(column, se, limits[1], below=True)
+def _measured(name: str, side: str = "", valid: bool = False) -> Number:
+    return Number((f"{name}{side}",), (f"{name}_se{side}",), (f"{name}_valid{side}",) if valid else ())
 
 
-def _specific(call: str, side: str) -> Criterion:
-    nu = f"nu_centred{side}"
-    bounds = _within(nu, f"nu_centred_se{side}", (-EXCLUSIVE, EXCLUSIVE))
-    return Criterion(call, nu, "lower", bounds, f"nu_centred_valid{side}")
+def _within(number: Number, limits: tuple[float, float]) -> tuple[Bound, Bound]:
+    """The number lies between both limits."""
+    return Bound(number, limits[0], below=False), Bound(number, limits[1], below=True)
+
+
+def _specific(call: str, nu: Number) -> Criterion:
+    return Criterion(call, nu, "lower", _within(nu, (-EXCLUSIVE, EXCLUSIVE)))
 
 
 def _separating(call: str, model: str, tail: Tail) -> Criterion:
-    bound = Bound(f"separation_{model}_margin", f"separation_{model}_margin_se", 0, below=False)
-    return Criterion(call, "separation_difference", tail, (bound,), own_bulk=False)
+    claim = Bound(_measured(f"separation_{model}_margin"), 0, below=False)
+    return Criterion(call, _measured("separation_difference"), tail, (claim,), own_bulk=False)
 
 
-CHAT, BASE = _specific("chat-specific", ""), _specific("base-specific", "_base")
-ROTATED = Criterion("rotated", "cosine", "lower", _within("delta_fitted", "delta_fitted_se", BALANCED))
-RESCALED = Criterion("rescaled", "strength_ratio", "both", _within("delta_fitted", "delta_fitted_se", SHARED))
+NU, NU_BASE = (_measured("nu_centred", side, valid=True) for side in ("", "_base"))
+DELTA, STRENGTH = _measured("delta_fitted"), _measured("strength_ratio")
+BOTH_NU = Number(NU.columns + NU_BASE.columns, NU.errors + NU_BASE.errors, NU.valid + NU_BASE.valid)
+CHAT, BASE = _specific("chat-specific", NU), _specific("base-specific", NU_BASE)
+ROTATED = Criterion("rotated", BOTH_NU, "lower", (Bound(BOTH_NU, TURNED, below=True),), among=_within(DELTA, BALANCED))
+RESCALED = Criterion(
+    "rescaled",
+    STRENGTH,
+    "both",
+    (Bound(STRENGTH, UNEQUAL, below=False, size=True),),
+    among=(*_within(DELTA, SHARED), Bound(Number(("cosine",)), ALIKE, below=False)),
+)
 CRITERIA: dict[str, tuple[Criterion, ...]] = {
     "crosscoder": (CHAT, BASE, ROTATED, RESCALED),
     "chat-sae": (CHAT,),
@@ -97,63 +145,9 @@ CRITERIA: dict[str, tuple[Criterion, ...]] = {
 NONE, UNDETERMINED, DEAD = "none", "undetermined", "dead"
 
 
-def statistic(latents: Latents, criterion: Criterion) -> Array:
-    """The criterion's statistic [F]; NaN where it must not be used."""
-    value = column(latents, criterion.statistic).copy()
-    value[~testable(latents)] = np.nan
-    if criterion.valid is not None:
-        value[~latents[criterion.valid].astype(bool)] = np.nan
-    return value
-
-
-def testable(latents: Latents) -> np.ndarray:
-    """Latents that fired on enough blocks [F]."""
-    return np.asarray(latents["active_blocks"] >= MIN_BLOCKS)
-
-
 def column(latents: Latents, name: str) -> Array:
     """A column as float64."""
     return np.asarray(latents[name], dtype=np.float64)
-
-
-def scores(latents: Latents, nulls: Sequence[Latents], criterion: Criterion) -> tuple[Array, Array]:
-    """z of a dictionary's latents [F], and of all testable latents of the null dictionaries together.
-
-    Each dictionary is measured against its own bulk; where no bulk is null, all against that of the null latents.
-    """
-    known = [(statistic(table, criterion), column(table, "frequency")) for table in nulls]
-    empty = np.zeros(0)
-    value = np.concatenate([empty, *(value for value, _ in known)])
-    frequency = np.concatenate([empty, *(frequency for _, frequency in known)])
-    own = statistic(latents, criterion), column(latents, "frequency")
-    if criterion.own_bulk:
-        z, null = standardise(*own), np.concatenate([empty, *(standardise(*each) for each in known)])
-    else:
-        bulk = Bulk.of(value, frequency)
-        z, null = bulk.z(*own), bulk.z(value, frequency)
-    return z, null[~np.isnan(null)]
-
-
-def bound_p(latents: Latents, bound: Bound) -> Array:
-    """p [F] against the hypothesis that the bound does not hold: t = (value − bound)/se, active blocks − 1 d.f.
-
-    1 where the error is not known.
-    """
-    value, se = column(latents, bound.column), column(latents, bound.se)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = (value - bound.value) / se
-    freedom = np.maximum(column(latents, "active_blocks") - 1, 1)
-    p = student.cdf(t if bound.below else -t, freedom)
-    return np.where(np.isfinite(se) & ~np.isnan(p), p, 1.0)
-
-
-def criterion_p(latents: Latents, nulls: Sequence[Latents], criterion: Criterion) -> tuple[Array, int]:
-    """p [F] of one criterion, NaN for latents that are not tested, and how many null latents calibrated it."""
-    z, null = scores(latents, nulls, criterion)
-    p = p_values(z, null, criterion.tail)
-    for bound in criterion.bounds:
-        p = np.where(np.isnan(p), p, np.maximum(p, bound_p(latents, bound)))
-    return p, len(null)
 
 
 def fixed(latents: Latents, kind: str) -> dict[tuple[str, str], np.ndarray]:
