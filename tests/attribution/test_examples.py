@@ -1,5 +1,6 @@
 """Peaks, bins and windows against plain Python over dense activity."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -92,7 +93,7 @@ def test_windows_stay_in_their_row_and_mark_masked_tokens():
     activity = torch.tensor([[0.0, 0.0], [0.0, 0.5], [0.0, 1.0], [0.0, 0.0], [0.0, 3.0], [0.0, 0.0], [0.0, 0.25]])
     peaks = Peaks(2, 2)
     peaks.add(activity, row, 0)
-    tokens = Tokens(row, position, torch.tensor([3, 6]))
+    tokens = Tokens(row.numpy(), position.numpy(), np.array([3, 6]))
     found = list(examples(peaks, [8, 9], tokens, 2, 1, 2, lambda places, latent: activity[places, latent - 8]))
     first, second = found
     assert (first.latent, first.rank, first.row, first.position, first.first) == (9, 0, 1, 2, 0)
@@ -108,7 +109,7 @@ def test_examples_carry_every_reading():
     table = torch.tensor([[0.0, 1, 2], [3, 4, 5], [6, 7, 8], [3, 10, 11]])
     peaks = Peaks(1, 1)
     peaks.add(table[:, :1], row, 0)
-    tokens = Tokens(row, position, torch.tensor([5]))
+    tokens = Tokens(row.numpy(), position.numpy(), np.array([5]))
     (found,) = examples(peaks, [0], tokens, 1, 0, 2, lambda places, _: table[places])
     assert found.position == 3
     assert found.activations[0] == 3
@@ -116,8 +117,16 @@ def test_examples_carry_every_reading():
     assert [reading[2] for reading in found.readings] == [7, 8]
 
 
-def test_choose_takes_specific_and_frequent_live_latents():
-    order = torch.tensor([3.0, 0.0, 1.0, torch.nan, 2.0])
-    frequency = torch.tensor([0.1, 0.0, 0.2, 0.9, 0.3])
-    assert choose(order, frequency, 2) == [2, 3]
-    assert choose(order, frequency, 10) == [0, 2, 3, 4]
+def test_choose_takes_the_nearest_then_the_others_in_turns():
+    nan = torch.nan
+    near, nu, often = (
+        torch.tensor([3.0, nan, 1.0, nan, 2.0, 4.0]),
+        torch.tensor([5.0, nan, 0.0, 1.0, nan, 2.0]),
+        torch.tensor([0.0, nan, 3.0, 2.0, 1.0, 4.0]),
+    )
+    assert choose(near, [nu, often], 1) == [2]
+    assert choose(near, [nu, often], 2) == [0, 2]  # 2 is ν's first too; the next is the most frequent
+    assert choose(near, [nu, often], 3) == [0, 2, 4]
+    assert choose(near, [nu, often], 4) == [0, 2, 3, 4]
+    assert choose(near, [nu, often], 10) == [0, 2, 3, 4, 5]
+    assert choose(torch.full((6,), nan), [often], 2) == [0, 4]

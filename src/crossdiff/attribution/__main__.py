@@ -19,7 +19,7 @@ from crossdiff.attribution.examples import choose
 from crossdiff.attribution.firing import Firing
 from crossdiff.attribution.measure import Column, columns, measure
 from crossdiff.attribution.norms import CLASSES
-from crossdiff.attribution.order import chat_order
+from crossdiff.attribution.order import call_order, chat_order
 from crossdiff.attribution.overall import comparisons
 from crossdiff.attribution.specific import by_pair
 from crossdiff.attribution.tables import firing, template, twins
@@ -143,8 +143,11 @@ def main(
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
         numbers = {name: column.cpu() for name, column in found.items() if isinstance(column, torch.Tensor)}
-        order_F = chat_order(numbers, model.kind == "crosscoder")
-        shown = choose(order_F, numbers["frequency"], chosen.example_latents)
+        orders = [chat_order(numbers, model.kind == "crosscoder"), -numbers["frequency"]]
+        orders = [
+            torch.where(numbers["dead"], torch.nan, order) for order in (call_order(numbers, model.kind), *orders)
+        ]
+        shown = choose(orders[0], orders[1:], chosen.example_latents)
         models, mean_D = Pair.read(pair), torch.tensor(read_manifest(activations)["mean"][0])
         decode, promoted = text_of(models), token_table(model, shown, models)
         beside = {

@@ -5,10 +5,12 @@ the chosen latents alone, and the windows around those that are kept are encoded
 N tokens of a split, R rows, S chosen latents, K kept rows, W tokens of a window.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,22 +112,22 @@ class Example:
     """Other readings of the same latent on the same tokens."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tokens:
-    """The tokens of a split in stored order, to find those around a place."""
+    """The tokens of a split in stored order, to find those around a place; arrays, since windows are many and small."""
 
-    row_N: Tensor
-    position_N: Tensor
-    lengths: Tensor
+    row_N: np.ndarray
+    position_N: np.ndarray
+    lengths: np.ndarray
     """Length of each row, by its number."""
 
-    def around(self, place: int, reach: int) -> tuple[int, int, Tensor]:
+    def around(self, place: int, reach: int) -> tuple[int, int, np.ndarray]:
         """First and last (exclusive) position ``reach`` tokens to either side in the row; places of the kept ones."""
-        row, position = int(self.row_N[place]), int(self.position_N[place])
+        row, position = self.row_N[place], int(self.position_N[place])
         first, last = max(0, position - reach), min(int(self.lengths[row]), position + reach + 1)
-        near = torch.arange(max(0, place - reach), min(len(self.row_N), place + reach + 1))
+        near = slice(max(0, place - reach), place + reach + 1)
         at = self.position_N[near]
-        return first, last, near[(self.row_N[near] == row) & (at >= first) & (at < last)]
+        return first, last, near.start + np.flatnonzero((self.row_N[near] == row) & (at >= first) & (at < last))
 
 
 def examples(
@@ -142,29 +144,26 @@ def examples(
         windows = [tokens.around(place, reach) for place in places]
         if not windows:
             continue
-        near_M = torch.cat([near for _, _, near in windows])
-        read_ME = encode(near_M, latent).float().reshape(len(near_M), -1)
-        parts = read_ME.split([len(near) for _, _, near in windows])
+        near_M = np.concatenate([near for _, _, near in windows])
+        read_ME = encode(torch.from_numpy(near_M), latent).float().reshape(len(near_M), -1).numpy()
+        parts = np.split(read_ME, np.cumsum([len(near) for _, _, near in windows])[:-1])
         marks = zip(places, windows, parts, picked.bin_K.tolist(), picked.among_K.tolist(), strict=True)
         for rank, (place, (first, last, near), read_WE, bin_, among) in enumerate(marks):
-            window_WE = torch.full((last - first, read_WE.shape[1]), torch.nan)
-            window_WE[tokens.position_N[near].long() - first] = read_WE
+            window_WE = np.full((last - first, read_WE.shape[1]), np.nan, np.float32)
+            window_WE[tokens.position_N[near] - first] = read_WE
             activations, *readings = window_WE.T.tolist()
             row, position = int(tokens.row_N[place]), int(tokens.position_N[place])
             yield Example(latent, rank, bin_, among, row, position, first, activations, tuple(readings))
 
 
-def choose(order_F: Tensor, frequency_F: Tensor, count: int) -> list[int]:
-    """At most ``count`` latents, ascending: half the first by ``order_F`` (NaN never), the rest the most frequent.
+def choose(near_F: Tensor, others: Sequence[Tensor], count: int) -> list[int]:
+    """At most ``count`` latents, ascending: half the first by ``near_F``, the rest in turns by each of the ``others``.
 
-    Latents that were never active are not chosen.
+    Orders [F] are lowest first; NaN is never chosen.
     """
-    alive_F = frequency_F > 0
-    specific = [i for i in torch.argsort(order_F, stable=True).tolist() if alive_F[i] and not torch.isnan(order_F[i])]
-    chosen = set(specific[: (count + 1) // 2])
-    frequent = torch.argsort(frequency_F, descending=True, stable=True).tolist()
-    for latent in (i for i in frequent if alive_F[i]):
-        if len(chosen) >= count:
-            break
-        chosen.add(latent)
-    return sorted(chosen)
+    nearest, *ranked = (
+        torch.argsort(order_F, stable=True)[: int((~order_F.isnan()).sum())].tolist() for order_F in (near_F, *others)
+    )
+    turns = (latent for turn in zip_longest(*ranked) for latent in turn if latent is not None)
+    half = (count + 1) // 2
+    return sorted(islice(dict.fromkeys(chain(nearest[:half], turns, nearest[half:])), count))

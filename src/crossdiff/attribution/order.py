@@ -1,4 +1,6 @@
-"""The order of latents from the most chat-specific on, as far as ν says so. Numerics only.
+"""The order of latents from the most chat-specific on, as far as ν says so, and from the nearest to a call on.
+
+Numerics only.
 
 Shapes: F latents, N some of them.
 """
@@ -27,3 +29,21 @@ def chat_order(columns: Mapping[str, Tensor], crosscoder: bool) -> Tensor:
     parts = [columns[name].abs() for name in ("nu_reconstruction", "nu_error")]
     known_F = ~(parts[0].isnan() | parts[1].isnan())
     return torch.where(known_F, rank(parts[0]) + rank(parts[1]), torch.nan)
+
+
+def call_order(columns: Mapping[str, Tensor], kind: str) -> Tensor:
+    """Place [F], float64, lowest first: how near a latent's own numbers are to a chat- or base-specific call.
+
+    A diff-SAE's by the larger margin of its separation, others' by the smaller size of a centred ν that is well posed.
+    NaN for latents without one.
+    """
+    if kind == "diff-sae":
+        margins = [columns[f"separation_{model}_margin"].double() for model in ("chat", "base")]
+        return -torch.maximum(*margins)
+    sides = [side for side in ("", "_base") if f"nu_centred{side}" in columns]
+    sizes = [
+        torch.where(columns[f"nu_centred_valid{side}"], columns[f"nu_centred{side}"].double().abs(), torch.nan)
+        for side in sides
+    ]
+    nearest_F = torch.stack(sizes).nan_to_num(nan=torch.inf).amin(0)
+    return torch.where(nearest_F.isinf(), torch.nan, nearest_F)

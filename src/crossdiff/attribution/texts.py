@@ -1,5 +1,6 @@
 """What the chosen latents are shown by: their top texts, and the tokens they promote and suppress, as tables."""
 
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -28,6 +29,7 @@ EXAMPLES: dict[str, Any] = {
     "activations_base": pl.List(pl.Float32), "activations_chat": pl.List(pl.Float32),
     "half_base": pl.Float32, "half_chat": pl.Float32,
 }  # fmt: skip
+HALVES = tuple(f"half_{which}" for which in MODELS)
 PROMOTED: dict[str, Any] = {
     "latent": pl.UInt32, "model": pl.String, "side": pl.String, "rank": pl.UInt8, "token": pl.String,
     "logit": pl.Float32,
@@ -50,13 +52,14 @@ def example_table(
     latent what each model adds to its peak, see `halves`; ``mean_D`` is the base's mean activation.
     """
     tokenizer = pair.tokenizer()
+    written = cache(lambda token: str(tokenizer.decode([token])))
     ids, source, behaviour = (
         dict(zip(rows["row"], rows[name], strict=True)) for name in ("ids", "source", "behaviour")
     )
     lengths = torch.zeros(1 + max(ids), dtype=torch.int64)
     lengths[rows["row"].to_torch().long()] = rows["ids"].list.len().to_torch().long()
     peaks = find_peaks(dictionary, latents, measured.row_N, view.blocks(chosen.batch))
-    tokens = Tokens(measured.row_N, measured.position_N, lengths)
+    tokens = Tokens(measured.row_N.numpy(), measured.position_N.numpy(), lengths.numpy())
     device = dictionary.encoder.device
 
     def encode(places: Tensor, latent: int) -> Tensor:
@@ -73,14 +76,14 @@ def example_table(
             **{name: getattr(example, name) for name in ("latent", "rank", "bin", "among", "row", "position", "first")},
             "source": source[example.row],
             "behaviour": behaviour[example.row],
-            "tokens": [tokenizer.decode([token]) for token in around],
+            "tokens": [written(token) for token in around],
             "activations": example.activations,
             "activations_base": base,
             "activations_chat": chat,
-            **{f"half_{which}": half[at] for which, half in zip(MODELS, of_halves, strict=False)},
+            **dict(zip(HALVES, [half[at] for half in of_halves] or [None, None], strict=True)),
         }
 
-    found: list[dict[str, Any]] = []
+    found: dict[str, list[Any]] = {name: [] for name in EXAMPLES}
     with progress(len(latents), "examples", "latent") as bar:
         last = None
         for example in examples(
@@ -88,7 +91,8 @@ def example_table(
         ):
             bar.update(example.latent != last)
             last = example.latent
-            found.append(record(example))
+            for name, value in record(example).items():
+                found[name].append(value)
     numbers = [name for name in EXAMPLES if name.startswith("activations")]
     return pl.DataFrame(found, schema=EXAMPLES).with_columns(pl.col(numbers).list.eval(pl.element().fill_nan(None)))
 
