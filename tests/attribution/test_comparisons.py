@@ -38,7 +38,11 @@ def test_overlap_with_the_shared_interval():
     chat = torch.tensor([0.0, 0.97, -0.97, 1.1, 1.2, math.nan])
     found = {value.quantity: (value.value, value.n) for value in overlap("nu", "chat-only", chat, shared)}
     # Uniform on −1 … 1: 1.96 standard deviations reach beyond 1.13, the quantiles 2.5 to 97.5 % to 0.95.
-    assert found == {"overlap_nu_normal": (pytest.approx(4 / 5), 5), "overlap_nu_quantiles": (pytest.approx(1 / 5), 5)}
+    # 0.67 of them reach to 0.39, the quartiles to 0.5.
+    wanted = {"normal": 4 / 5, "quantiles": 1 / 5, "normal50": 1 / 5, "quantiles50": 1 / 5}
+    assert found == {f"overlap_nu_{rule}": (pytest.approx(value), 5) for rule, value in wanted.items()}
+    inside = {value.quantity: value.value for value in overlap("nu", "a", torch.tensor([0.38, 0.45, 0.6]), shared)}
+    assert [inside[f"overlap_nu_{rule}50"] for rule in ("normal", "quantiles")] == pytest.approx([1 / 3, 2 / 3])
     assert overlap("nu", "a", chat[-1:], shared) == overlap("nu", "a", chat, shared[:1]) == []
 
 

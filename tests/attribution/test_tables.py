@@ -1,6 +1,7 @@
 """The tables beside the latent table, as frames."""
 
 from dataclasses import replace
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,6 +80,17 @@ def test_tables_of_a_crosscoder_with_twins():
     assert abs(often - float(found["frequency"][mine].sum())) < 1e-6
     assert 0 < mine.sum() < 8
     assert abs(mass - float((found["frequency"] * found["mean"])[mine].sum())) < 1e-6 * mass
+    nu = found["nu_error"].clone()
+    nu[0] = torch.nan
+    counted = comparisons(dictionary, found | {"nu_error": nu}, 0.25)
+    missing = counted.filter(quantity="nu_error_undefined")
+    assert (missing["group"].item(), missing["value"].item(), missing["n"].item()) == ("chat-only", 1, 2)
+    both = counted.filter(pl.col("at").is_null(), quantity="nu_error", group="chat-only and as many shared")
+    pairs = [float(nu[1] + nu[a] + nu[b]) / 3 for a, b in combinations((2, 3, 6, 7), 2)]
+    assert both["n"].item() == 3
+    assert min(abs(both["value"].item() - mean) for mean in pairs) < 1e-6
+    alone = counted.filter(quantity="nu_error", group="chat-only")
+    assert alone["value"].to_list() == [float(nu[1])] * 6
     posed = found["nu_error_valid"]
     wanted = np.corrcoef(found["delta_norm"][posed].numpy(), found["nu_error"][posed].numpy())[0, 1]
     row = values.filter(quantity="pearson_delta_norm_nu_error")

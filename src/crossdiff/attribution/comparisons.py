@@ -1,8 +1,8 @@
 """Numbers over all latents of a dictionary that the study sets side by side (study_spec §1.6, §3.2).
 
 Cosines of base and chat rows by class with those of random pairs, how far chat-only latents and those of highest Δ_norm
-overlap with shared ones in ν, how many latents lie below each threshold of ν and how often they are active, and how
-Δ_norm, ν and frequency go together. Shapes: F latents, N some of them, D width.
+overlap with shared ones in ν, how ν is spread among them, how many latents lie below each threshold of ν and how often
+they are active, and how Δ_norm, ν and frequency go together. Shapes: F latents, N some of them, D width.
 """
 
 from typing import NamedTuple
@@ -14,9 +14,9 @@ from crossdiff.attribution.norms import cosine
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 RANDOM_PAIRS = 10_000
-CENTRAL = 0.95
-NORMAL = 1.959964
-"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
+CENTRAL = {"": (0.95, 1.959964), "50": (0.5, 0.674490)}
+"""Central intervals, by the ending of their quantities' names: the share that one holds, and the standard deviations on
+either side of the mean that hold as much of a normal distribution."""
 THRESHOLDS = 100
 """Thresholds of ν, evenly from 0.01 to 1."""
 
@@ -61,20 +61,21 @@ def spread(quantity: str, group: str, values_N: Tensor) -> list[Value]:
 
 
 def overlap(name: str, group: str, own_N: Tensor, shared_N: Tensor) -> list[Value]:
-    """Share of some latents' ν that lies where the central 95 % of the shared ones' lies.
+    """Share of some latents' ν that lies where the central 95 % of the shared ones' lies, and their central 50 %.
 
-    By the study's rule: within 1.96 standard deviations of the shared mean, as of a normal distribution; and by the
-    quantiles themselves, for ν is not normal. Nothing if one of the groups has no value or the shared one has only one.
+    By the study's rule: within 1.96 (0.67) standard deviations of the shared mean, as of a normal distribution; and by
+    the quantiles themselves, for ν is not normal. Nothing if one of the groups has no value or the shared one only one.
     """
     own_N, shared_N = (values[~values.isnan()].double().cpu() for values in (own_N, shared_N))
     if not len(own_N) or len(shared_N) < 2:
         return []
-    tail = (1 - CENTRAL) / 2
     sorted_N, last = shared_N.sort().values, len(shared_N) - 1
-    within = {
-        "normal": ((own_N - shared_N.mean()) / shared_N.std()).abs() <= NORMAL,
-        "quantiles": (own_N >= sorted_N[round(tail * last)]) & (own_N <= sorted_N[round((1 - tail) * last)]),
-    }
+    far_N = ((own_N - shared_N.mean()) / shared_N.std()).abs()
+    within = {}
+    for ending, (share, deviations) in CENTRAL.items():
+        low, high = (sorted_N[round(at * last)] for at in ((1 - share) / 2, (1 + share) / 2))
+        within[f"normal{ending}"] = far_N <= deviations
+        within[f"quantiles{ending}"] = (own_N >= low) & (own_N <= high)
     return [
         Value(f"overlap_{name}_{rule}", f"{group} in shared", None, float(inside.double().mean()), len(own_N))
         for rule, inside in within.items()

@@ -19,8 +19,10 @@ VALID = {
 }
 """Each ν, and the column that says where it is well-posed."""
 HIGHEST = "highest delta_norm"
+BALANCED = "chat-only and as many shared"
+"""Whose ν the study sums up: the chat-only latents, and as many drawn from the shared ones (all if fewer)."""
 SEED = 0
-"""Of random pairs."""
+"""Of random pairs, and of the shared latents drawn."""
 
 
 class Live:
@@ -44,13 +46,18 @@ class Live:
         return self.column(nu).where(self.column(VALID[nu]), torch.nan)
 
 
+def members(columns: dict[str, Column], name: str) -> Tensor:
+    """Numbers of the latents of a class, dead ones too, int64."""
+    classes = columns["class"]
+    assert isinstance(classes, list)
+    return torch.tensor([each == name for each in classes]).nonzero().flatten()
+
+
 def of_class(columns: dict[str, Column], name: str) -> Tensor:
     """Numbers of the live latents of a class, int64."""
-    classes, dead_F = columns["class"], columns["dead"]
-    assert isinstance(classes, list)
+    dead_F, latents_M = columns["dead"], members(columns, name)
     assert isinstance(dead_F, Tensor)
-    member_F = torch.tensor([each == name for each in classes]) & ~dead_F.cpu()
-    return member_F.nonzero().flatten()
+    return latents_M[~dead_F.cpu()[latents_M]]
 
 
 def comparisons(dictionary: Dictionary, columns: dict[str, Column], highest: float) -> pl.DataFrame:
@@ -91,8 +98,21 @@ def two_sided(dictionary: Dictionary, columns: dict[str, Column], live: Live, hi
     top_M = live.latents_N[order_N[: max(1, round(highest * dictionary.shape[2]))]]
     yield Value("delta_norm_highest", "alive", None, float(delta_N[order_N[0]]), len(delta_N))
     yield from correlations("delta_norm", "frequency", "alive", delta_N, frequency(live))
+    own_M = members(columns, "chat-only")
     for nu in nus:
+        yield from spreads(live, nu, own_M, groups["shared"])
         yield from correlations("delta_norm", nu, "well-posed", delta_N, live.posed(nu))
         yield from correlations(nu, "frequency", "well-posed", live.posed(nu), frequency(live))
         for name, latents_M in (("chat-only", groups["chat-only"]), (HIGHEST, top_M)):
             yield from overlap(nu, name, live.column(nu, latents_M), live.column(nu, groups["shared"]))
+
+
+def spreads(live: Live, nu: str, own_M: Tensor, shared_M: Tensor) -> Iterator[Value]:
+    """ν of the chat-only latents, alone and with as many shared ones; how many have none, dead ones among them."""
+    if not len(own_M):
+        return
+    drawn = torch.randperm(len(shared_M), generator=torch.Generator().manual_seed(SEED))[: len(own_M)]
+    own_N = live.column(nu, own_M)
+    yield Value(f"{nu}_undefined", "chat-only", None, float(own_N.isnan().sum()), len(own_N))
+    yield from spread(nu, "chat-only", own_N)
+    yield from spread(nu, BALANCED, torch.cat([own_N, live.column(nu, shared_M[drawn])]))
