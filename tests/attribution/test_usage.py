@@ -1,7 +1,7 @@
 import torch
 from made import make_dictionary, make_pairs
 
-from crossdiff.attribution.usage import ROLES, Usage
+from crossdiff.attribution.usage import ROLES, Usage, summed
 from crossdiff.corpus.roles import Role
 
 
@@ -25,7 +25,11 @@ def test_equals_dense_counts_over_batches():
     torch.testing.assert_close(found["max"], active.max(0).values)
     torch.testing.assert_close(found["mean"], active.double().sum(0) / on.sum(0))
     for number, name in enumerate(ROLES):
-        torch.testing.assert_close(found[f"{name}_share"], on[role == number].sum(0) / on.sum(0))
+        here, times = active[role == number], on[role == number].sum(0)
+        torch.testing.assert_close(found[f"{name}_share"], times / on.sum(0))
+        torch.testing.assert_close(found[f"{name}_mean"], here.sum(0) / times, equal_nan=True)
+        largest = torch.where(times > 0, here.max(0).values, torch.nan)
+        torch.testing.assert_close(found[f"{name}_max"], largest, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(sum(found[f"{name}_share"] for name in ROLES), torch.ones(11))
     assert not found["dead"].any()
     template = on & (role == ROLES.index("template"))[:, None]
@@ -49,3 +53,16 @@ def test_a_latent_that_never_fires_is_dead_without_a_mean():
     assert bool(found["mean"][0].isnan())
     assert float(found["mean"][1]) == 1.25
     assert float(found["max"][1]) == 2.0
+    assert (float(found["bos_mean"][1]), float(found["bos_max"][1])) == (1.25, 2.0)
+    assert found["bos_max"].isnan().tolist() == [True, False]
+    assert all(bool(found[f"template_{name}"].isnan().all()) for name in ("mean", "max"))
+
+
+def test_sums_at_each_place_in_the_order_given():
+    generator = torch.Generator().manual_seed(3)
+    place = torch.randint(8, (500,), generator=generator)
+    value = torch.rand(500, generator=generator, dtype=torch.float64)
+    wanted = torch.stack([value[place == number].sum() for number in range(8)]).view(2, 4)
+    torch.testing.assert_close(summed(value, place, torch.zeros(2, 4)), wanted)
+    by_place = torch.argsort(place, stable=True)
+    assert torch.equal(summed(value[by_place], place[by_place], wanted), summed(value, place, wanted))

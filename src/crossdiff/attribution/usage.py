@@ -1,7 +1,7 @@
 """How often, how strongly and on which tokens each latent is active (study_spec §3.5, §3.6).
 
 Activity is the scaled code f·w (w the latent's score weight), which does not change when a latent's code is scaled
-up and its decoder down. Shapes: B tokens, N active entries, F latents, K blocks of rows.
+up and its decoder down. Shapes: B tokens, N active entries, F latents, K blocks of rows, R roles.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from crossdiff.attribution.jackknife import jackknife, ratio
+from crossdiff.attribution.sums import weighted_sums
 
 ROLES = ("bos", "template", "user", "assistant", "text")
 """Names of the roles in the order of their numbers."""
 
 
 class Usage:
-    """Counts of active tokens by source, and by role and block; sums and maxima of activity."""
+    """Counts of active tokens by source, and by role and block; sums and maxima of activity by role."""
 
     def __init__(self, score_weight_F: Tensor, sources: Sequence[str], blocks: int):
         self.weight_F, self.sources = score_weight_F, tuple(sources)
@@ -24,8 +25,8 @@ class Usage:
         self.source_SF = torch.zeros(len(self.sources), latents, dtype=torch.int64, device=device)
         self.role_KRF = torch.zeros(blocks, len(ROLES), latents, dtype=torch.int64, device=device)
         self.tokens_S = torch.zeros(len(self.sources), dtype=torch.int64, device=device)
-        self.sum_F = torch.zeros(latents, dtype=torch.float64, device=device)
-        self.max_F = torch.zeros(latents, device=device)
+        self.sum_RF = torch.zeros(len(ROLES), latents, dtype=torch.float64, device=device)
+        self.max_RF = torch.zeros(len(ROLES), latents, device=device)
 
     def add(self, codes: tuple[Tensor, Tensor, Tensor], source_B: Tensor, role_B: Tensor, block_B: Tensor) -> None:
         """Add a batch: its codes, and the source, role and block number of each token (int64)."""
@@ -36,23 +37,32 @@ class Usage:
         for block in torch.unique(block_B).tolist():
             here_N = (block_B == block)[token_N]
             self.role_KRF[block] += counted(role_B[token_N[here_N]], latent_N[here_N], self.role_KRF[block])
-        self.sum_F.index_add_(0, latent_N, active_N.double())
-        self.max_F.scatter_reduce_(0, latent_N, active_N, "amax")
+        place_N = paired(role_B[token_N], latent_N, self.sum_RF)
+        self.sum_RF += summed(active_N.double(), place_N, self.sum_RF)
+        self.max_RF.view(-1).scatter_reduce_(0, place_N, active_N, "amax")
 
     def columns(self) -> dict[str, Tensor]:
         """Columns of the latent table; shares are over a latent's active tokens and add up to 1 (NaN if never active).
 
         The study's template share, which leaves BOS and plain text out, is template / (template + user + assistant).
-        ``active_blocks`` says on how many blocks of rows a latent was active: on few, no interval of it says much.
+        Mean and maximum of a role are over the latent's active tokens there, NaN without any; the study's ``ctrl`` is
+        the template, its ``non_ctrl`` user and assistant together. ``active_blocks`` says on how many blocks of rows a
+        latent was active: on few, no interval of it says much.
         """
         active_F = self.source_SF.sum(0)
         out = {"dead": active_F == 0, "frequency": active_F / self.tokens_S.sum()}
         for number, source in enumerate(self.sources):
             out[f"frequency_{source}"] = self.source_SF[number] / self.tokens_S[number]
-        out |= {"max": self.max_F, "mean": self.sum_F / active_F}
+        out |= {"max": self.max_RF.amax(0), "mean": self.sum_RF.sum(0) / active_F}
         role_KRF = self.role_KRF.double()
-        active_KF = role_KRF.sum(1)
-        out |= {f"{role}_share": (role_KRF[:, number].sum(0) / active_F).float() for number, role in enumerate(ROLES)}
+        active_KF, active_RF = role_KRF.sum(1), role_KRF.sum(0)
+        by_role = {
+            "share": active_RF / active_F,
+            "mean": self.sum_RF / active_RF,
+            "max": self.max_RF.where(active_RF > 0, torch.nan),
+        }
+        for name, value_RF in by_role.items():
+            out |= {f"{role}_{name}": value_F.float() for role, value_F in zip(ROLES, value_RF, strict=True)}
         template_KF = role_KRF[:, ROLES.index("template")]
         return out | {
             "template_share_se": jackknife(ratio, template_KF, active_KF),
@@ -60,7 +70,17 @@ class Usage:
         }
 
 
+def paired(label_N: Tensor, latent_N: Tensor, like_GF: Tensor) -> Tensor:
+    """Place of each pair of label and latent in a flat [G, F]."""
+    return label_N * like_GF.shape[1] + latent_N
+
+
 def counted(label_N: Tensor, latent_N: Tensor, like_GF: Tensor) -> Tensor:
     """How often each pair of label and latent occurs, [G, F] int64."""
-    flat_N = label_N * like_GF.shape[1] + latent_N
-    return torch.bincount(flat_N, minlength=like_GF.numel()).view_as(like_GF)
+    return torch.bincount(paired(label_N, latent_N, like_GF), minlength=like_GF.numel()).view_as(like_GF)
+
+
+def summed(value_N: Tensor, place_N: Tensor, like_GF: Tensor) -> Tensor:
+    """Sum of the values at each place of a flat [G, F], in the same order on every device and in every run."""
+    one_11, first_N = value_N.new_ones(1, 1), torch.zeros_like(place_N)
+    return weighted_sums(one_11, first_N, place_N, value_N, like_GF.numel()).view_as(like_GF)

@@ -4,7 +4,7 @@ python -m crossdiff.truth.synthetic --settings SYNTHETIC --dictionaries '{"NAME"
     --out P/truth/synthetic/NAME
 
 latents.parquet holds one row a latent: world (pair, null), dictionary, kind, seed, the columns of attribution's table
-(role shares left out, the sources being contexts), and what the latent stands for: factor, match_cosine, true_class,
+(those of roles left out, the sources being contexts), and what the latent stands for: factor, match_cosine, true_class,
 true_effect, true_frequency (of either model's firing), firing_f1. A latent that is near no factor has null there, and
 true_class "none".
 """

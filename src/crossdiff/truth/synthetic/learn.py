@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crossdiff.activations.store import Block
 from crossdiff.attribution.measure import Column, columns, measure
+from crossdiff.attribution.usage import ROLES
 from crossdiff.dictionaries import normalise
 from crossdiff.dictionaries.architecture import Dictionary, read
 from crossdiff.dictionaries.metrics import validate
@@ -107,7 +108,7 @@ def measured(dictionary: Dictionary, world: World, preset: Preset, seed: int) ->
 
     contexts = [f"context{number}" for number in range(design.contexts)]
     found = columns(dictionary, measure(dictionary, blocks(), contexts, source_R, block_R, lambda tokens: None))
-    return {name: column for name, column in found.items() if not name.endswith("_share")}, firing
+    return {name: column for name, column in found.items() if name.partition("_")[0] not in ROLES}, firing
 
 
 def seen(dictionary: Dictionary, fires_BLN: Tensor) -> Tensor:
