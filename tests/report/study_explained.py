@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from crossdiff.evidence.interpretation.sampling import GROUPS
 from crossdiff.evidence.interpretation.scores import Verdicts, summary
@@ -24,3 +25,12 @@ def explained(rng: np.random.Generator, two_sided: bool) -> dict[str, Any]:
         "by_delta": quarters if two_sided else {},
         "replies_asked": 96,
     }
+
+
+def judged(rng: np.random.Generator, latents: pl.DataFrame) -> pl.DataFrame:
+    """Totals of 16 live latents; the last has no similar texts."""
+    chosen = latents.filter(~pl.col("dead"))["latent"].sort().gather_every(3).head(16)
+    totals = {f"total_{kind}": rng.uniform(0.5, 0.9, len(chosen)) for kind in ("random", "similar")}
+    table = pl.DataFrame({"latent": chosen.cast(pl.UInt32), **totals})
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    return table.with_columns(total_similar=pl.when(~last).then("total_similar"))

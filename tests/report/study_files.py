@@ -14,7 +14,7 @@ from crossdiff.report.__main__ import main
 from crossdiff.workflow import results
 from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours
 from tests.report.study_calls import called, calls_results, synthetic_scores
-from tests.report.study_explained import explained
+from tests.report.study_explained import explained, judged
 from tests.report.study_inputs import inputs
 from tests.report.study_kl import interventions, kl, swept
 from tests.report.study_latents import WORDS, descriptions, examples, latents, training
@@ -117,6 +117,8 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
             save(root / f"latents/{folder}.twins.parquet", twins(own, name))
             save(root / f"dictionaries/{folder}/training.parquet", training(rng, recipe.steps))
             save(root / f"evidence/{folder}/kl.parquet", kl(rng, interventions(recipe.kind, STRENGTH[name])))
+            if config.evidence.interpretation and number == config.seeds[0]:
+                save(root / f"evidence/interpretation/{folder}.parquet", judged(own, table))
             if config.evidence.steering:
                 save(root / f"evidence/steering-{folder}/steering.parquet", steered(number))
             if planted:

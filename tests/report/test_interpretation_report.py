@@ -3,8 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import linregress
+
 from crossdiff.config import Config
 from crossdiff.evidence.interpretation.settings import Interpretation, Judge
+from crossdiff.report.interpretation import r2
 from crossdiff.workflow import results
 from tests.report.study_files import make_config, report, write_study
 
@@ -31,6 +37,42 @@ def test_numbers_are_those_of_the_first_seeds_record(tmp_path: Path) -> None:
     sources = json.loads((tmp_path / "report/origins.json").read_text())["numbers"]
     told = sources["/dictionaries/diff-sae/interpretation"]
     assert told == [["evidence/interpretation/diff-sae-seed3.run.json", "results"]]
+    assert [file for file, _ in sources["/dictionaries/diff-sae/interpretation/r2"]] == [
+        "evidence/interpretation/diff-sae-seed3.parquet",
+        "latents/diff-sae-seed3.parquet",
+    ]
+
+
+def test_r2_is_that_of_a_line_through_the_latents(tmp_path: Path) -> None:
+    config = asked()
+    written = report(write_study(tmp_path, config), config)
+    folder = "crosscoder-l1-seed3"
+    totals = pl.read_parquet(tmp_path / f"evidence/interpretation/{folder}.parquet")
+    latents = pl.read_parquet(tmp_path / f"latents/{folder}.parquet").fill_nan(None)
+    both = totals.join(latents.select("latent", "delta_norm"), on="latent").drop_nulls(["delta_norm", "total_similar"])
+    expected = linregress(both["delta_norm"].to_numpy(), both["total_similar"].to_numpy()).rvalue ** 2
+    found = written.metrics["dictionaries"]["crosscoder-l1"]["interpretation"]["r2"]
+    assert found["delta_norm"]["similar"]["mean"] == pytest.approx(expected, rel=1e-6)
+    assert found["delta_norm"]["similar"]["n"] == len(both) == 15
+    assert set(written.metrics["dictionaries"]["diff-sae"]["interpretation"]["r2"]) == {"nu"}
+
+
+def test_r2_knows_a_line_and_what_does_not_vary() -> None:
+    x, bent = np.array([0.0, 1.0, 2.0]), np.array([1.0, 0.0, 1.0])
+    assert r2(x, 3 - 2 * x, axis=-1) == pytest.approx(1)
+    assert r2(x, bent, axis=-1) == pytest.approx(0)
+    assert r2(np.ones(3), x, axis=-1) == 0
+
+
+def test_the_cumulative_curve_is_the_mean_of_the_first(tmp_path: Path) -> None:
+    config = asked(seeds=(0,))
+    report(write_study(tmp_path, config), config)
+    shown = pl.read_csv(tmp_path / "report/figures/interpretation-diff-sae-first-nu.csv")
+    for kind in ("random", "similar"):
+        curve = shown.filter(silent=f"{kind} texts").sort("n")
+        totals = pl.read_parquet(tmp_path / "evidence/interpretation/diff-sae-seed0.parquet")[f"total_{kind}"]
+        assert curve["n"].to_list() == list(range(1, len(curve) + 1))
+        assert set(np.round(np.diff(curve["mean"] * curve["n"], prepend=0), 4)) <= set(np.round(totals.drop_nulls(), 4))
 
 
 def test_the_page_names_the_judge_and_draws_every_order(tmp_path: Path) -> None:
@@ -43,6 +85,12 @@ def test_the_page_names_the_judge_and_draws_every_order(tmp_path: Path) -> None:
         "interpretation-crosscoder-l1-by-nu",
         "interpretation-crosscoder-l1-by-delta",
         "interpretation-diff-sae-by-nu",
+        "interpretation-crosscoder-l1-latents-nu",
+        "interpretation-crosscoder-l1-first-nu",
+        "interpretation-crosscoder-l1-latents-delta-norm",
+        "interpretation-crosscoder-l1-first-delta-norm",
+        "interpretation-diff-sae-latents-nu",
+        "interpretation-diff-sae-first-nu",
     }
 
 

@@ -50,6 +50,8 @@ class Run:
     behaviours: pl.DataFrame | None
     steering: pl.DataFrame | None
     """Answers under single latents; None where the config asks for none."""
+    explained: pl.DataFrame | None
+    """Accuracy of explanations, one row a judged latent; None of a seed for which none was asked."""
     collateral: pl.DataFrame | None
     detection: pl.DataFrame | None
 
@@ -154,6 +156,7 @@ TOKENS = ("latent", "model", "side", "rank", "token", "logit")
 CALLS = ("latent", "seed", "call")
 KL = ("intervention", "positions", "conversation", "tokens", "kl")
 SCORES = ("world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value")
+EXPLAINED = ("latent", "total_random", "total_similar")
 STEERING = ("model", "latent", "scale", "prompt", "behaviour", "answer", "shows")
 PLANTED = {
     "behaviours": ("behaviour", "subject", "edit", "prompt", "present", "logprob"),
@@ -261,6 +264,9 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, config: 
         kl=read.table(f"evidence/{folder}/kl.parquet", KL),
         steering=read.table(f"evidence/steering-{folder}/steering.parquet", STEERING)
         if config.evidence.steering
+        else None,
+        explained=read.table(f"evidence/interpretation/{folder}.parquet", EXPLAINED)
+        if config.evidence.interpretation and seed == config.seeds_of(name)[0]
         else None,
         **on_behaviours(read, folder, config.pair.behaves),
     )

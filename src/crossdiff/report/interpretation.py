@@ -1,13 +1,22 @@
-"""How well explanations of latents predict, for the report: numbers for metrics.json. Pure; reads records only."""
+"""How well explanations of latents predict, for the report: numbers for metrics.json. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import polars as pl
+
+from crossdiff.evidence.interpretation.sampling import SILENT
+from crossdiff.evidence.intervals import interval
 from crossdiff.report.collect import Dictionary, Study
+from crossdiff.report.latents import rank
 from crossdiff.report.seeds import Tree, plain
 
 BINS = {"by_nu": "by ν, the most chat-specific first", "by_delta": "by Δ_norm, the most chat-only last"}
 COUNTS = ("latents", "texts", "judged", "malformed")
+RESAMPLES = 2000
+FEWEST = 3
+"""Latents below which a line through them fits whatever they are."""
 
 
 def record(study: Study, item: Dictionary) -> str | None:
@@ -28,7 +37,48 @@ def interpretation(study: Study, item: Dictionary) -> Tree | None:
     bins = {
         name: {quarter: leaves(numbers) for quarter, numbers in results[name].items()} for name in BINS if results[name]
     }
-    return {name: results[name] for name in COUNTS} | {"overall": leaves(results["overall"])} | bins
+    counts: Tree = {name: results[name] for name in COUNTS}
+    return counts | {"overall": leaves(results["overall"]), "r2": fits(item)} | bins
+
+
+def judged(item: Dictionary) -> pl.DataFrame:
+    """One row a judged latent: ``total_random``, ``total_similar`` (null where not judged), ``delta_norm`` of a
+    crosscoder, and ``nu``: the share of live latents that come before it by ν, 0 the most chat-specific.
+    """
+    run = item.runs[0]
+    assert run.explained is not None
+    ordered = rank(item, run.latents).drop_nulls("order").with_row_index("place")
+    known = ordered.select(
+        pl.col("latent").cast(pl.UInt32),
+        nu=pl.col("place") / pl.len(),
+        **({"delta_norm": pl.col("delta_norm")} if item.two_sided else {}),
+    )
+    totals = run.explained.select("latent", *(f"total_{kind}" for kind in SILENT))
+    return known.join(totals, on="latent", how="inner", maintain_order="left")
+
+
+def fits(item: Dictionary) -> Tree:
+    """R² of a line through the latents' accuracies, {nu, delta_norm: {random, similar: leaf}}; latents are resampled.
+
+    Left out where fewer than three latents were judged, or all alike.
+    """
+    table = judged(item)
+    out: Tree = {}
+    for place in ("nu", "delta_norm"):
+        for kind in SILENT:
+            if place in table.columns:
+                x, y = table.select(place, f"total_{kind}").drop_nulls()
+                if len(x) >= FEWEST and x.n_unique() > 1 and y.n_unique() > 1:
+                    out.setdefault(place, {})[kind] = plain(interval(r2, (x.to_numpy(), y.to_numpy()), RESAMPLES, 0))
+    return out
+
+
+def r2(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+    """Squared Pearson correlation along ``axis``; 0 where one of both does not vary: no line says anything then."""
+    x, y = x - x.mean(axis, keepdims=True), y - y.mean(axis, keepdims=True)
+    spread = (x * x).sum(axis) * (y * y).sum(axis)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(spread > 0, (x * y).sum(axis) ** 2 / spread, 0.0)
 
 
 def leaves(numbers: Mapping[str, dict[str, float]]) -> Tree:

@@ -34,6 +34,11 @@ def origins(study: Study, numbers: Tree) -> Origins:
         notes["dictionaries", item.name, "calls"] = [Source(called, "results")]
         if explained := record(study, item):
             notes["dictionaries", item.name, "interpretation"] = [Source(explained, "results")]
+            folder = item.runs[0].folder
+            notes["dictionaries", item.name, "interpretation", "r2"] = [
+                Source(f"evidence/interpretation/{folder}.parquet", "total_*"),
+                Source(f"latents/{folder}.parquet", "nu_*, delta_norm"),
+            ]
         notes["calibration",] = [*notes.get(("calibration",), []), Source(called, "results.honesty")]
     if study.effects is not None:
         notes |= directions(study, numbers) | {("behaviours",): on_behaviours(study)}
