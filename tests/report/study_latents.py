@@ -29,12 +29,16 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
     """The latent table: most shared, a few of the chat model's own, some dead."""
     own = rng.random(count) < 0.06
     dead = rng.random(count) < 0.1
+    template = np.where(own, rng.beta(1, 1, count), rng.beta(0.4, 4, count))
+    chat = np.linspace(0, 1, count)  # of what the template leaves; BOS and plain text have the rest
     activation = np.where(own, rng.normal(0.1, 0.1, count), rng.normal(0.95, 0.12, count))
     table: dict[str, Any] = {
         "latent": np.arange(count, dtype=np.uint32),
         "dead": dead,
         "frequency": np.where(dead, 0, 10 ** rng.uniform(-4, -1, count)),
-        "template_share": np.where(own, rng.beta(1, 1, count), rng.beta(0.4, 4, count)),
+        "template_share": template,
+        "user_share": 0.25 * chat * (1 - template),
+        "assistant_share": 0.75 * chat * (1 - template),
         "nu_activation": activation,
         "nu_activation_se": np.full(count, 0.05),
         "nu_valid": rng.random(count) < (0.6 if kind == "diff-sae" else 0.95),
@@ -68,6 +72,8 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
             "nu_error_base",
             "nu_activation",
             "template_share",
+            "user_share",
+            "assistant_share",
         )
         if name in frame.columns
     ]

@@ -5,7 +5,7 @@ import polars as pl
 import torch
 
 from crossdiff.attribution.comparisons import Value, below, correlations, overlap, spread
-from crossdiff.attribution.overall import COMPARISONS
+from crossdiff.attribution.overall import BALANCED, COMPARISONS
 from crossdiff.attribution.tables import TWINS
 
 PLACES = (("start", "user", 0, "<user>"), ("user", "assistant", 0, "\n"), ("user", "assistant", 1, "Ass"),
@@ -33,6 +33,9 @@ def comparisons(rng: np.random.Generator, table: pl.DataFrame, kind: str) -> pl.
             values += correlations(nu, "frequency", "well-posed", column[nu], column["frequency"])
             own, shared = (column[nu][of_class[name]] for name in ("chat-only", "shared"))
             values += overlap(nu, "chat-only", own, shared)
+            values.append(Value(f"{nu}_undefined", "chat-only", None, 3.0, len(own) + 3))
+            values += spread(nu, "chat-only", own)
+            values += spread(nu, BALANCED, torch.cat([own, shared[: len(own)]]))
             values += overlap(nu, "highest delta_norm", column[nu][:20], shared)
     return pl.DataFrame(values, schema=COMPARISONS, orient="row")
 

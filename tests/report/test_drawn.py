@@ -37,6 +37,11 @@ def test_numbers_are_those_of_the_tables_over_seeds(planted: Written) -> None:
         (("correlation", "pearson", "delta_norm_nu_error"), {"quantity": "pearson_delta_norm_nu_error"}),
         (("overlap", "chat-only", "nu_error", "normal"), {"quantity": "overlap_nu_error_normal",
                                                            "group": "chat-only in shared"}),
+        (("overlap", "chat-only", "nu_error", "normal50"), {"quantity": "overlap_nu_error_normal50",
+                                                             "group": "chat-only in shared"}),
+        (("spread", "nu_error", "balanced", "lower"), {"quantity": "nu_error", "at": 0.25,
+                                                       "group": "chat-only and as many shared"}),
+        (("undefined", "nu_reconstruction"), {"quantity": "nu_reconstruction_undefined"}),
         (("below", "activation", "0.3", "frequency"), {"quantity": "nu_activation_below_frequency", "at": 0.3}),
         (("below", "reconstruction_and_error", "0.6", "latents"), {"quantity": "nu_reconstruction_and_error_below",
                                                                   "at": 0.6}),
@@ -158,7 +163,8 @@ def test_latents_of_the_template_are_overlaid(crosscoder: Dictionary) -> None:
     drawn = table(scaling.nu_and_template(crosscoder))
     counts = dict(drawn.group_by("kind").agg(pl.col("count").sum()).iter_rows())
     inside = live.filter(pl.col("nu_activation").is_between(*scaling.RANGE))
-    mostly = inside.filter(pl.col("template_share") > 0.5).height
+    rest = pl.col("user_share") + pl.col("assistant_share")
+    mostly = inside.filter(pl.col("template_share") > rest).height
     assert counts == {"all live": inside.height, "mostly on template tokens": mostly}
 
 

@@ -68,7 +68,9 @@ def test_the_page_of_a_published_pair_shows_each_number_beside_its_own(tmp_path:
         assert f'data-src="{address("dictionaries", "crosscoder-l1", *key.split("."))}"' in section
     assert 'data-src="metrics.json#/dictionaries/crosscoder-batchtopk' not in section  # the study has none
     assert any("3,176" in row and "quoted from the paper or the post" in row for row in rows)
-    assert any("0.730 to 0.870" in row and "unverified" in row and "–" in row for row in rows)
+    correlated = [row for row in rows if "Pearson correlation of Δ" in row]
+    assert len(correlated) == 2
+    assert all("0.730 to 0.870" in row and "unverified" in row and "1 − Δ" in row for row in correlated)
 
 
 def test_other_pairs_show_nothing(planted: Written, plain: Written) -> None:

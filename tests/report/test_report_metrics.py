@@ -10,7 +10,8 @@ import pytest
 from study_files import BEHAVIOURS, Written, edit, make_config, write_study
 
 from crossdiff.report.collect import collect
-from crossdiff.report.metrics import metrics
+from crossdiff.report.latents import THIRD, on_template
+from crossdiff.report.metrics import counts, metrics, template
 
 
 def rows(study: Written, name: str) -> list[dict[str, Any]]:
@@ -53,11 +54,47 @@ def test_seeds_are_averaged(planted: Written) -> None:
 
 def test_template_shares(planted: Written) -> None:
     live = [row for row in rows(planted, "latents/chat-sae-seed1.parquet") if not row["dead"]]
-    chosen = [row["template_share"] for row in live if row["nu_valid"] and abs(row["nu_activation"]) < 0.3]
+    chosen = [share_of(row) for row in live if row["nu_valid"] and abs(row["nu_activation"]) < 0.3]
     found = planted.metrics["dictionaries"]["chat-sae"]["seeds"]["1"]["template"]
     assert found["chat_specific"]["mean"] == pytest.approx(np.mean(chosen))
     assert found["chat_specific"]["mostly"] == pytest.approx(np.mean(np.array(chosen) > 0.5))
-    assert found["alive"]["mean"] == pytest.approx(np.mean([row["template_share"] for row in live]))
+    assert found["alive"]["mean"] == pytest.approx(np.mean([share_of(row) for row in live]))
+    assert found["alive"]["mean"] > np.mean([row["template_share"] for row in live])
+    assert "chat_only" not in found
+
+
+def share_of(row: dict[str, Any]) -> float:
+    """Template share of a latent's activations on chat text."""
+    return row["template_share"] / (row["template_share"] + row["user_share"] + row["assistant_share"])
+
+
+def test_chat_only_latents_are_counted_apart(planted: Written) -> None:
+    own = [
+        row for row in rows(planted, "latents/crosscoder-l1-seed0.parquet")
+        if not row["dead"] and row["class"] == "chat-only"
+    ]  # fmt: skip
+    found = planted.metrics["dictionaries"]["crosscoder-l1"]["seeds"]["0"]
+    shares = np.array([share_of(row) for row in own])
+    assert found["template"]["chat_only"]["mostly"] == pytest.approx((shares > 0.5).mean())
+    assert found["template"]["chat_only"]["third"] == pytest.approx((shares >= 1 / 3).mean())
+    confirmed = sum(abs(row["nu_reconstruction"]) < 0.5 and abs(row["nu_error"]) < 0.2 for row in own)
+    assert 0 < found["chat_specific"]["chat_only"] == confirmed < found["chat_specific"]["reconstruction_and_error"]
+
+
+def test_a_template_share_needs_activity_on_chat_text() -> None:
+    shares = {"template": (0.2, 0.0, None, 0.1), "user": (0.1, 0.0, None, 0.0), "assistant": (0.1, 0.0, None, 0.2)}
+    table = pl.DataFrame({f"{role}_share": pl.Series(values, dtype=pl.Float32) for role, values in shares.items()})
+    found = table.select(on_template).to_series()
+    assert found.to_list() == [pytest.approx(0.5), None, None, pytest.approx(1 / 3)]
+    assert (found >= THIRD).to_list() == [True, None, None, True]
+
+
+def test_groups_without_a_latent_have_no_template_share(planted: Written) -> None:
+    item = collect(planted.config, planted.root).dictionaries[0]
+    table = item.runs[0].latents.with_columns(pl.lit("shared").alias("class"), nu_error=pl.lit(0.9))
+    assert set(template(item, table)) == {"alive"}
+    assert counts(item, table)["chat_only"] == 0
+    assert template(item, table.with_columns(dead=pl.lit(True))) == {}
 
 
 def mean_kl(study: Written, folders: list[str], wanted: str, positions: str) -> float:

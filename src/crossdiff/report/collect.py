@@ -142,7 +142,10 @@ class Study:
 ROWS = ("row", "split", "source", "ids", "roles")
 ANSWERS = ("behaviour", "kind", "prompt", "answer_base", "answer_chat", "present_base", "present_chat", "spans_chat")
 TRAINING = ("step",)
-LATENTS = ("latent", "dead", "class", "frequency", "template_share", "nu_activation", "nu_valid")
+LATENTS = (
+    "latent", "dead", "class", "frequency", "template_share", "user_share", "assistant_share", "nu_activation",
+    "nu_valid",
+)  # fmt: skip
 TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
 EXAMPLES = (
     "latent", "rank", "bin", "among", "row", "position", "first", "source", "behaviour", "tokens", "activations",

@@ -4,6 +4,8 @@
 
     crosscoder   |ν_r| < 0.5 and |ν_ε| < 0.2   (`crossdiff.attribution.specific`)
     SAE          |ν| < 0.3, ν of the activation, where β_chat is clear of zero
+
+Its template share is that of its activations on chat text: template / (template + user + assistant), §3.5.
 """
 
 import polars as pl
@@ -15,9 +17,20 @@ from crossdiff.report.collect import Dictionary
 NU_ACTIVATION = (NU_SAE, 0.5, 0.6)
 """Thresholds of |ν| that are counted; the first one is the SAEs' rule."""
 CLASSES = ("chat-only", "base-only", "shared", "other")
+MOSTLY = 0.5
+"""Above it a latent is mostly active on the template."""
+THIRD = 0.333333
+"""The study's other cut, a third: below it by what rounding takes from shares, which are float32."""
 
 alive = ~pl.col("dead")
 by_error_and_reconstruction = alive & by_pair(pl.col("nu_reconstruction"), pl.col("nu_error")).fill_null(False)
+chat_only = alive & (pl.col("class") == "chat-only").fill_null(False)
+_on_chat = pl.col("template_share") + pl.col("user_share") + pl.col("assistant_share")
+on_template = pl.when(_on_chat > 0).then(pl.col("template_share") / _on_chat)
+"""Share of a latent's active tokens on chat text, BOS left out, that the template wrote; null if it has none there.
+
+The study counts a token as active above 1e-3; here every token that the dictionary's own threshold lets through counts.
+"""
 
 
 def by_activation(threshold: float) -> pl.Expr:

@@ -28,11 +28,15 @@ from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.interpretation import interpretation
 from crossdiff.report.latents import (
     CLASSES,
+    MOSTLY,
     NU_ACTIVATION,
+    THIRD,
     alive,
     by_activation,
     by_error_and_reconstruction,
+    chat_only,
     chat_specific,
+    on_template,
 )
 from crossdiff.report.overall import overall
 from crossdiff.report.seeds import Tree, over_seeds, share
@@ -174,25 +178,28 @@ def fve_names(item: Dictionary) -> dict[str, str]:
 
 
 def counts(item: Dictionary, latents: pl.DataFrame) -> Tree:
-    """Chat-specific latents by each rule."""
+    """Chat-specific latents by each rule; ``chat_only``: those of the chat-only ones that ν_r and ν_ε confirm."""
     tree: Tree = {}
     if item.two_sided:
         tree["reconstruction_and_error"] = latents.filter(by_error_and_reconstruction).height
+        tree["chat_only"] = latents.filter(by_error_and_reconstruction & chat_only).height
     return tree | {
         f"activation_{threshold}": latents.filter(by_activation(threshold)).height for threshold in NU_ACTIVATION
     }
 
 
 def template(item: Dictionary, latents: pl.DataFrame) -> Tree:
-    """Mean share of a latent's activations on template tokens, and share of latents that are mostly template.
+    """Mean template share of a latent, and shares of latents that are mostly template, and a third of it or more.
 
-    Left out for a group without latents.
+    Over the latents that are active on chat text; a group without one is left out.
     """
-    groups = {"chat_specific": latents.filter(chat_specific(item.two_sided)), "alive": latents.filter(alive)}
+    groups = {"chat_specific": chat_specific(item.two_sided), "alive": alive}
+    if item.two_sided:
+        groups["chat_only"] = chat_only
     return {
-        name: {"mean": share.mean(), "mostly": (share > 0.5).mean()}
-        for name, group in groups.items()
-        if (share := group["template_share"].drop_nulls()).len()
+        name: {"mean": share.mean(), "mostly": (share > MOSTLY).mean(), "third": (share >= THIRD).mean()}
+        for name, mask in groups.items()
+        if (share := latents.filter(mask).select(share=on_template)["share"].drop_nulls()).len()
     }
 
 

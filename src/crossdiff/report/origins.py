@@ -23,6 +23,7 @@ TABLES = {"collateral": "kl, tokens", "detection": "shows, score, chat, base, th
 BASE_EFFECTS = Source("evidence/baselines/behaviours.parquet", "logprob, present")
 RULE = "dead, nu_reconstruction, nu_error"
 RULE_ACTIVATION = "dead, nu_activation, nu_valid"
+ON_TEMPLATE = "template_share, user_share, assistant_share"
 
 
 def origins(study: Study, numbers: Tree) -> Origins:
@@ -107,8 +108,8 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
         ("dead",): [Source(latents, "dead")],
         **{("chat_specific", f"activation_{level}"): [Source(latents, RULE_ACTIVATION)] for level in NU_ACTIVATION},
         ("nu",): [Source(latents, "dead, nu_valid")],
-        ("template", "alive"): [Source(latents, "dead, template_share")],
-        ("template", "chat_specific"): [Source(latents, f"template_share, {rule}")],
+        ("template", "alive"): [Source(latents, f"dead, {ON_TEMPLATE}")],
+        ("template", "chat_specific"): [Source(latents, f"{ON_TEMPLATE}, {rule}")],
         ("seconds", "training"): [Source(record, "seconds")],
         ("patched",): [Source(f"evidence/{run.folder}/run.json", "results.sets")],
         ("kl_recovered",): [Source(f"evidence/{run.folder}/kl.parquet", "kl, tokens"), BASE_KL],
@@ -119,6 +120,8 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
     if item.two_sided:
         notes["classes",] = [Source(latents, "dead, class")]
         notes["chat_specific", "reconstruction_and_error"] = [Source(latents, RULE)]
+        notes["chat_specific", "chat_only"] = [Source(latents, f"class, {RULE}")]
+        notes["template", "chat_only"] = [Source(latents, f"dead, class, {ON_TEMPLATE}")]
     if study.effects is not None:
         notes["behaviours_found",] = [*effects([run]), BASE_EFFECTS]
     if run.steering is not None and study.answers is not None:

@@ -4,7 +4,11 @@ median       nu_reconstruction and nu_error of a crosscoder: over the live laten
 delta_norm   highest
 cosine       decoder and encoder: mean by class, and of random pairs
 correlation  pearson and spearman, by the two columns
-overlap      chat-only and highest-delta: share whose ν lies in the shared latents' central 95 %, by ν and rule
+overlap      chat-only and highest-delta: share whose ν lies in the shared latents' central 95 % (50 %: rules that end
+             in 50), by ν and rule
+spread       nu_reconstruction and nu_error: mean and quartiles over the chat-only latents, and over those and as many
+             shared ones
+undefined    the same ν: chat-only latents that have none, the dead ones among them
 below        by rule and threshold of ν: latents, Σ frequency, Σ frequency · mean activation
 twins        pairs, and means of divergence and co-activation; false_twins, their control, likewise
 """
@@ -23,17 +27,21 @@ LEVELS = (0.3, 0.6)
 RULES = {"nu_activation_below": "activation", "nu_reconstruction_and_error_below": "reconstruction_and_error"}
 SIDES = {"cosine": "decoder", "enc_cosine": "encoder"}
 GROUPS = {"chat-only in shared": "chat-only", "highest delta_norm in shared": "highest-delta"}
+NUS = ("nu_reconstruction", "nu_error")
+SPREAD = {"chat-only": "chat-only", "chat-only and as many shared": "balanced"}
+"""Groups whose ν is summed up."""
+PLACES = {None: "mean", 0.25: "lower", 0.5: "median", 0.75: "upper"}
+"""What is told of a spread, by its quantile."""
 TOGETHER = ("divergence", "chat_given_base", "base_given_chat")
 """Columns of the twins' table that are averaged."""
-NUS = ("nu_reconstruction", "nu_error")
-PARTS = ("delta_norm", "cosine", "correlation", "overlap", "below")
+PARTS = ("delta_norm", "cosine", "correlation", "overlap", "spread", "undefined", "below")
 """What is read from the comparisons."""
 
 
 def overall(item: Dictionary, run: Run) -> Tree:
     """Numbers of one seed."""
     tree: Tree = {}
-    for path, value in [*singles(run.comparisons), *sums(run.comparisons)]:
+    for path, value in [*singles(run.comparisons), *spreads(run.comparisons), *sums(run.comparisons)]:
         put(tree, path, value)
     if item.two_sided:
         for kind, name in (("twin", "twins"), ("false", "false_twins")):
@@ -66,6 +74,16 @@ def singles(comparisons: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], float]
             yield ("overlap", GROUPS[group], nu, rule), row["value"]
         elif quantity == "delta_norm_highest":
             yield ("delta_norm", "highest"), row["value"]
+        elif quantity.endswith("_undefined"):
+            yield ("undefined", quantity.removesuffix("_undefined")), int(row["value"])
+
+
+def spreads(comparisons: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], float]]:
+    """(path, number) of how ν is spread in the groups that the study sums up."""
+    rows = comparisons.filter(pl.col("quantity").is_in(NUS), pl.col("group").is_in(list(SPREAD)))
+    for nu, group, at, value in rows.select("quantity", "group", "at", "value").iter_rows():
+        if at in PLACES:
+            yield ("spread", nu, SPREAD[group], PLACES[at]), value
 
 
 def sums(comparisons: pl.DataFrame) -> Iterator[tuple[tuple[str, ...], float | int]]:

@@ -6,12 +6,10 @@ import polars as pl
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import bars, histogram, title
 from crossdiff.report.figures.theme import CHAT, OTHER, SHARED, Figure, present
-from crossdiff.report.latents import NU_ACTIVATION, alive, chat_specific
+from crossdiff.report.latents import MOSTLY, NU_ACTIVATION, alive, chat_specific, on_template
 
 RANGE = (-1.0, 2.0)
 """Shown range of ν; values outside are counted in the text."""
-MOSTLY = 0.5
-"""Share of its activations from which on a latent is mostly active on the template."""
 
 
 def nu_bars(groups: dict[str, tuple[pl.DataFrame, str]]) -> alt.Chart:
@@ -66,13 +64,13 @@ def nu_and_template(dictionary: Dictionary) -> Figure:
     """ν of the activation of all live latents, and over them of those that are mostly active on template tokens."""
     run = dictionary.runs[0]
     live = run.latents.filter(alive)
-    mostly = live.filter(pl.col("template_share") > MOSTLY)
+    mostly = live.filter(on_template > MOSTLY)
     groups = {"all live": (live, SHARED), "mostly on template tokens": (mostly, CHAT)}
     return Figure(
         name=f"nu-template-{dictionary.name}",
         title=title(dictionary, run),
         chart=nu_bars(groups),
         text=f"Histogram of ν over {live.height:,} live latents of {dictionary.name}; {mostly.height:,} have more than "
-        f"half of their activations on template tokens. {outside(live)} lie outside the frame.",
+        f"half of their activations on chat text on template tokens. {outside(live)} lie outside the frame.",
         files=(f"latents/{run.folder}.parquet",),
     )

@@ -1,4 +1,4 @@
-"""What part of a latent's activations falls on the template, as a whole and at each of its places."""
+"""What part of a latent's activations on chat text falls on the template."""
 
 import altair as alt
 import polars as pl
@@ -6,11 +6,11 @@ import polars as pl
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import WIDTH, histogram, title
 from crossdiff.report.figures.theme import CHAT, OTHER, Figure, data
-from crossdiff.report.latents import alive, chat_specific
+from crossdiff.report.latents import alive, chat_specific, on_template
 
 
 def template_share(dictionary: Dictionary) -> Figure | None:
-    """Share of a latent's activations on template tokens: chat-specific latents beside all live ones; None of none."""
+    """Template share of chat-specific latents beside that of all live ones; None without a chat-specific one."""
     run = dictionary.runs[0]
     live = run.latents.filter(alive)
     chosen = live.filter(chat_specific(dictionary.two_sided))
@@ -18,13 +18,13 @@ def template_share(dictionary: Dictionary) -> Figure | None:
         return None
 
     def shares(group: pl.DataFrame) -> pl.DataFrame:
-        values = group["template_share"].drop_nulls()
+        values = group.select(share=on_template)["share"].drop_nulls()
         return histogram(values, 0, 1, 10).with_columns(share=pl.col("count") / max(1, values.len()))
 
     x = alt.X(
         "left:Q",
         scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(title="share of activations on template tokens", format="%", tickCount=5),
+        axis=alt.Axis(title="share of activations on chat text that are on the template", format="%", tickCount=5),
     )
     y = alt.Y(
         "share:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title="share of latents", format="%", tickCount=4)
@@ -55,6 +55,7 @@ def template_share(dictionary: Dictionary) -> Figure | None:
         chart=alt.layer(everything.encode(color=colour), specific.encode(color=colour)).properties(
             width=WIDTH, height=150
         ),
-        text=f"Share of activations on template tokens, {dictionary.name}: {kinds[0]} beside {kinds[1]}.",
+        text=f"Share of a latent's activations on chat text that are on template tokens, {dictionary.name}: {kinds[0]} "
+        f"beside {kinds[1]}; those that are active on chat text.",
         files=(f"latents/{run.folder}.parquet",),
     )
