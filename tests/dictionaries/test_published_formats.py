@@ -1,17 +1,21 @@
 """Each format against a forward written from its definition; import, export and import again changes no bit."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from foreign import Foreign
+from foreign import Foreign, finetuning_crosscoder, norms
 from foreign_made import MADE, SCALES
 from foreign_saes import dictionary_learning, saelens, sparsify
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import make_dictionary
+from safetensors.torch import load_file
 
+from crossdiff.dictionaries import load
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.published.adapt import scaled
 from crossdiff.dictionaries.published.registry import FORMATS, weights, write
@@ -51,7 +55,7 @@ def test_encode_and_decode_are_those_of_the_format(name: str, tmp_path_factory: 
     compare()
 
 
-@pytest.mark.parametrize("name", [name for name in MADE if "mixed" not in name or "l1" in name or "default" in name])
+@pytest.mark.parametrize("name", MADE)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_export_and_import_again_changes_no_bit(name: str, seed: int, tmp_path: Path) -> None:
     made = MADE[name](5, 11, seed)
@@ -65,6 +69,55 @@ def test_export_and_import_again_changes_no_bit(name: str, seed: int, tmp_path: 
         assert torch.equal(after.tensors[part], tensor), part
     x = torch.randn(20, made.models, 5)
     assert torch.equal(after.encode(x), before.encode(x))
+
+
+def bits(tensor: torch.Tensor) -> tuple[torch.dtype, tuple[int, ...], bytes]:
+    return tensor.dtype, tuple(tensor.shape), tensor.contiguous().numpy().tobytes()
+
+
+def assert_same_files(folder: Path, made: Foreign) -> None:
+    """Every tensor and setting of the first files stands in the others; an std is known by its norm alone."""
+    tensors = load_file(folder / made.files[0])
+    for name, tensor in made.tensors.items():
+        if name == "activation_std" and not tensor.isnan().any():
+            torch.testing.assert_close(tensors[name].norm(dim=1), tensor.norm(dim=1))
+        else:
+            assert bits(tensors[name]) == bits(tensor), name
+    assert made.settings.items() <= json.loads((folder / made.files[1]).read_text()).items()
+
+
+# L1 codes do not depend on w: `decoupled` is read as the sum of norms.
+@pytest.mark.parametrize("name", [n for n in MADE if n.startswith("crosscoder") and n.endswith(("raw", "normalised"))])
+def test_a_crosscoder_s_file_comes_back(name: str, tmp_path: Path) -> None:
+    made = MADE[name](5, 11, 2)
+    write(taken(made.write(tmp_path / "theirs"), made), tmp_path / "ours", made.format)
+    if "l1 decoupled" in name:
+        made.tensors["code_normalization_id"], made.settings["code_normalization"] = torch.tensor(1), "CROSSCODER"
+    assert_same_files(tmp_path / "ours", made)
+
+
+@pytest.mark.parametrize("topk", [True, False])
+@pytest.mark.parametrize("alphas", [(1 / 3, 0.7), (0.0, 1.0), (2.5, 0.0), (1.0, 0.1), (0.1, 1)])
+def test_shares_of_a_mixed_weight_come_back_from_a_study_s_own_files(
+    topk: bool, alphas: tuple[float, float], tmp_path: Path
+) -> None:
+    made = finetuning_crosscoder(7, 23, 5, "mixed", topk, alphas=alphas)
+    made.settings |= {"norm_init_scale": 0.005, "target_rms": 3, "code_normalization": "CodeNormalization.MIXED"}
+    write(taken(made.write(tmp_path / "theirs"), made), tmp_path / "study", "crossdiff")
+    write(load(tmp_path / "study"), tmp_path / "ours", made.format)
+    assert_same_files(tmp_path / "ours", made)
+    format_, file = weights(tmp_path / "study", "crossdiff")
+    write(format_.read(file, "crosscoder"), tmp_path / "again", made.format)
+    assert_same_files(tmp_path / "again", made)
+
+
+def test_activity_of_other_shares_is_the_bare_code(tmp_path: Path) -> None:
+    theirs, usual = (finetuning_crosscoder(7, 23, 5, "mixed", alphas=alphas) for alphas in ((0.7, 0.4), (1.0, 0.1)))
+    bare, weighed = (taken(made.write(tmp_path / str(n)), made) for n, made in enumerate((theirs, usual)))
+    w = norms("mixed", theirs.tensors["decoder.weight"].double().numpy(), (0.7, 0.4))
+    assert torch.equal(bare.score_weight(), torch.ones(23))
+    np.testing.assert_allclose(bare.threshold.double().numpy() * w, 1.1, rtol=1e-6)
+    assert bool((weighed.score_weight() != 1).all())
 
 
 @pytest.mark.parametrize("name", ["JumpReluAutoEncoder", "GatedAutoEncoder", "saelens gated", "diff-sae normalised"])
@@ -121,6 +174,16 @@ def jumprelu(tmp_path: Path) -> Dictionary:
     return taken(made.write(tmp_path / "jumprelu"), made)
 
 
+def mixed(tmp_path: Path, topk: bool) -> Dictionary:
+    made = finetuning_crosscoder(4, 9, 0, "mixed", topk)
+    return taken(made.write(tmp_path / "mixed"), made)
+
+
+def other_levels(tmp_path: Path) -> Dictionary:
+    dictionary = mixed(tmp_path, topk=True)
+    return replace(dictionary, threshold=dictionary.threshold * 1.01)
+
+
 def rescaled(tmp_path: Path) -> Dictionary:
     made = saelens("topk", 4, 9, 0, rescale=True)
     return taken(made.write(tmp_path / "rescaled"), made)
@@ -137,6 +200,9 @@ def rescaled(tmp_path: Path) -> Dictionary:
         (lambda _: make_dictionary("diff-sae"), "sparsify", "holds TopK SAEs that rank bare codes"),
         (topk, "science-of-finetuning", "holds no TopK dictionary"),
         (jumprelu, "science-of-finetuning", "holds one threshold, not one a latent"),
+        (other_levels, "science-of-finetuning", "holds one threshold, not one a latent"),
+        (lambda path: mixed(path, topk=True), "ckkissane", "ReLU crosscoders without a threshold"),
+        (lambda path: mixed(path, topk=False), "ckkissane", "weighs codes by the sum of their decoder norms, not by"),
         (rescaled, "sparsify", "rank bare codes"),
         (rescaled, "dictionary_learning", "ranks a TopK SAE's bare codes"),
         (lambda _: make_dictionary("diff-sae"), "gguf", "there is no format gguf; there are science-of-finetuning"),

@@ -4,6 +4,8 @@ Layer 0 is base, 1 is chat. Selection ranks f·w, the decoder takes f. x' = (x �
 first, x̂ = x̂'/s + mean last; a NaN mean means neither. Uploads of 2024 have neither these buffers nor the code
 normalisation: they are read as not normalised, w = the sum of norms. (peers' fork `crosscoder_learning`)
 
+`about` keeps what a file says and a `Dictionary` has no place for, so that an export says it again.
+
 Shapes: L models, D width, F latents.
 """
 
@@ -16,9 +18,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from crossdiff.dictionaries.architecture import MIXED, Dictionary, score_weight
+from crossdiff.dictionaries.architecture import MIXED, Dictionary
+from crossdiff.dictionaries.published import mixture
 from crossdiff.dictionaries.published.files import agree, checked, one_if_equal, read_json, read_tensors, shape_of
-from crossdiff.dictionaries.published.global_scale import NORMALISER, normaliser, normaliser_of, normaliser_shapes
+from crossdiff.dictionaries.published.global_scale import (
+    NORMALISER,
+    normaliser,
+    normaliser_of,
+    normaliser_shapes,
+    target,
+)
 from crossdiff.dictionaries.published.plain import PlainSAE, k_of
 from crossdiff.dictionaries.recipe import Kind
 from crossdiff.errors import UserError
@@ -28,8 +37,6 @@ NAME = "science-of-finetuning"
 FILES: tuple[str, ...] = ("model.safetensors", "model_final.pt", "checkpoint_*.pt")
 CODES = {1: "CROSSCODER", 2: "SAE", 3: "MIXED", 4: "NONE", 5: "DECOUPLED"}
 SCORES = {"CROSSCODER": "sum", "SAE": "concat", "MIXED": "mixed", "NONE": "none", "DECOUPLED": "decoupled"}
-ALPHAS = {"concat": "code_normalization_alpha_sae", "sum": "code_normalization_alpha_cc"}
-"""Settings of a MIXED w; without them it is `MIXED`."""
 OTHER_LAYERS = ("encoder_layers", "latent_processor")
 """Settings of a CrossCoder that change what it computes and that the study never used."""
 
@@ -37,6 +44,7 @@ OTHER_LAYERS = ("encoder_layers", "latent_processor")
 def read(file: Path, kind: Kind) -> Dictionary:
     """The dictionary in a weight file with its config.json; which class it is of is told by its tensors and its k."""
     settings = read_json(file.with_name("config.json"))
+    notes = {} if "trainer" in settings else {"settings": settings}  # a local run's are of its training
     settings = settings.get("trainer", settings)
     tensors = read_tensors(file)
     if "encoder.weight" not in tensors or tensors["encoder.weight"].ndim not in (2, 3):
@@ -47,7 +55,7 @@ def read(file: Path, kind: Kind) -> Dictionary:
     agree(settings, {"dict_class": name}, file.with_name("config.json"), file)
     if crosscoder != (kind == "crosscoder"):
         raise UserError(f"kind: {file} holds a {name}; a {kind} was asked for")
-    about = {"published": {"format": NAME, "class": name}}
+    about = {"published": {"format": NAME, "class": name, "kept": notes}}
     if crosscoder:
         return _crosscoder(file, settings, tensors, topk, about)
     return _sae(file, settings, tensors, kind, about)
@@ -78,10 +86,12 @@ def _crosscoder(
     )
     threshold = _threshold(found, file, about) if topk else torch.zeros(())
     decoder = found["decoder.weight"]
-    score, shares = SCORES[code] if topk or code != "DECOUPLED" else "sum", _shares(settings)
+    score, shares = SCORES[code] if topk or code != "DECOUPLED" else "sum", mixture.shares_of(settings)
     if score == "mixed" and shares != MIXED:
-        score, threshold = "none", _of_codes(threshold, decoder, shares)
+        about["published"]["kept"] |= mixture.kept(threshold, shares)
+        score, threshold = "none", mixture.of_codes(threshold, decoder, shares)
     mean, scale = normaliser(found, file)
+    about["published"]["kept"] |= target(found)
     return Dictionary(
         kind="crosscoder",
         score=score,
@@ -98,7 +108,7 @@ def _crosscoder(
 
 def _code_normalisation(settings: dict[str, Any], tensors: dict[str, Tensor], file: Path) -> str:
     """Name of the form of w: by the file's own number, else the config, else what all had before it was stored."""
-    named = str(settings.get("code_normalization") or "").rpartition(".")[2].upper()
+    named = _named(settings)
     if "code_normalization_id" not in tensors:
         if named and named not in CODES.values():
             raise UserError(f"{file.with_name('config.json')}: code_normalization {named!r} is unknown")
@@ -112,18 +122,9 @@ def _code_normalisation(settings: dict[str, Any], tensors: dict[str, Tensor], fi
     return code
 
 
-def _shares(settings: dict[str, Any]) -> dict[str, float]:
-    """What a MIXED w is made of."""
-    return {
-        form: default if (found := settings.get(ALPHAS[form])) is None else found for form, default in MIXED.items()
-    }
-
-
-def _of_codes(threshold: Tensor, decoder: Tensor, shares: dict[str, float]) -> Tensor:
-    """θ [F] on the codes themselves, for a mixture w that has no name here."""
-    rows_FLD = decoder.transpose(0, 1)
-    weight_F = torch.stack([share * score_weight(rows_FLD, form) for form, share in shares.items()]).sum(0)
-    return one_if_equal(torch.where(weight_F > 0, threshold / weight_F, torch.finfo(torch.float32).max))
+def _named(settings: dict[str, Any]) -> str:
+    """Name of the form of w in settings, however they spell it; "" if they have none."""
+    return str(settings.get("code_normalization") or "").rpartition(".")[2].upper()
 
 
 def _sae(
@@ -135,6 +136,7 @@ def _sae(
     shapes |= {"b_dec": (width,), "k": (), "threshold": ()} | normaliser_shapes(tensors, (width,))
     found = checked(tensors, shapes, file, NORMALISER)
     mean, scale = normaliser(found, file)
+    about["published"]["kept"] |= target(found)
     b_dec = found["b_dec"] if mean is None or scale is None else mean + found["b_dec"] / scale
     sae = PlainSAE(
         encoder_DF=found["encoder.weight"].T,
@@ -169,23 +171,35 @@ def write(dictionary: Dictionary, folder: Path) -> None:
     """model.safetensors and config.json as the hub has them; UserError names what the format has no place for."""
     if dictionary.k is not None:
         raise UserError(f"{NAME} holds no TopK dictionary; export it as dictionary_learning, saelens or sparsify")
+    notes = (dictionary.about.get("published") or {}).get("kept") or {}
+    dictionary, shares = mixture.restored(dictionary, notes)
     if dictionary.threshold.ndim and not dictionary.decoupled:
         raise UserError(
             f"{NAME} holds one threshold, not one a latent; export an SAE as dictionary_learning or saelens"
         )
     topk = dictionary.shape[0] == 1 or bool((dictionary.threshold != 0).any())
-    tensors, config = _of_crosscoder(dictionary) if dictionary.shape[0] == 2 else _of_sae(dictionary)
+    rms, crosscoder = notes.get("target_rms"), dictionary.shape[0] == 2
+    tensors, config = _of_crosscoder(dictionary, shares, rms) if crosscoder else _of_sae(dictionary, rms)
     if topk:
         k = k_of(dictionary)
         tensors |= {"k": torch.tensor(k, dtype=torch.int32), "threshold": dictionary.threshold}
         config["k"] = k
+    config = _as_told(config, notes.get("settings", {}))
     with whole(folder / "model.safetensors") as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
     with whole(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _of_crosscoder(dictionary: Dictionary) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _as_told(config: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """The settings as those of its own file say them; the name of w only where it is the same."""
+    same = _named(told) == config.get("code_normalization")
+    return config | {key: value for key, value in told.items() if same or key != "code_normalization"}
+
+
+def _of_crosscoder(
+    dictionary: Dictionary, shares: dict[str, float], rms: float | None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     _, width, latents = dictionary.shape
     code = {score: name for name, score in SCORES.items()}[dictionary.score]
     tensors = {
@@ -194,16 +208,16 @@ def _of_crosscoder(dictionary: Dictionary) -> tuple[dict[str, Tensor], dict[str,
         "decoder.weight": dictionary.decoder,
         "decoder.bias": dictionary.decoder_bias,
         "code_normalization_id": torch.tensor({name: number for number, name in CODES.items()}[code]),
-    } | normaliser_of(dictionary.mean, dictionary.scale.flatten().expand(2))
+    } | normaliser_of(dictionary.mean, dictionary.scale.flatten().expand(2), rms)
     config: dict[str, Any] = {"activation_dim": width, "dict_size": latents, "num_layers": 2}
     config |= {"activation_mean": None, "activation_std": None, "target_rms": float(tensors["target_rms"])}
     config |= {"code_normalization": code}
-    config |= {ALPHAS[form]: share for form, share in MIXED.items()} if code == "MIXED" else {}
+    config |= {mixture.ALPHAS[form]: share for form, share in shares.items()} if code == "MIXED" else {}
     name = "BatchTopKCrossCoder" if bool((dictionary.threshold != 0).any()) else "CrossCoder"
     return tensors, config | {"dict_class": name}
 
 
-def _of_sae(dictionary: Dictionary) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _of_sae(dictionary: Dictionary, rms: float | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """b_dec is the decoder bias, subtracted of the normalised input; an SAE of ours that has it elsewhere is moved."""
     if dictionary.score != "none":
         raise UserError(f"{NAME} ranks an SAE's bare codes; export one of score {dictionary.score} as saelens")
@@ -220,7 +234,7 @@ def _of_sae(dictionary: Dictionary) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "encoder.bias": encoder_bias_F,
         "decoder.weight": dictionary.decoder[0].T,
         "b_dec": bias_D,
-    } | normaliser_of(mean_D, scale)
+    } | normaliser_of(mean_D, scale, rms)
     config: dict[str, Any] = {"activation_dim": width, "dict_size": latents}
     config |= {"target_rms": float(tensors["target_rms"]), "dict_class": "BatchTopKSAE"}
     return tensors, config

@@ -6,6 +6,7 @@ x' = (x − mean)·s with s = target_rms / ‖std‖; in spite of its name targe
 Shapes: L models, D width.
 """
 
+import math
 from pathlib import Path
 
 import torch
@@ -40,13 +41,21 @@ def normaliser(found: dict[str, Tensor], file: Path) -> tuple[Tensor, Tensor] | 
     return found["activation_mean"], scale
 
 
-def normaliser_of(mean: Tensor, scale: Tensor) -> dict[str, Tensor]:
+def target(found: dict[str, Tensor]) -> dict[str, float]:
+    """What `normaliser_of` takes of a file to give the same target_rms again; nothing if it has none."""
+    rms = float(found.get("target_rms", torch.nan))
+    return {"target_rms": rms} if math.isfinite(rms) else {}
+
+
+def normaliser_of(mean: Tensor, scale: Tensor, target_rms: float | None = None) -> dict[str, Tensor]:
     """The four buffers for a mean [L, D] and scale [L], or [D] and []: NaN where they do nothing.
 
-    The std is alike in all dimensions, so that it gives the scale, and the target is √D, as of our normaliser.
+    The std is alike in all dimensions, so that it gives the scale; the target is √D, as of our normaliser, by default.
     """
     if not bool(mean.any()) and bool((scale == 1).all()):
-        nothing = torch.full_like(mean, torch.nan)
-        return dict(zip(NORMALISER, (nothing, nothing.clone(), torch.ones_like(scale), torch.tensor(1.0)), strict=True))
-    std = (1 / scale)[..., None].expand(mean.shape)
-    return dict(zip(NORMALISER, (mean, std, scale.clone(), torch.tensor(mean.shape[-1] ** 0.5)), strict=True))
+        nothing, rms = torch.full_like(mean, torch.nan), torch.tensor(1.0 if target_rms is None else target_rms)
+        return dict(zip(NORMALISER, (nothing, nothing.clone(), torch.ones_like(scale), rms), strict=True))
+    root = mean.shape[-1] ** 0.5
+    rms = torch.tensor(root if target_rms is None else target_rms)
+    std = (rms / root / scale)[..., None].expand(mean.shape)
+    return dict(zip(NORMALISER, (mean, std, scale.clone(), rms), strict=True))

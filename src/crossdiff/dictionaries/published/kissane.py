@@ -75,6 +75,11 @@ def write(dictionary: Dictionary, folder: Path) -> None:
         raise UserError(f"{NAME} holds crosscoders; export an SAE as dictionary_learning, saelens or sparsify")
     if dictionary.k is not None or bool((dictionary.threshold != 0).any()):
         raise UserError(f"{NAME} holds ReLU crosscoders without a threshold; export this one as science-of-finetuning")
+    if dictionary.score != "sum":
+        raise UserError(
+            f"{NAME} weighs codes by the sum of their decoder norms, not by {dictionary.score};"
+            " export this one as science-of-finetuning"
+        )
     encoder_bias, decoder_bias = dictionary.encoder_bias, dictionary.decoder_bias
     if bool(dictionary.mean.any()):
         shift = (dictionary.mean * dictionary.scale).double()

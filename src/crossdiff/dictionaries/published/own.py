@@ -21,6 +21,7 @@ def read(file: Path, kind: Kind) -> Dictionary:
     layer = dictionary.about.get("layer")
     hook = None if layer is None else f"layers.{layer}"
     about = {"format": NAME, "class": dictionary.kind, "hook": hook, "k": k_of(dictionary), "about": dictionary.about}
+    about |= {"kept": kept} if (kept := (dictionary.about.get("published") or {}).get("kept")) else {}
     return replace(dictionary, about={"published": about})
 
 
