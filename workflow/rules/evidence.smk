@@ -92,14 +92,15 @@ if study.evidence.prompts:
             gpu=gpus,
         params:
             settings=dump(study.evidence.experiments),
+            context=study.corpus.context,
             threads=study.compute.threads.models,
             device=device,
         message:
             "let the chat model answer the prompts"
         shell:
             "python -m crossdiff.evidence.prompts --settings {params.settings:q} --pair {input.pair:q}"
-            " --out results/{wildcards.pair}/evidence/prompts --threads {params.threads} --device {params.device}"
-            " 2>&1 | tee {log:q}"
+            " --context {params.context} --out results/{wildcards.pair}/evidence/prompts --threads {params.threads}"
+            " --device {params.device} 2>&1 | tee {log:q}"
 
 
 if study.evidence.layer_sweep:

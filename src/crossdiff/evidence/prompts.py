@@ -1,6 +1,9 @@
 """Prompts that the chat model answers itself, greedily: the conversations of the KL experiment (study_spec §3.3, Data).
 
-python -m crossdiff.evidence.prompts --settings EVIDENCE --pair P/pair/pair.json --out P/evidence/prompts
+python -m crossdiff.evidence.prompts --settings EVIDENCE --pair P/pair/pair.json --context TOKENS
+    --out P/evidence/prompts
+
+Prompt and answer together are at most as long as a row of the corpus (the study: 1,024 tokens).
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,9 +52,15 @@ def asked(stream: Iterable[Record], tokenizer: PreTrainedTokenizerBase, longest:
 
 
 def exchanges(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Iterator[str], count: int, new_tokens: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Iterator[str],
+    count: int,
+    new_tokens: int,
+    context: int,
 ) -> Iterator[Row]:
-    """Rows of the first ``count`` prompts that the model answers, with answers of at most ``new_tokens`` tokens.
+    """Rows of the first ``count`` prompts that the model answers, with answers of at most ``new_tokens`` tokens, cut
+    after ``context`` tokens.
 
     An answer that is cut off ends its row: what the template would set after it is not the model's.
     """
@@ -62,7 +71,7 @@ def exchanges(
             if exchange is None:
                 continue
             start, end = answer_span(exchange)
-            kept = end if end - start >= new_tokens else len(exchange.ids)
+            kept = min(end if end - start >= new_tokens else len(exchange.ids), context)
             ids, roles = np.array(exchange.ids[:kept], np.uint32), np.array(exchange.roles[:kept], np.uint8)
             found += 1
             yield Row("validation", SOURCE, None, None, ids, roles)
@@ -78,6 +87,7 @@ def source_of(chosen: Evidence) -> Prompts:
 def main(
     settings_: Annotated[str, typer.Option("--settings", help="The evidence part of the config: JSON, or a file.")],
     pair: Annotated[Path, typer.Option(help="pair.json of the two models.")],
+    context: Annotated[int, typer.Option(min=2, help="Tokens of a row at most, prompt and answer together.")],
     out: Annotated[Path, typer.Option(help="Folder for rows.parquet and run.json.")],
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
@@ -90,20 +100,20 @@ def main(
     with record("evidence/prompts", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
         models = Pair.read(pair)
         tokenizer = models.tokenizer()
-        prompts = asked(records(source), tokenizer, source.prompt_tokens)
+        longest = min(source.prompt_tokens, context - 1)
+        prompts = asked(records(source), tokenizer, longest)
         rows = []
         with progress(chosen.conversations, "answering", "prompt") as bar:
-            for row in exchanges(
-                models.model("chat", device), tokenizer, prompts, chosen.conversations, source.new_tokens
-            ):
+            model = models.model("chat", device)
+            for row in exchanges(model, tokenizer, prompts, chosen.conversations, source.new_tokens, context):
                 rows.append(row)
                 bar.update()
         if not rows:
-            raise UserError(f"{source.where}: {source.path} holds no prompt of at most {source.prompt_tokens} tokens")
+            raise UserError(f"{source.where}: {source.path} holds no prompt of at most {longest} tokens")
         frame = table(rows, chosen.seed)
         with whole(out / "rows.parquet") as temporary:
             frame.write_parquet(temporary)
-        run.result(prompts=len(rows), tokens=int(frame["ids"].list.len().sum()))
+        run.result(prompts=len(rows), tokens=int(frame["ids"].list.len().sum()), context=context)
 
 
 if __name__ == "__main__":
