@@ -27,14 +27,31 @@ def rows() -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in lines]
 
 
-def test_every_switch_is_a_config_field_that_a_test_of_its_row_sets() -> None:
+def settings() -> list[tuple[str, str, dict[str, str], list[str]]]:
+    """(row, where, value by config field, tests) of every switch; a field without a value of its own has ""."""
     fields = set(re.findall(r'"(\w+)": \{', (ROOT / "workflow/schemas/config.schema.json").read_text()))
-    switches = [cells for cells in rows() if cells[1] == "switch"]
-    assert len(switches) > 5
-    for cells in switches:
-        named = {name.rpartition(".")[2] for name in re.findall(r"`([\w.]+)", cells[2])} & fields
-        tests = "".join((ROOT / path).read_text() for path in re.findall(r"`(tests/[\w/.-]+)`", cells[2]))
-        assert any(re.search(rf"\b{name}\b", tests) for name in named), cells
+    found = []
+    for name, kind, where, *_ in rows():
+        named = {path.rpartition(".")[2]: value for path, value in re.findall(r"`([\w.*]+)(?:: ([^`]+))?`", where)}
+        tests = re.findall(r"`(tests/[\w/.-]+)`", where)
+        if kind == "switch":
+            found.append((name, where, {field: named[field] for field in named if field in fields}, tests))
+    return found
+
+
+@pytest.mark.parametrize(("where", "fields", "tests"), [pytest.param(*row, id=name) for name, *row in settings()])
+def test_every_field_of_a_switch_is_set_in_a_test_of_its_row(where: str, fields: dict, tests: list[str]) -> None:
+    assert fields, f"no config field: {where}"
+    assert tests, f"no test: {where}"
+    text = "".join((ROOT / path).read_text() for path in tests)
+    for field, value in fields.items():
+        assert re.search(rf'\b{field}=(?!=)|"{field}":', text), f"{field} is neither a keyword nor a key in {tests}"
+        if re.fullmatch(r"[a-z][a-z -]+", value) and value != "true":
+            assert f'"{value}"' in text, f"{value}, of {field}, is not in {tests}"
+
+
+def test_there_are_switches() -> None:
+    assert len(settings()) > 20
 
 
 def test_what_is_not_there_has_a_reason() -> None:

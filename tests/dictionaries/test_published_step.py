@@ -77,7 +77,7 @@ def test_a_base_minus_chat_sae_is_turned(manifest: Path, tmp_path: Path) -> None
 def test_scales_that_files_do_not_keep_are_given_or_fitted(manifest: Path, tmp_path: Path) -> None:
     made = kissane(20, 17, 0)
     files = made.write(tmp_path / "theirs")
-    entry = {"from": str(files), "kind": "crosscoder"}
+    entry = {"from": str(files), "kind": "crosscoder", "format": "ckkissane"}
     with pytest.raises(UserError, match=r"dictionaries\.theirs\.scales: files of ckkissane do not keep"):
         go(manifest, tmp_path / "a", **entry)
     given = go(manifest, tmp_path / "a", **entry, scales=[0.3, 0.2])
