@@ -29,20 +29,18 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
     """The latent table: most shared, a few of the chat model's own, some dead."""
     own = rng.random(count) < 0.06
     dead = rng.random(count) < 0.1
-    template = np.where(own, rng.beta(1, 1, count), rng.beta(0.4, 4, count))
-    chat = np.linspace(0, 1, count)  # of what the template leaves; BOS and plain text have the rest
     activation = np.where(own, rng.normal(0.1, 0.1, count), rng.normal(0.95, 0.12, count))
     table: dict[str, Any] = {
         "latent": np.arange(count, dtype=np.uint32),
         "dead": dead,
         "frequency": np.where(dead, 0, 10 ** rng.uniform(-4, -1, count)),
-        "template_share": template,
-        "user_share": 0.25 * chat * (1 - template),
-        "assistant_share": 0.75 * chat * (1 - template),
+        "template_share": np.where(own, rng.beta(1, 1, count), rng.beta(0.4, 4, count)),
         "nu_activation": activation,
         "nu_activation_se": np.full(count, 0.05),
         "nu_valid": rng.random(count) < (0.6 if kind == "diff-sae" else 0.95),
     }
+    chat = np.linspace(0, 1, count) * (1 - table["template_share"])  # BOS and plain text have the rest
+    table |= {"user_share": 0.25 * chat, "assistant_share": 0.75 * chat}
     names: list[str | None] = [None] * count
     if kind == "crosscoder":
         delta = np.clip(np.where(own, rng.normal(0.9, 0.06, count), rng.normal(0.5, 0.07, count)), 0, 1)

@@ -97,6 +97,18 @@ def test_groups_without_a_latent_have_no_template_share(planted: Written) -> Non
     assert template(item, table.with_columns(dead=pl.lit(True))) == {}
 
 
+def test_a_latent_that_is_silent_on_chat_text_is_not_mostly_template(planted: Written) -> None:
+    item = collect(planted.config, planted.root).dictionaries[0]
+    roles = {"template_share": [0.6, 0.0], "user_share": [0.1, 0.0], "assistant_share": [0.1, 0.0]}
+    table = (
+        item.runs[0]
+        .latents.filter(~pl.col("dead"))
+        .head(2)
+        .with_columns(pl.Series(name, values) for name, values in roles.items())
+    )
+    assert template(item, table)["alive"] == {"mean": pytest.approx(0.75), "mostly": 0.5, "third": 0.5}
+
+
 def mean_kl(study: Written, folders: list[str], wanted: str, positions: str) -> float:
     """Σ KL / Σ tokens over folders: all have the same conversations, so seeds weigh alike."""
     kl = tokens = 0.0

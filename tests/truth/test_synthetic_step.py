@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from crossdiff.attribution.usage import ROLES
 from crossdiff.truth.synthetic.__main__ import NULLS, main
 
 RECIPE = {"kind": "crosscoder", "latents": 4000, "k": 90, "steps": 1000, "warmup_steps": 100, "threshold_start": 200}
@@ -36,7 +37,7 @@ def test_one_row_a_latent_with_attributions_columns_and_the_truth(made: Path) ->
     assert set(TRUTH) | {"delta_norm", "nu_reconstruction", "nu_error", "nu_activation", "nu_valid", "dead"} <= set(
         latents.columns
     )
-    assert not [name for name in latents.columns if name.endswith("_share")]
+    assert not [name for name in latents.columns if name.partition("_")[0] in ROLES]
     assert latents.height == (2 + NULLS) * len(RECIPES) * 48
     of_null = latents.filter(pl.col("world") == "null")
     assert of_null["seed"].unique(maintain_order=True).to_list() == list(range(3, 4 + NULLS))

@@ -129,4 +129,7 @@ def mostly_template(study: Study, numbers: Numbers) -> Iterator[Markup]:
         if (numbers.value(*path) or 0.0) >= MANY
     ]
     if many:
-        yield sentence("Many of the chat-specific latents fire mostly on template tokens: {many}.", many=listed(many))
+        yield sentence(
+            "On chat text many of the chat-specific latents fire mostly on template tokens: {many}.",
+            many=listed(many),
+        )

@@ -191,15 +191,21 @@ def counts(item: Dictionary, latents: pl.DataFrame) -> Tree:
 def template(item: Dictionary, latents: pl.DataFrame) -> Tree:
     """Mean template share of a latent, and shares of latents that are mostly template, and a third of it or more.
 
-    Over the latents that are active on chat text; a group without one is left out.
+    The mean is over the latents that are active on chat text, and a group without one is left out; the shares are of
+    all of a group's latents.
     """
     groups = {"chat_specific": chat_specific(item.two_sided), "alive": alive}
     if item.two_sided:
         groups["chat_only"] = chat_only
+    shares = {name: latents.filter(mask).select(share=on_template)["share"] for name, mask in groups.items()}
     return {
-        name: {"mean": share.mean(), "mostly": (share > MOSTLY).mean(), "third": (share >= THIRD).mean()}
-        for name, mask in groups.items()
-        if (share := latents.filter(mask).select(share=on_template)["share"].drop_nulls()).len()
+        name: {
+            "mean": share.mean(),
+            "mostly": (share > MOSTLY).fill_null(False).mean(),
+            "third": (share >= THIRD).fill_null(False).mean(),
+        }
+        for name, share in shares.items()
+        if share.count()
     }
 
 
