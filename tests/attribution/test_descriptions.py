@@ -6,7 +6,7 @@ from made import make_dictionary
 
 from crossdiff.activations.store import Block
 from crossdiff.attribution.contexts import Rows
-from crossdiff.attribution.descriptions import TABLE, Facts, commonest, description_table, phrase, quoted
+from crossdiff.attribution.descriptions import TABLE, Facts, commonest, description_table, is_word, phrase, quoted
 from crossdiff.attribution.measure import measure
 from crossdiff.attribution.texts import PROMOTED
 
@@ -51,15 +51,21 @@ def described(promoted: pl.DataFrame) -> pl.DataFrame:
 def test_planted_latents_are_described_by_what_was_planted() -> None:
     promoted = [
         {"latent": 0, "model": model, "side": "promoted", "rank": rank, "logit": 1.0, "token": token}
-        for model, token, rank in (("chat", "!", 1), ("chat", " is", 0), ("base", "not this", 0))
+        for model, token, rank in (
+            ("chat", "!", 1),
+            ("chat", " is", 2),
+            ("chat", "ishment", 0),
+            ("base", "not this", 0),
+        )
     ]
+    promoted.append({"latent": 1, "model": "chat", "side": "promoted", "rank": 0, "logit": 1.0, "token": "\ufffd"})
     table = described(pl.DataFrame(promoted, schema=PROMOTED))
     assert table["latent"].to_list() == [0, 1, 2]  # 3 never fires
     assert dict(table.schema) == {name: pl.DataFrame(schema={name: kind}).schema[name] for name, kind in TABLE.items()}
     first, second, third = table["description"]
     assert first.startswith("fires on 'Paris' after ")
-    assert first.endswith(", in the user's message; promotes 'is', '!'")
-    assert second == "fires on varied tokens, on the assistant's first token"
+    assert first.endswith(", in the user's message; promotes 'is'")
+    assert second == "fires on varied tokens, on the assistant's first token; promotes no clear words"
     assert third == "fires on varied tokens, in the assistant's answer"
     row = table.row(0, named=True)
     assert (row["rows"], row["tokens"], row["tokens_share"]) == (32, [" Paris"], [1.0])
@@ -70,6 +76,12 @@ def test_planted_latents_are_described_by_what_was_planted() -> None:
 def test_a_latent_of_one_row_is_not_summed_up() -> None:
     facts = Facts(1, "text", 1.0, promoted=["a"])
     assert phrase(facts) == "fires in one row only, in plain text; promotes 'a'"
+
+
+def test_fragments_and_punctuation_are_no_words() -> None:
+    told = {" word": True, "word": False, "\ufffd": False, " (": False, " a": False, "方": True, " its'": False}
+    assert {token: is_word(token, marked=True) for token in told} == told
+    assert is_word("word", marked=False)
 
 
 def test_template_latents_have_no_context_and_mixed_ones_no_place() -> None:

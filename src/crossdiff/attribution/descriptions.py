@@ -54,8 +54,8 @@ class Facts:
     """(text, share of the rows, z) of over-represented tokens at the maxima, most so first."""
     before: list[tuple[str, float, float]] = field(default_factory=list)
     """The same of the tokens before them; the share is of rows."""
-    promoted: list[str] = field(default_factory=list)
-    """Tokens that its direction promotes in chat; empty where that was not measured."""
+    promoted: list[str] | None = None
+    """Those of the tokens that its direction promotes in chat that read as words; None where that was not measured."""
 
 
 def phrase(facts: Facts) -> str:
@@ -69,7 +69,9 @@ def phrase(facts: Facts) -> str:
             text += f" after {quoted(context[:1])}"
         if facts.place_share >= LEAST_PLACE:
             text += f", {WHERE[facts.place]}"
-    return text + (f"; promotes {quoted(facts.promoted)}" if facts.promoted else "")
+    if facts.promoted is None:
+        return text
+    return f"{text}; promotes {quoted(facts.promoted) or 'no clear words'}"
 
 
 def quoted(tokens: Iterable[str]) -> str:
@@ -79,6 +81,17 @@ def quoted(tokens: Iterable[str]) -> str:
         text = "".join(INVISIBLE.get(letter, letter) for letter in token).strip(" ")
         seen.setdefault(text.casefold(), f"'{text}'" if text else "a space")
     return ", ".join(list(seen.values())[:NAMED])
+
+
+def is_word(token: str, marked: bool) -> bool:
+    """Whether a token reads as a word: two letters or more, at a word's start if such tokens are ``marked`` by a blank.
+
+    A token in a script without upper case, which may write no blanks, need only be of letters.
+    """
+    text = token.strip(" ")
+    if not text.isalpha():
+        return False
+    return text.upper() == text.lower() or (len(text) > 1 and (token.startswith(" ") or not marked))
 
 
 def gather(measured: Measured, rows: Rows, decode: Callable[[int], str]) -> dict[int, Facts]:
@@ -138,9 +151,10 @@ def description_table(
 
     found = gather(measured, rows, text)
     promoted = tokens.filter(model="chat", side="promoted").sort("latent", "rank")
-    for latent, token in promoted.select("latent", "token").iter_rows():
+    marked = bool(promoted["token"].str.starts_with(" ").any())
+    for (latent,), part in promoted.group_by("latent", maintain_order=True):
         if latent in found:
-            found[latent].promoted.append(token)
+            found[latent].promoted = [token for token in part["token"] if is_word(token, marked)]
     lists = {
         name + ending: [[entry[part] for entry in getattr(facts, name)] for facts in found.values()]
         for name in ("tokens", "before")
