@@ -59,7 +59,10 @@ def test_the_same_counts_on_the_null_tune_stand_beside(planted, plain):
     assert set(named) == {"nu_0.3", "nu_pair", "calibrated on the synthetic null"}
     assert named["nu_pair"]["chat-specific"]["null"] == 4
     assert "metrics.json#/dictionaries/diff-sae/calls/null_tune/nu_0.3/chat-specific/null" in planted.page
-    assert "<strong>No latent can be told from what a tune on nothing that is looked for adds.</strong>" in planted.page
+    assert (
+        "<strong>No latent can be told from what a tune on nothing that is looked for adds</strong>: at a"
+        in planted.page
+    )
     assert (
         "a <em>null tune</em>, the same base tuned on nothing that is looked for, upholds none of them" in planted.page
     )

@@ -213,15 +213,15 @@ def test_the_answer_says_when_a_baseline_wins(tmp_path: Path) -> None:
     nothing = pl.when(pl.col("subject") == "best").then(0.0).otherwise("logprob").alias("logprob")
     edit(tmp_path / "evidence/crosscoder-l1-seed0/behaviours.parquet", lambda t: t.with_columns(nothing))
     text = re.sub(r"\s+", " ", Page(report(tmp_path, config).page).text)
-    assert "A baseline does better" in text
+    assert "a baseline does better" in text
     assert "No dictionary's latents, removed from the chat model, make the answer to one of the six planted" in text
-    assert "A baseline does better than every dictionary for six (removed" in text
+    assert "a baseline does better than every dictionary for six (removed" in text
 
 
 def test_components_stand_beside_the_dictionaries(planted: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
     assert planted.metrics["pair"]["components"] == 8
-    assert "8 principal components of the difference close" in text.partition("How far apart")[0]
+    assert "8 principal components of the difference close" in text.partition("Which latents are candidates")[0]
     assert "8 principal components" in (planted.root / "report/figures/kl-recovered.svg").read_text()
 
 
@@ -231,9 +231,9 @@ def test_the_answer_says_how_few_new_latents_it_could_not_see(planted: Written) 
 
 def test_the_answer_says_what_the_latents_leave_out(planted: Written, plain: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
-    lead = text.partition("How far apart")[0]
-    assert "What the reconstruction leaves out carries more than it does in crosscoder-batchtopk" in lead
-    assert "it carries less" not in lead.partition("diff-sae (6")[0]
+    point = text.partition("Do dictionaries hold what changed?")[2]
+    assert "What the reconstruction leaves out carries more than it does in crosscoder-batchtopk" in point
+    assert "it carries less" not in point.partition("diff-sae (6")[0]
     assert "The latents, or what they leave out?" in text
     assert "The latents, or what they leave out?" in Page(plain.page).text
 
@@ -246,7 +246,7 @@ def test_a_planted_pair_is_no_chat_tuning(planted: Written, plain: Written) -> N
 
 def test_shifted_answers_are_told_apart_from_turned_ones(planted: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
-    lead = text.partition("How far apart")[0]
+    lead = text.partition("Which latents are candidates")[0]
     assert "shift the log-probability of the answer more than any random set" in lead
     assert "of the answers generated" in lead
 

@@ -33,13 +33,15 @@ class Answer:
         return Markup("What does chat tuning change inside this model, and which dictionary shows it?")
 
     def lead(self) -> list[Markup]:
-        """The answer in three points: the chat model's own latents, what carries the change, the planted truth."""
+        """The answer in three sentences: the chat model's own latents, what carries the change, the planted truth."""
         return [text for text in (self.specific(), gap.winner(self.numbers), moved.shifts(self.numbers)) if text]
 
     def points(self) -> list[tuple[str, Markup]]:
         """(heading, paragraph) of what stands behind the lead."""
         points = [
+            ("Which latents are candidates?", self.candidates()),
             ("How far apart are the models?", self.distance()),
+            ("Do dictionaries hold what changed?", gap.rest(self.numbers)),
             ("Do the chosen latents matter?", gap.halves(self.numbers)),
             ("Do baselines do better?", moved.baselines(self.numbers)),
             ("How sure is this?", self.certainty()),
@@ -64,60 +66,74 @@ class Answer:
         )
 
     def specific(self) -> Markup:
-        """Latents that only the chat model has, by ν and by norms."""
-        if not any(self.numbers.point(specific(item)) for item in self.study.dictionaries):
+        """Latents that only the chat model has, and how that is known."""
+        ranked = self.ranked()
+        if not any(self.numbers.point(specific(item)) for item in ranked):
             return Markup(
                 "No latent of any dictionary is the chat model's own: none passes Latent Scaling, whatever its decoder"
                 " norms say."
             )
-        ranked = sorted(self.study.dictionaries, key=lambda item: -self.numbers.point(specific(item)))
-        counts = [
-            sentence("{n} in {name}", n=self.numbers.show(*specific(item), style="count"), name=name(item.name))
-            for item in ranked
-        ]
-        text = sentence(
-            'Latent Scaling, which states no rate, names (<a href="#latents">which</a>) {counts}',
-            counts=listed(counts),
-        )
+        if not self.study.config.null_pair:
+            return self.scaled(ranked) + "; how many another tune of the same base would show as well was not measured."
+        return self.verdict(ranked)
+
+    def ranked(self) -> list[Dictionary]:
+        """Dictionaries, the one with the most latents that are chat-specific by ν first."""
+        return sorted(self.study.dictionaries, key=lambda item: -self.numbers.point(specific(item)))
+
+    def candidates(self) -> Markup:
+        """What a rule without a rate names, and how few new latents the tests could not have seen."""
+        ranked = self.ranked()
         norms = [("dictionaries", item.name, "classes", "chat-only") for item in ranked if item.two_sided]
+        text = self.scaled(ranked)
         if norms:
             shown = [self.numbers.brief(*path, style="count") for path in norms]
             same = len({self.numbers.point(path) for path in norms}) == 1
             text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
             text += " in any crosscoder" if same and len(norms) > 1 else ""
-        if not self.study.config.null_pair:
-            return text + ". How many of these another tune of the same base would show as well was not measured."
-        return self.verdict(ranked) + " " + text + "."
+        return text + "." + self.unseen(ranked)
+
+    def scaled(self, ranked: Sequence[Dictionary]) -> Markup:
+        """How many latents ν names."""
+        counts = [
+            sentence("{n} in {name}", n=self.numbers.show(*specific(item), style="count"), name=name(item.name))
+            for item in ranked
+        ]
+        return sentence(
+            'Latent Scaling, which states no rate, names (<a href="#latents">which</a>) {counts}',
+            counts=listed(counts),
+        )
+
+    def both_nulls(self) -> bool:
+        """Whether calls are made on a synthetic null, and upheld on the null tune."""
+        return self.study.config.synthetic is not None and self.study.config.calibration.synthetic
 
     def verdict(self, ranked: Sequence[Dictionary]) -> Markup:
         """Whether latents are called that a tune on nothing that is looked for does not show as well."""
-        two = self.study.config.synthetic is not None and self.study.config.calibration.synthetic
-        left = self.called(ranked, "upheld" if two else "calibrated")
+        both = self.both_nulls()
+        left = self.called(ranked, "upheld" if both else "calibrated")
         text = sentence(
-            "<strong>{left} from what a tune on nothing that is looked for adds.</strong> ",
+            "<strong>{left} from what a tune on nothing that is looked for adds</strong>: at a false discovery rate of"
+            " {rate} ",
             left=sentence("{left} can be told", left=left) if left else "No latent can be told",
+            rate=written(self.study.config.calibration.q, "percent"),
         )
-        rate = written(self.study.config.calibration.q, "percent")
         tune = Markup("<em>null tune</em>, the same base tuned on nothing that is looked for")
-        if not two:
-            text += sentence(
-                "Calls are made at a false discovery rate of {rate} against a {tune}.", rate=rate, tune=tune
-            )
-        else:
-            text += sentence(
-                "At a false discovery rate of {rate} a synthetic null lets pass {called}{there}; a {tune}, upholds"
-                " {what}.",
-                rate=rate,
-                called=self.called(ranked, "calibrated") or "no latent",
-                there=self.called_there(ranked),
-                tune=tune,
-                what="these" if left else "none of them",
-            )
-        return text + ("" if left else self.unseen(ranked, two))
+        if not both:
+            return text + sentence("a {tune}, lets pass {what}.", tune=tune, what="these" if left else "none")
+        called = self.called(ranked, "calibrated")
+        return text + sentence(
+            "a synthetic null lets pass {called}{which}{there}, and a {tune}, upholds {what}.",
+            called=called or "no latent",
+            which=Markup(' (<a href="#find?kind=chat-specific">which</a>)') if called else "",
+            there=self.called_there(ranked),
+            tune=tune,
+            what="these" if left else "none of them",
+        )
 
-    def unseen(self, ranked: Sequence[Dictionary], two: bool) -> Markup:
-        """How few new latents these tests could not have seen."""
-        tests = ("power", "power_upheld") if two else ("power",)
+    def unseen(self, ranked: Sequence[Dictionary]) -> Markup:
+        """How few new latents the tests could not have seen; empty where nothing is called."""
+        tests = ("power", "power_upheld") if self.both_nulls() else ("power",)
         paths = [
             ("dictionaries", item.name, "calls", test, "chat-specific", "least_calls")
             for item in ranked
@@ -128,7 +144,7 @@ class Answer:
             return Markup()
         most = max(known, key=self.numbers.point)
         return sentence(
-            " Nor could a small set have passed: fewer than {n} latents of one dictionary are not called, however"
+            " A small set cannot pass the tests: fewer than {n} latents of one dictionary are not called, however"
             " clear.",
             n=self.numbers.brief(*most, style="count"),
         )
@@ -162,7 +178,7 @@ class Answer:
         paths = [("dictionaries", item.name, "calls", "counts", how, "chat-specific") for item in ranked]
         return listed(
             [
-                sentence("{n} in {name}", n=self.numbers.brief(*path, style="count"), name=name(path[1]))
+                sentence("{n} in {name}", n=self.numbers.show(*path, style="count"), name=name(path[1]))
                 for path in paths
                 if self.numbers.leaf(*path) is not None and self.numbers.point(path)
             ]

@@ -42,20 +42,18 @@ def winner(numbers: Numbers) -> Markup | None:
     if numbers.point(path) <= 0:
         return Markup("No dictionary's reconstruction closes any of the KL gap between the base and the chat stream.")
     text = sentence(
-        "The base's stream, put into the chat model at this block, moves its predictions by {gap} nats a token (KL). Of"
-        " this gap {best} closes most, {share}; its reconstruction leaves {left} nats",
-        gap=numbers.brief(*GAP, style="nats"),
+        "The base's stream, put into the chat model at this block, moves its predictions by {gap} nats a token (KL),"
+        " and of this gap {best} closes most, {share}",
+        gap=numbers.show(*GAP, style="nats"),
         best=name(best),
-        left=numbers.brief("dictionaries", best, "kl", "all", whole, style="nats"),
         share=numbers.show(*path, style="percent"),
     )
     if len(ranked) > 1:
         other = recovered(*ranked[1])
-        share = numbers.brief(*other, style="percent")
-        text += sentence(". Next is {name} ({share})", name=name(ranked[1][0]), share=share)
+        share = numbers.show(*other, style="percent")
+        text += sentence(", before {name}, {share}", name=name(ranked[1][0]), share=share)
         text += ", though their intervals overlap" if overlap(numbers, path, other) else ""
-    left_out = rest(numbers)
-    return text + "." + rivals(numbers, best) + (" " + left_out if left_out else "")
+    return text + rivals(numbers, best) + "."
 
 
 def rivals(numbers: Numbers, best: str) -> Markup:
@@ -70,12 +68,12 @@ def rivals(numbers: Numbers, best: str) -> Markup:
         unclear = low <= 0 <= high
         text = sentence(
             words + (" (not clearly another share)" if unclear else ""),
-            k=numbers.leaf("pair", "components"),
-            n=numbers.brief("pair", "kl", "kl_recovered", "all", rival, style="percent"),
+            k=numbers.brief("pair", "components", style="count"),
+            n=numbers.show("pair", "kl", "kl_recovered", "all", rival, style="percent"),
         )
         (better if high < 0 else others).append(text)
-    won = sentence(" <strong>A baseline does better:</strong> {what}.", what=listed(better)) if better else Markup()
-    return won + (sentence(" Without a dictionary {what}.", what=listed(others)) if others else Markup())
+    won = sentence("; <strong>a baseline does better:</strong> {what}", what=listed(better)) if better else Markup()
+    return won + (sentence("; without a dictionary {what}", what=listed(others)) if others else Markup())
 
 
 def rest(numbers: Numbers) -> Markup | None:

@@ -21,7 +21,7 @@ def shifts(numbers: Numbers) -> Markup | None:
     if not isinstance(planted, dict) or not edits:
         return None
     texts = [shift(numbers, edit, len(planted)) for edit in edits]
-    return Markup(" ").join(texts) + beaten(numbers, edits)
+    return Markup("; ").join([*texts, *beaten(numbers, edits)]) + "."
 
 
 def counts(numbers: Numbers, edit: str) -> dict[str, float]:
@@ -39,7 +39,7 @@ def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
     if most == 0:
         return sentence(
             "No dictionary's latents, {edit}, make the answer to one of the {all} planted behaviours {way} by more than"
-            " random latents do.",
+            " random latents do",
             edit=names.EDITS[edit],
             all=spelled(planted),
             way=way,
@@ -52,7 +52,7 @@ def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
         n=numbers.show(*found(best[0], edit), style="count"),
         all=planted,
     )
-    return text + turned(numbers, best, edit) + "."
+    return text + turned(numbers, best, edit)
 
 
 def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
@@ -64,23 +64,23 @@ def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
     path = max(paths, key=lambda each: numbers.point((*each, "best")))
     best = numbers.leaf(*path, "best")
     text = sentence(
-        "; of the answers generated{n}{at_most} {share} {turn}",
+        " (of the answers generated{n}{at_most} {share} {turn}",
         at_most=" at most" if len(items) > 1 else "",
-        n=f" ({best['n']} prompts)" if isinstance(best, dict) else "",
+        n=f" to {best['n']} prompts" if isinstance(best, dict) else "",
         share=numbers.brief(*path, "best", style="percent"),
         turn="lose the behaviour" if edit == "remove" else "come to show it",
     )
-    if numbers.leaf(*path, "random") is None:
-        return text
-    return text + sentence(" (random {n})", n=numbers.brief(*path, "random", style="percent"))
+    if numbers.leaf(*path, "random") is not None:
+        text += sentence(", by random latents {n}", n=numbers.brief(*path, "random", style="percent"))
+    return text + ")"
 
 
-def beaten(numbers: Numbers, edits: list[str]) -> Markup:
+def beaten(numbers: Numbers, edits: list[str]) -> list[Markup]:
     """On how many behaviours something without a dictionary moves the log-probability more than every dictionary."""
     results = {edit: scoreboard.result(numbers.metrics, edit) for edit in edits}
     won = {edit: each for edit, each in results.items() if each.won}
     if not won:
-        return Markup("")
+        return []
     counts = [
         sentence(
             "{n} ({edit}; clearly {clear})", n=spelled(len(each.won)), edit=names.EDITS[edit],
@@ -88,10 +88,9 @@ def beaten(numbers: Numbers, edits: list[str]) -> Markup:
         )
         for edit, each in won.items()
     ]  # fmt: skip
-    return sentence(
-        " <strong>A baseline does better</strong> than every dictionary for {counts}.",
-        counts=listed(counts),
-    )
+    return [
+        sentence("<strong>a baseline does better</strong> than every dictionary for {counts}", counts=listed(counts))
+    ]
 
 
 def baselines(numbers: Numbers) -> Markup | None:

@@ -169,7 +169,7 @@ def size(metrics: Tree, dictionary: str, intervention: str) -> str:
     """How many latents lie beyond a threshold, mean over seeds, or principal components there are; other sets are as
     large as their name says."""
     if intervention == "components":
-        return f" ({metrics['pair']['components']})"
+        return f" ({metrics['pair'].get('components', 0)})"
     found = metrics["dictionaries"].get(dictionary, {}).get("patched", {}).get(intervention)
     beyond = intervention.startswith(("delta-", "nu-"))
     return f" ({mean(found):,.0f})" if beyond and found is not None else ""
