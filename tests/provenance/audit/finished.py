@@ -26,6 +26,8 @@ from tests.report.study_inputs import inputs
 PAIR = "results/made-up"
 TRACKED = "dictionaries/chat-sae-seed0/run.json"
 SOURCE = "src/crossdiff/report/metrics.py"
+MODEL = "data/base/model.safetensors"
+"""The base model, in a local folder outside the results."""
 ROOT = Path(__file__).parents[3]
 
 
@@ -36,6 +38,8 @@ def build(base: Path, patch: pytest.MonkeyPatch) -> None:
     (base / SOURCE).parent.mkdir(parents=True)
     shutil.copyfile(ROOT / SOURCE, base / SOURCE)
     (base / "Snakefile").write_text("rule all:\n")
+    (base / MODEL).parent.mkdir(parents=True)
+    save_file({"embedding": np.arange(64, dtype="float32")}, base / MODEL)
     (base / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
     commit = committed(base)
     patch.setattr(records, "code", lambda: {"commit": commit, "dirty": False})
@@ -50,9 +54,9 @@ def build(base: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def committed(base: Path) -> str:
-    """Commit the sources; the commit's id."""
+    """Commit everything; the commit's id."""
     git = ["git", "-C", str(base), "-c", "user.name=made", "-c", "user.email=made@localhost"]
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "the sources"]):
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "as it is"]):
         subprocess.run([*git, *command], check=True)
     return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
 
@@ -96,7 +100,7 @@ def recorded(base: Path, name: str, config: Config, patch: pytest.MonkeyPatch) -
         params = config.evidence.experiments.model_dump(mode="json")
     if name == TRACKED:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{base}/mlflow.db")
-    given = [Path(PAIR, file) for file in inputs(name)]
+    given = [Path(PAIR, file) for file in inputs(name)] + ([Path(MODEL)] if name == "pair/run.json" else [])
     with records.record(name.removesuffix("run.json").rstrip("/."), Path(PAIR, name), params, given) as run:
         if name == TRACKED:
             run.log({"fve": 0.5}, step=20)
@@ -106,28 +110,29 @@ def recorded(base: Path, name: str, config: Config, patch: pytest.MonkeyPatch) -
 
 def metadata(base: Path, config: Config) -> None:
     """Snakemake's record of each output: the inputs it hashed, the report's source among them."""
-    folder = base / ".snakemake/metadata"
-    folder.mkdir(parents=True)
     for output in (*results(config), *REPORT):
         step = record_of(output)
         read = [f"{PAIR}/{file}" for file in (results(config) if step == "report/run.json" else inputs(step))]
         read = [path for path in read if (base / path).is_file()] + ([SOURCE] if step == "report/run.json" else [])
         told = {"rule": "made", "shellcmd": f"make {output}", "input": read}
         told["input_checksums"] = {path: f"sha256:{sha256_file(base / path)}" for path in read}
-        name = base64.urlsafe_b64encode(f"{PAIR}/{output}".encode()).decode()
-        parts = [name[i : i + 200] for i in range(0, len(name), 200)]
-        place = folder.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(told))
+        put(base / kept_at(output), told)
+
+
+def kept_at(output: str) -> Path:
+    """The file of Snakemake's record of an output: its path in base64, cut where it grows too long for a name."""
+    name = base64.urlsafe_b64encode(f"{PAIR}/{output}".encode()).decode()
+    parts = [name[i : i + 200] for i in range(0, len(name), 200)]
+    return Path(".snakemake/metadata").joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
 
 
 def lock(base: Path) -> None:
     """dvc.lock and the folder objects in DVC's cache."""
     outs = []
-    for path in sorted((base / PAIR).iterdir()):
-        name = f"{PAIR}/{path.name}"
+    for path in [*sorted((base / PAIR).iterdir()), base / ".snakemake/metadata"]:
+        name = path.relative_to(base).as_posix()
         if path.is_file():
-            outs.append({"path": name, "md5": hashlib.md5(path.read_bytes()).hexdigest()})
+            outs.append({"path": name, "hash": "md5", "md5": hashlib.md5(path.read_bytes()).hexdigest()})
             continue
         files = sorted(file for file in path.rglob("*") if file.is_file())
         listed = [
@@ -139,19 +144,18 @@ def lock(base: Path) -> None:
         place = base / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-        outs.append({"path": name, "md5": digest})
-    (base / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"study": {"outs": outs}}}))
+        outs.append({"path": name, "hash": "md5", "md5": digest})
+    stages = {"schema": "2.0", "stages": {"study": {"outs": outs}}}
+    (base / "dvc.lock").write_text(yaml.safe_dump(stages, sort_keys=False))
 
 
-def flip(path: Path, after: bytes = b"", digit: bool = False) -> None:
-    """Flip the lowest bit of one byte: the middle one, or the first digit (not a leading zero) behind ``after``."""
+def flip(path: Path, *marks: bytes, digit: bool = True) -> None:
+    """Flip the lowest bit of one byte: the middle one, or the first digit (or byte) behind ``marks`` in their order."""
     content = bytearray(path.read_bytes())
-    at = len(content) // 2
-    if after or digit:
-        at = content.index(after) + len(after)
-        while not chr(content[at]).isdigit():
-            at += 1
+    at = 0 if marks else len(content) // 2
+    for mark in marks:
+        at = content.index(mark, at) + len(mark)
+    while marks and digit and not chr(content[at]).isdigit():
+        at += 1
     content[at] ^= 1
-    times = path.stat()
     path.write_bytes(bytes(content))
-    assert path.stat().st_size == times.st_size

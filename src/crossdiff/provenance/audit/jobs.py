@@ -6,6 +6,7 @@ The file's name is the base64 of the output's path; long names are split into fo
 import base64
 import binascii
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,20 @@ class Job:
 
 def jobs(base: Path, above: str) -> dict[str, Job]:
     """Records of the outputs whose path starts with ``above``, by path; damaged ones are left out."""
-    found = {}
+    return {output: job for output, path in kept(base, above) if (job := read(path, output))}
+
+
+def damaged(base: Path, above: str) -> list[str]:
+    """The outputs whose record cannot be read."""
+    return [output for output, path in kept(base, above) if read(path, output) is None]
+
+
+def kept(base: Path, above: str) -> Iterator[tuple[str, Path]]:
+    """Each output whose path starts with ``above``, and the file that holds its record."""
     for path in sorted(path for path in (base / FOLDER).rglob("*") if path.is_file()):
         output = decoded(path.relative_to(base / FOLDER))
-        if output and output.startswith(above) and (job := read(path, output)):
-            found[output] = job
-    return found
+        if output and output.startswith(above):
+            yield output, path
 
 
 def read(path: Path, output: str) -> Job | None:

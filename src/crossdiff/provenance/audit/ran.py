@@ -1,7 +1,7 @@
 """files = Snakemake's record: inputs have the content that Snakemake saw when it made each output."""
 
-from crossdiff.provenance.audit.finding import Finding
-from crossdiff.provenance.audit.jobs import CODE, jobs
+from crossdiff.provenance.audit.finding import Break, Finding
+from crossdiff.provenance.audit.jobs import CODE, damaged, jobs
 from crossdiff.provenance.audit.study import Study
 from crossdiff.provenance.origins import record_of
 
@@ -9,8 +9,9 @@ from crossdiff.provenance.origins import record_of
 def check(study: Study) -> Finding:
     """Compare every recorded input but the code, which has a check of its own."""
     found = Finding()
-    known = jobs(study.base, study.name(""))
-    if not known:
+    known, unread = jobs(study.base, study.name("")), damaged(study.base, study.name(""))
+    found.breaks += [Break(f"Snakemake's record of {output} cannot be read") for output in unread]
+    if not (known or unread):
         found.unchecked.append("Snakemake's record: there is no .snakemake/metadata of this pair (dvc pull fetches it)")
         return found
     seen: dict[tuple[str, str], str] = {}

@@ -27,32 +27,33 @@ def check(study: Study) -> Finding:
         return found
     compare(study, again, found)
     if (study.root / NAME).is_file():
-        same = kept(study) == sources.numbers
-        found.equal(same, f"{study.name(NAME)} does not name the sources that the numbers are made of")
+        told = kept(study)
+        if told == sources:
+            found.held += 1
+        else:
+            other = frozenset(key for key, _ in leaves(again) if told.of(key) != sources.of(key))
+            what = f"{study.name(NAME)} does not name the sources that the numbers are made of"
+            found.breaks.append(Break(what, numbers=other))
     else:
         found.unchecked.append(f"{study.name(NAME)}: there is none, the report is of an earlier version")
     return found
 
 
-def kept(study: Study) -> Mapping[str, Any] | None:
-    """The sources in report/origins.json; None if they cannot be read."""
+def kept(study: Study) -> Origins:
+    """The sources in report/origins.json; none if they cannot be read."""
     try:
-        return read(study.root / NAME).numbers
+        return read(study.root / NAME)
     except UserError:
-        return None
+        return Origins({})
 
 
 def computed(study: Study) -> tuple[dict[str, Any], Origins]:
     """The numbers and their sources, made from the files under results/<pair>."""
-    from crossdiff.report.collect import collect
     from crossdiff.report.metrics import metrics
     from crossdiff.report.origins import origins
 
-    if study.config is None:
-        raise UserError("no config can be read")
-    facts = collect(study.config, study.root)
-    numbers = metrics(facts)
-    return numbers, origins(facts, numbers)
+    numbers = metrics(study.tables)
+    return numbers, origins(study.tables, numbers)
 
 
 def compare(study: Study, again: Mapping[str, Any], found: Finding) -> None:

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +16,9 @@ from crossdiff.provenance.files import AFTER
 from crossdiff.provenance.origins import METRICS, Origins
 from crossdiff.provenance.record import read as read_record
 from crossdiff.workflow import results
+
+if TYPE_CHECKING:
+    from crossdiff.report.collect import Study as Tables
 
 REPORT = "report/run.json"
 
@@ -111,14 +114,20 @@ class Study:
         except UserError:
             return self._told_by_tables()
 
-    def _told_by_tables(self) -> Origins:
+    @cached_property
+    def tables(self) -> "Tables":
+        """All that the report is drawn from, read by its own code, which may fail in any way on damaged tables."""
         from crossdiff.report.collect import collect
+
+        if self.config is None:
+            raise UserError("no config can be read")
+        return collect(self.config, self.root)
+
+    def _told_by_tables(self) -> Origins:
         from crossdiff.report.origins import origins as made_of
 
         try:
-            return (
-                made_of(collect(self.config, self.root), self.metrics) if self.config and self.metrics else Origins({})
-            )
+            return made_of(self.tables, self.metrics) if self.metrics else Origins({})
         except Exception:  # damaged tables may fail anywhere; then every number counts as tainted
             return Origins({})
 

@@ -23,9 +23,12 @@ def inner(study: Study) -> dict[str, list[str]]:
 
 
 def numbers(item: Break, metrics: Mapping[str, Any], origins: Origins, steps: Mapping[str, Sequence[str]]) -> set[str]:
-    """Pointers of the numbers that one break taints; a number without a known source counts as tainted."""
+    """Pointers of the numbers that one break taints; a number without a known source counts as tainted.
+
+    The report's record tells by which code and settings all of them were made.
+    """
     keys = [key for key, _ in leaves(metrics)]
-    if METRICS in item.files or REPORT in item.steps:
+    if METRICS in item.files or REPORT in item.files | item.steps:
         return set(keys)
     if not (item.files or item.steps):
         return set(item.numbers)

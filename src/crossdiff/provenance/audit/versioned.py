@@ -7,7 +7,6 @@ keeps as an object in its cache. Both are plain files and are read as such; noth
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,7 +14,8 @@ from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.jobs import FOLDER
 from crossdiff.provenance.audit.manifests import MANIFEST, places, unmoved
 from crossdiff.provenance.audit.study import Study
-from crossdiff.provenance.origins import NULL
+from crossdiff.provenance.origins import METRICS, NULL
+from crossdiff.workflow import CRATE
 
 CACHE = ".dvc/cache/files/md5"
 
@@ -25,25 +25,39 @@ def check(study: Study) -> Finding:
     found = Finding()
     try:
         lock = yaml.safe_load((study.base / "dvc.lock").read_text())
-        outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+        outs = {out["path"]: str(out["md5"]) for stage in lock["stages"].values() for out in stage.get("outs", [])}
     except FileNotFoundError:
         found.unchecked.append("dvc.lock: there is none")
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         found.breaks.append(Break(f"dvc.lock cannot be read: {type(error).__name__}"))
         return found
-    mine = [out for out in outs if study.inside(out["path"]) or out["path"] == FOLDER]
-    if not any(study.inside(out["path"]) for out in mine):
+    covered = {inside for path in outs if (inside := study.inside(path))}
+    if not covered:
         found.unchecked.append(f"dvc.lock does not know results/{study.pair}")
         return found
-    for out in mine:
-        one_out(study, out, found)
+    for path, digest in outs.items():
+        # Where Snakemake's records are not here, their own check says so.
+        if study.inside(path) or (path == FOLDER and (study.base / path).is_dir()):
+            one_out(study, path, digest, found)
+    left_out(study, covered, found)
     return found
 
 
-def one_out(study: Study, out: dict[str, Any], found: Finding) -> None:
+def left_out(study: Study, covered: set[str], found: Finding) -> None:
+    """Results that are here and below none of the ``covered`` files and folders."""
+    there = [name for name in (*study.expected, METRICS, CRATE) if (study.root / name).is_file()]
+    missed: dict[str, list[str]] = {}
+    for name in there:
+        if not {name, name.split("/")[0]} & covered:
+            missed.setdefault(name.split("/")[0], []).append(name)
+    for top, names in missed.items():
+        steps = [name for name in names if name in study.records]
+        found.equal(False, f"dvc.lock does not name {study.name(top)}", names, steps)
+
+
+def one_out(study: Study, path: str, digest: str, found: Finding) -> None:
     """A file or a folder of dvc.lock."""
-    path, digest = out["path"], out["md5"]
     if not digest.endswith(".dir"):
         same = study.hashes.md5(study.base / path) == digest
         found.equal(same, f"{path} is not the file that dvc.lock names", [study.inside(path) or path])
