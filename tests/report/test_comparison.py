@@ -19,7 +19,7 @@ from crossdiff.report.comparison import OF_A_DICTIONARY, cell, comparison, rows,
 
 
 def made(name: str, **numbers: object) -> Side:
-    return Side(name, {"k": 32}, {}, ("c0ffee",), numbers)
+    return Side(name, {"k": 32}, {}, {"pair/run.json": "c0ffee"}, numbers)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_an_interval_of_no_width_is_not_shown() -> None:
 
 
 def test_settings_that_any_study_changes_are_listed_once() -> None:
-    sides = [Side(name, {"k": k, "f": 1}, {}, (), {}) for name, k in (("a", 1), ("b", 2), ("c", 3))]
+    sides = [Side(name, {"k": k, "f": 1}, {}, {}, {}) for name, k in (("a", 1), ("b", 2), ("c", 3))]
     assert list(settings(sides)) == [("k", ["1", "2", "3"])]
 
 

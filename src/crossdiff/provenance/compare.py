@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from crossdiff.errors import UserError
-from crossdiff.provenance.audit.code import git, known
+from crossdiff.provenance.audit.code import first, git, known
 from crossdiff.provenance.audit.configured import at, different
 from crossdiff.provenance.audit.hashes import Hashes
 from crossdiff.provenance.audit.recomputed import equal
@@ -20,6 +20,9 @@ from crossdiff.provenance.audit.study import REPORT, Study
 from crossdiff.provenance.files import AFTER
 from crossdiff.provenance.origins import METRICS, leaves
 from crossdiff.provenance.record import read as read_record
+
+EVERY = "every step"
+"""In the place of a step where one commit stands for the whole study."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,17 @@ class Side:
     config: Mapping[str, Any]
     inputs: Mapping[str, str]
     """Hash of each input, by its path without the pair's name."""
-    commits: tuple[str, ...]
+    ran: Mapping[str, str]
+    """The commit that each step ran at, by the step's record."""
     numbers: Mapping[str, Any]
     """Leaves of metrics.json by pointer."""
+    changed: frozenset[str] = frozenset()
+    """Records of the steps that ran with changes on top of their commit."""
+
+    @property
+    def commits(self) -> tuple[str, ...]:
+        """The commits, each once."""
+        return tuple(sorted(set(self.ran.values())))
 
 
 def side(text: str, base: Path, pair: str | None = None) -> Side:
@@ -54,10 +65,12 @@ def folder(study: Study) -> Side:
         for record in study.records.values()
         for path, digest in record.get("inputs", {}).items()
     }
-    commits = {str(record.get("code", {}).get("commit")) for record in study.records.values()}
+    sources = {name: record["code"] for name, record in study.records.items()}
+    ran = {name: str(source.get("commit")) for name, source in sources.items()}
+    changed = frozenset(name for name, source in sources.items() if source.get("dirty"))
     config = study.records.get(REPORT, {}).get("params", {})
     numbers = dict(leaves(study.numbers))
-    return Side(study.name("").rstrip("/"), config, inputs, tuple(sorted(commits)), numbers)
+    return Side(study.name("").rstrip("/"), config, inputs, ran, numbers, changed)
 
 
 def committed(commit: str, base: Path, pair: str | None) -> Side:
@@ -86,7 +99,7 @@ def _committed(commit: str, base: Path, pair: str | None) -> Side:
     }
     numbers = dict(leaves(json.loads(shown(base, commit, above + METRICS))))
     full = (git(base, "rev-parse", f"{commit}^{{commit}}") or b"").decode().strip()
-    return Side(commit, config, inputs, (full,), numbers)
+    return Side(commit, config, inputs, {EVERY: full}, numbers)
 
 
 def shown(base: Path, commit: str, path: str) -> str:
@@ -128,18 +141,29 @@ def params(one: Side, other: Side) -> Iterator[str]:
 
 
 def code(one: Side, other: Side, base: Path) -> Iterator[str]:
-    """Commits, and the source files that differ between them."""
-    if one.commits == other.commits:
-        return
-    yield f"commit {', '.join(c[:12] for c in one.commits)} -> {', '.join(c[:12] for c in other.commits)}"
-    if len(one.commits) == len(other.commits) == 1:
-        if not (known(base, one.commits[0]) and known(base, other.commits[0])):
-            yield "the checkout lacks one of them, so their files cannot be compared"
-            return
-        names = git(
-            base, "diff", "--name-status", one.commits[0], other.commits[0], "--", "src", "workflow", "Snakefile"
-        )
-        yield from (names or b"").decode().expandtabs(4).splitlines()
+    """Each pair of commits that a step ran at, and the source files that differ between the two."""
+    for (before, after), steps in moved(one, other).items():
+        pair = f"commit {before[:12]} -> {after[:12]} of {first(steps)}"
+        if known(base, before) and known(base, after):
+            listed = git(base, "diff", "--name-status", before, after, "--", "src", "workflow", "Snakefile") or b""
+            names = listed.decode().expandtabs(4).splitlines()
+            yield pair if names else f"{pair}: no source file differs"
+            yield from names
+        else:
+            yield f"{pair}: the checkout lacks one of them, so their files cannot be compared"
+    for side in (one, other):
+        if side.changed:
+            yield f"{side.name}: {first(set(side.changed))} ran with changes on top of its commit"
+
+
+def moved(one: Side, other: Side) -> dict[tuple[str, str], set[str]]:
+    """Steps by the two commits they ran at, where these differ; a step that only one side has is left out."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for step in dict.fromkeys([*one.ran, *other.ran]):
+        before, after = (side.ran.get(step, side.ran.get(EVERY)) for side in (one, other))
+        if before and after and before != after:
+            found.setdefault((before, after), set()).add(step)
+    return found
 
 
 def numbers(one: Side, other: Side) -> Iterator[str]:
