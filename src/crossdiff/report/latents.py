@@ -25,7 +25,9 @@ THIRD = 0.333333
 alive = ~pl.col("dead")
 by_error_and_reconstruction = alive & by_pair(pl.col("nu_reconstruction"), pl.col("nu_error")).fill_null(False)
 chat_only = alive & (pl.col("class") == "chat-only").fill_null(False)
-_on_chat = pl.col("template_share") + pl.col("user_share") + pl.col("assistant_share")
+ON_TEMPLATE = ("template_share", "user_share", "assistant_share")
+"""Columns that tell the template share."""
+_on_chat = pl.sum_horizontal(*ON_TEMPLATE, ignore_nulls=False)
 on_template = pl.when(_on_chat > 0).then(pl.col("template_share") / _on_chat)
 """Share of a latent's active tokens on chat text, BOS left out, that the template wrote; null if it has none there.
 
@@ -41,6 +43,11 @@ def by_activation(threshold: float) -> pl.Expr:
 def chat_specific(two_sided: bool) -> pl.Expr:
     """Mask of the chat-specific latents of a crosscoder (two-sided) or an SAE."""
     return by_error_and_reconstruction if two_sided else by_activation(NU_ACTIVATION[0])
+
+
+def rule_columns(two_sided: bool) -> list[str]:
+    """Columns of the latent table that `chat_specific` reads."""
+    return list(dict.fromkeys(chat_specific(two_sided).meta.root_names()))
 
 
 def rank(dictionary: Dictionary, latents: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from crossdiff.errors import UserError
 from crossdiff.provenance.origins import NULL, Origins, Source, pointer
 from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.interpretation import record
-from crossdiff.report.latents import NU_ACTIVATION
+from crossdiff.report.latents import NU_ACTIVATION, ON_TEMPLATE, rule_columns
 from crossdiff.report.metrics import fve_names, step_name
 from crossdiff.report.overall import sources
 from crossdiff.report.seeds import Tree
@@ -21,9 +21,8 @@ BASE_KL = Source("evidence/baselines/kl.parquet", "kl, tokens")
 BASELINES = "baselines"
 TABLES = {"collateral": "kl, tokens", "detection": "shows, score, chat, base, threshold"}
 BASE_EFFECTS = Source("evidence/baselines/behaviours.parquet", "logprob, present")
-RULE = "dead, nu_reconstruction, nu_error"
-RULE_ACTIVATION = "dead, nu_activation, nu_valid"
-ON_TEMPLATE = "template_share, user_share, assistant_share"
+RULE, RULE_ACTIVATION = (", ".join(rule_columns(two_sided)) for two_sided in (True, False))
+SHARES = ", ".join(ON_TEMPLATE)
 
 
 def origins(study: Study, numbers: Tree) -> Origins:
@@ -40,7 +39,11 @@ def origins(study: Study, numbers: Tree) -> Origins:
                 Source(f"evidence/interpretation/{folder}.parquet", "total_*"),
                 Source(f"latents/{folder}.parquet", "nu_*, delta_norm"),
             ]
-        notes["calibration",] = [*notes.get(("calibration",), []), Source(called, "results.honesty")]
+        honesty = [Source(called, "results.honesty")]
+        notes["calibration",] = [*notes.get(("calibration",), []), *honesty]
+        for place, entry in enumerate(numbers["calibration"]):
+            if entry["dictionary"] == item.name:
+                notes["calibration", str(place)] = honesty
     if study.effects is not None:
         notes |= directions(study, numbers) | {("behaviours",): on_behaviours(study)}
     if study.synthetic is not None:
@@ -108,8 +111,8 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
         ("dead",): [Source(latents, "dead")],
         **{("chat_specific", f"activation_{level}"): [Source(latents, RULE_ACTIVATION)] for level in NU_ACTIVATION},
         ("nu",): [Source(latents, "dead, nu_valid")],
-        ("template", "alive"): [Source(latents, f"dead, {ON_TEMPLATE}")],
-        ("template", "chat_specific"): [Source(latents, f"{ON_TEMPLATE}, {rule}")],
+        ("template", "alive"): [Source(latents, f"dead, {SHARES}")],
+        ("template", "chat_specific"): [Source(latents, f"{SHARES}, {rule}")],
         ("seconds", "training"): [Source(record, "seconds")],
         ("patched",): [Source(f"evidence/{run.folder}/run.json", "results.sets")],
         ("kl_recovered",): [Source(f"evidence/{run.folder}/kl.parquet", "kl, tokens"), BASE_KL],
@@ -121,7 +124,7 @@ def one_run(study: Study, item: Dictionary, run: Run) -> Notes:
         notes["classes",] = [Source(latents, "dead, class")]
         notes["chat_specific", "reconstruction_and_error"] = [Source(latents, RULE)]
         notes["chat_specific", "chat_only"] = [Source(latents, f"class, {RULE}")]
-        notes["template", "chat_only"] = [Source(latents, f"dead, class, {ON_TEMPLATE}")]
+        notes["template", "chat_only"] = [Source(latents, f"dead, class, {SHARES}")]
     if study.effects is not None:
         notes["behaviours_found",] = [*effects([run]), BASE_EFFECTS]
     if run.steering is not None and study.answers is not None:

@@ -43,7 +43,7 @@ def effects(study: Study, metrics: Tree, edit: str) -> Figure:
         title=f"Latents {names.EDITS[edit]}",
         chart=chart,
         text=f"Change of the log-probability of each planted behaviour's answer when latents are {names.EDITS[edit]}.",
-        files=("metrics.json#/dictionaries/*/effects", "evidence/*/behaviours.parquet"),
+        files=("metrics.json#/dictionaries/*/effects", f"metrics.json#/directions/{behaviours.DIRECTION}/effects"),
     )
 
 

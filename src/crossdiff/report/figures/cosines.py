@@ -3,11 +3,13 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary, Run
 from crossdiff.report.figures.spreads import NAMES, spreads
 from crossdiff.report.figures.theme import CLASS_COLOURS, FAINT, Figure
 
 RANDOM = "random pairs"
+READ = ("quantity", "group", "at", "value")
 SIDES = {"cosine": "decoder rows", "enc_cosine": "encoder columns"}
 
 
@@ -25,7 +27,7 @@ def cosines(item: Dictionary) -> Figure | None:
         chart=spreads(rows, colours, alt.Scale(domain=[-1, 1]), axis, line=RANDOM),
         text=f"Cosines of the two models' rows of each latent of {item.name}, by class: 5 to 95 %, the middle half and "
         "the median, a bar each seed. The dashed line is the mean of 10,000 pairs of different latents.",
-        files=tuple(f"latents/{run.folder}.comparisons.parquet" for run in item.runs),
+        files=tuple(of_columns(f"latents/{run.folder}.comparisons.parquet", *READ) for run in item.runs),
     )
 
 

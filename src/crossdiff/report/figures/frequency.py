@@ -5,11 +5,12 @@ import math
 import altair as alt
 import polars as pl
 
-from crossdiff.report.collect import Dictionary, Study
+from crossdiff.provenance.addresses import of_columns
+from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.figures.panels import HEIGHT, WIDTH, title
 from crossdiff.report.figures.spreads import quantiles, spreads
 from crossdiff.report.figures.theme import CHAT, CLASS_COLOURS, SHARED, Figure, data, decades
-from crossdiff.report.latents import alive, chat_specific
+from crossdiff.report.latents import alive, chat_specific, rule_columns
 
 DECADE = 5
 """Bins of a factor of ten."""
@@ -20,8 +21,10 @@ def by_class(item: Dictionary) -> Figure:
     """Histogram over decades of the frequency, each class as shares of its latents."""
     run = item.runs[0]
     live = run.latents.filter(alive)
+    read = ["dead", "class"] if item.two_sided else rule_columns(False)
     groups = {name: live.filter(member) for name, member in members(item).items()}
-    labels = {f"{name} ({group.height:,})": name for name, group in groups.items() if group.height}
+    counts = {name: group.height for name, group in groups.items() if group.height}
+    labels = {f"{name} ({count:,})": name for name, count in counts.items()}
     parts = [binned(groups[name]["frequency"]).with_columns(kind=pl.lit(label)) for label, name in labels.items()]
     rows = pl.concat(parts) if parts else pl.DataFrame(schema={"frequency": pl.Float64, "share": pl.Float64})
     colours = CLASS_COLOURS | {"chat-specific": CHAT, "not chat-specific": SHARED}
@@ -47,8 +50,11 @@ def by_class(item: Dictionary) -> Figure:
         name=f"frequency-{item.name}",
         title=title(item, run),
         chart=chart,
-        text=f"How often the live latents of {item.name} are active, as shares of each class: {', '.join(labels)}.",
-        files=(f"latents/{run.folder}.parquet",),
+        text=f"How often the live latents of {item.name} are active, as shares of each class: "
+        + ", ".join(f"{name} ({{{name}}})" for name in counts)
+        + ".",
+        files=(of_columns(f"latents/{run.folder}.parquet", *read, "frequency"),),
+        counts=counts,
     )
 
 
@@ -72,12 +78,17 @@ def binned(frequency: pl.Series) -> pl.DataFrame:
     )
 
 
+def on_sources(run: Run) -> list[str]:
+    """Columns of the latent table that hold the frequency on one source."""
+    return [name for name in run.latents.columns if name.startswith(PREFIX)]
+
+
 def by_source(study: Study) -> Figure | None:
     """Quantiles of the frequency on each source, over latents that are active there; None if none is."""
     parts = []
     for item in study.dictionaries:
         for run in item.runs:
-            for column in (name for name in run.latents.columns if name.startswith(PREFIX)):
+            for column in on_sources(run):
                 values = run.latents.filter(alive & (pl.col(column) > 0))[column]
                 if values.len():
                     found = {"group": column.removeprefix(PREFIX), "seed": run.seed, "active": values.len()}
@@ -95,5 +106,9 @@ def by_source(study: Study) -> Figure | None:
         chart=spreads(rows, colours, alt.Scale(type="log", domain=[low, 1], nice=False), axis),
         text="How often latents are active on each source of text, over those that are active there: 5 to 95 %, the "
         "middle half and the median, a bar each seed.",
-        files=tuple(f"latents/{run.folder}.parquet" for item in study.dictionaries for run in item.runs),
+        files=tuple(
+            of_columns(f"latents/{run.folder}.parquet", "dead", *on_sources(run))
+            for item in study.dictionaries
+            for run in item.runs
+        ),
     )

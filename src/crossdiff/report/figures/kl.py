@@ -140,7 +140,7 @@ def nats(metrics: Tree, positions: str) -> Figure:
         chart=chart,
         text=f"KL to the chat model under each intervention, {names.POSITIONS[positions]}, with 95 % intervals."
         + (" Bars that leave the frame tell their value." if any(row["kl"] > end for row in rows) else ""),
-        files=("metrics.json#/dictionaries/*/kl", "metrics.json#/pair/kl/kl"),
+        files=("metrics.json#/dictionaries/*/kl", "metrics.json#/pair/kl/kl", "metrics.json#/dictionaries/*/patched"),
     )
 
 

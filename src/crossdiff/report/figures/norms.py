@@ -6,10 +6,11 @@ import altair as alt
 import polars as pl
 
 from crossdiff.attribution.norms import CHAT_ONLY
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import WIDTH, bars, histogram, title
 from crossdiff.report.figures.theme import CLASS_COLOURS, INK, Figure, present
-from crossdiff.report.latents import alive, chat_specific
+from crossdiff.report.latents import alive, chat_specific, rule_columns
 
 PASSING = "chat-specific by ν"
 KINDS = CLASS_COLOURS | {PASSING: INK}
@@ -31,10 +32,10 @@ def delta_norm(dictionary: Dictionary) -> Figure:
         name=f"delta-norm-{dictionary.name}",
         title=title(dictionary, run),
         chart=whole,
-        text=f"Histogram of Δ_norm over {live.height:,} live latents of {dictionary.name}, {PASSING}: "
-        f"{live.filter(chat_specific(True)).height:,}. "
-        + (f"To the right, the {near:,} above 0.9 in finer steps." if near else "None lies above 0.9."),
-        files=(f"latents/{run.folder}.parquet",),
+        text=f"Histogram of Δ_norm over {{live}} live latents of {dictionary.name}, {PASSING}: {{passing}}. "
+        + ("To the right, the {near} above 0.9 in finer steps." if near else "None lies above 0.9."),
+        files=(of_columns(f"latents/{run.folder}.parquet", *rule_columns(True), "class", "delta_norm"),),
+        counts={"live": live.height, "passing": live.filter(chat_specific(True)).height, "near": near},
     )
 
 

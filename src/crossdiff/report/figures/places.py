@@ -3,10 +3,11 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary, Run
 from crossdiff.report.figures.panels import title
 from crossdiff.report.figures.theme import CHAT, OTHER, Figure, data, present
-from crossdiff.report.latents import alive, chat_specific
+from crossdiff.report.latents import alive, chat_specific, rule_columns
 from crossdiff.report.words import VISIBLE
 
 MOST = 24
@@ -47,9 +48,17 @@ def places(item: Dictionary) -> Figure | None:
             base.transform_filter(alt.datum.kind == every).mark_bar(height={"band": 0.6}),
             base.transform_filter(alt.datum.kind == specific).mark_point(filled=True, size=50, opacity=1),
         ).properties(width=240, height=alt.Step(15)),
-        text=f"Mean share of activations at each place of the template, {item.name}: {' beside '.join(kinds)}."
-        + (f" {left_out} places of less activity are left out." if left_out else ""),
-        files=(f"latents/{run.folder}.template.parquet", f"latents/{run.folder}.parquet"),
+        text=f"Mean share of activations at each place of the template, {item.name}: "
+        + ("chat-specific ({specific}) beside " if chosen.height else "")
+        + "all live ({live})."
+        + (" {left_out} places of less activity are left out." if left_out else ""),
+        files=(
+            of_columns(
+                f"latents/{run.folder}.template.parquet", "latent", "share", "before", "after", "place", "token"
+            ),
+            of_columns(f"latents/{run.folder}.parquet", "latent", *rule_columns(item.two_sided)),
+        ),
+        counts={"specific": chosen.height, "live": live.height, "left_out": left_out},
     )
 
 

@@ -3,10 +3,11 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary, Run
 from crossdiff.report.figures.panels import WIDTH
 from crossdiff.report.figures.theme import MUTED, Figure, by_dictionary, data, decades
-from crossdiff.report.latents import alive, rank
+from crossdiff.report.latents import alive, rank, rule_columns
 
 LOWEST = 100
 """Latents of lowest ν that are looked for."""
@@ -39,7 +40,11 @@ def ranks(items: list[Dictionary], names: list[str]) -> Figure | None:
         ).properties(width=WIDTH, height=190),
         text=f"Share of the {LOWEST} latents that ν_r and ν_ε rank first found among those of highest Δ_norm, for each "
         "number of those taken; a line each seed. Dashed: latents taken at random.",
-        files=tuple(f"latents/{run.folder}.parquet" for item in items for run in item.runs),
+        files=tuple(
+            of_columns(f"latents/{run.folder}.parquet", *rule_columns(True), "latent", "delta_norm")
+            for item in items
+            for run in item.runs
+        ),
     )
 
 

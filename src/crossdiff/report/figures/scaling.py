@@ -3,10 +3,19 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import bars, histogram, title
 from crossdiff.report.figures.theme import CHAT, OTHER, SHARED, Figure, present
-from crossdiff.report.latents import MOSTLY, NU_ACTIVATION, alive, chat_specific, on_template
+from crossdiff.report.latents import (
+    MOSTLY,
+    NU_ACTIVATION,
+    ON_TEMPLATE,
+    alive,
+    chat_specific,
+    on_template,
+    rule_columns,
+)
 
 RANGE = (-1.0, 2.0)
 """Shown range of ν; values outside are counted in the text."""
@@ -35,9 +44,9 @@ def nu_bars(groups: dict[str, tuple[pl.DataFrame, str]]) -> alt.Chart:
     )
 
 
-def outside(latents: pl.DataFrame) -> str:
+def outside(latents: pl.DataFrame) -> int:
     """How many have a ν that is not shown."""
-    return f"{latents['nu_activation'].drop_nulls().is_between(*RANGE).not_().sum():,}"
+    return int(latents["nu_activation"].drop_nulls().is_between(*RANGE).not_().sum())
 
 
 def nu_histogram(dictionary: Dictionary) -> Figure:
@@ -54,9 +63,10 @@ def nu_histogram(dictionary: Dictionary) -> Figure:
         name=f"nu-{dictionary.name}",
         title=title(dictionary, run),
         chart=nu_bars(groups),
-        text=f"Histogram of ν over {live.height:,} live latents of {dictionary.name}, {valid.height:,} of them "
-        f"well-posed; {outside(valid)} well-posed ones lie outside the frame.",
-        files=(f"latents/{run.folder}.parquet",),
+        text=f"Histogram of ν over {{live}} live latents of {dictionary.name}, {{valid}} of them "
+        "well-posed; {outside} well-posed ones lie outside the frame.",
+        files=(of_columns(f"latents/{run.folder}.parquet", *rule_columns(False)),),
+        counts={"live": live.height, "valid": valid.height, "outside": outside(valid)},
     )
 
 
@@ -70,7 +80,8 @@ def nu_and_template(dictionary: Dictionary) -> Figure:
         name=f"nu-template-{dictionary.name}",
         title=title(dictionary, run),
         chart=nu_bars(groups),
-        text=f"Histogram of ν over {live.height:,} live latents of {dictionary.name}; {mostly.height:,} have more than "
-        f"half of their activations on chat text on template tokens. {outside(live)} lie outside the frame.",
-        files=(f"latents/{run.folder}.parquet",),
+        text=f"Histogram of ν over {{live}} live latents of {dictionary.name}; {{mostly}} have more than "
+        "half of their activations on chat text on template tokens. {outside} lie outside the frame.",
+        files=(of_columns(f"latents/{run.folder}.parquet", "dead", "nu_activation", *ON_TEMPLATE),),
+        counts={"live": live.height, "mostly": mostly.height, "outside": outside(live)},
     )

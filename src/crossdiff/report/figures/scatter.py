@@ -9,6 +9,7 @@ import altair as alt
 import polars as pl
 
 from crossdiff.attribution.specific import NU_ERROR, NU_RECONSTRUCTION
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import histogram, title
 from crossdiff.report.figures.theme import BASE, CHAT, INK, MUTED, Figure, data, present
@@ -36,8 +37,8 @@ def nu_scatter(dictionary: Dictionary, which: Direction = "chat") -> Figure:
     """
     run = dictionary.runs[0]
     live = run.latents.filter(alive)
-    if which == "base":
-        live = live.with_columns(pl.col(f"{nu}_base").alias(nu) for nu in NUS)
+    read = NUS if which == "chat" else tuple(f"{nu}_base" for nu in NUS)
+    live = live.with_columns(pl.col(column).alias(nu) for nu, column in zip(NUS, read, strict=True))
     live = live.drop_nulls(NUS)
     shown = live.filter(pl.all_horizontal(pl.col(*NUS).is_between(*WINDOW)))
     specific, only, _ = colours = groups(which)
@@ -56,9 +57,10 @@ def nu_scatter(dictionary: Dictionary, which: Direction = "chat") -> Figure:
         name=f"nu-scatter-{dictionary.name}" if which == "chat" else f"nu-scatter-base-{dictionary.name}",
         title=f"{title(dictionary, run)}, {which} direction",
         chart=alt.vconcat(above, alt.hconcat(square, beside, spacing=6, bounds="flush"), spacing=6, bounds="flush"),
-        text=f"ν_ε and ν_r of the {which} direction of {live.height:,} live latents of {dictionary.name}; "
-        f"{live.height - shown.height:,} lie outside the frame. Along the sides, the shares of each group.",
-        files=(f"latents/{run.folder}.parquet",),
+        text=f"ν_ε and ν_r of the {which} direction of {{live}} live latents of {dictionary.name}; "
+        "{outside} lie outside the frame. Along the sides, the shares of each group.",
+        files=(of_columns(f"latents/{run.folder}.parquet", "dead", "class", *read),),
+        counts={"live": live.height, "outside": live.height - shown.height},
     )
 
 

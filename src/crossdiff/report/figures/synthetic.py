@@ -3,10 +3,12 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.figures.theme import CHAT, INK, SHARED, TOP, Figure, data, present
 from crossdiff.report.synthetic import CRITERIA, buckets
 
 COLOURS = dict(zip(CRITERIA.values(), (SHARED, CHAT, INK), strict=True))
+READ = ("world", "side", "criterion", "score", "class", "bucket", "value")
 EXCLUSIVE = ("chat-only", "child-new")
 
 
@@ -46,6 +48,7 @@ def found(rows: pl.DataFrame, by: str, axis: str) -> Figure:
         chart=chart,
         text=f"Share of the chat model's own factors that each criterion finds, by {axis}; mean over seeds.",
         files=tuple(
-            f"truth/synthetic/{name}/scores.parquet" for name in rows["dictionary"].unique(maintain_order=True)
+            of_columns(f"truth/synthetic/{name}/scores.parquet", *READ)
+            for name in rows["dictionary"].unique(maintain_order=True)
         ),
     )

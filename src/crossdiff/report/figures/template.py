@@ -3,10 +3,11 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.panels import WIDTH, histogram, title
 from crossdiff.report.figures.theme import CHAT, OTHER, Figure, data
-from crossdiff.report.latents import alive, chat_specific, on_template
+from crossdiff.report.latents import ON_TEMPLATE, alive, chat_specific, on_template, rule_columns
 
 
 def template_share(dictionary: Dictionary) -> Figure | None:
@@ -55,7 +56,8 @@ def template_share(dictionary: Dictionary) -> Figure | None:
         chart=alt.layer(everything.encode(color=colour), specific.encode(color=colour)).properties(
             width=WIDTH, height=150
         ),
-        text=f"Share of a latent's activations on chat text that are on template tokens, {dictionary.name}: {kinds[0]} "
-        f"beside {kinds[1]}; those that are active on chat text.",
-        files=(f"latents/{run.folder}.parquet",),
+        text=f"Share of a latent's activations on chat text that are on template tokens, {dictionary.name}:"
+        " chat-specific ({specific}) beside all live ({live}); those that are active on chat text.",
+        files=(of_columns(f"latents/{run.folder}.parquet", *rule_columns(dictionary.two_sided), *ON_TEMPLATE),),
+        counts={"specific": chosen.height, "live": live.height},
     )

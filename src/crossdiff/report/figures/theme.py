@@ -7,7 +7,7 @@ page the style sheet exchanges each colour for its partner in ``DARK``; figures 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -53,14 +53,21 @@ class Figure:
     title: str
     chart: Any
     text: str
-    """What it shows, in a sentence."""
+    """What it shows, in a sentence; {name} stands for one of the counts."""
     files: tuple[str, ...]
-    """Files it is drawn from, below results/<pair>."""
+    """Addresses of what it is drawn from (`crossdiff.provenance.addresses`)."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Numbers in the text, by name."""
+
+    @property
+    def sentence(self) -> str:
+        """The text with its counts."""
+        return self.text.format_map({name: f"{count:,}" for name, count in self.counts.items()})
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """Its Vega-Lite specification."""
-        return styled(self.chart).to_dict()
+        """Its Vega-Lite specification, which also tells what it is drawn from and the counts of its text."""
+        return styled(self.chart).to_dict() | {"usermeta": {"files": self.files, "counts": dict(self.counts)}}
 
     @cached_property
     def svg(self) -> str:
@@ -140,6 +147,6 @@ def inline(figure: Figure) -> str:
     text = re.sub(r' (role|aria-\w+)="[^"]*"', "", text)
     width = re.search(r'width="([\d.]+)"', text)
     assert width  # vl-convert always writes it
-    label = escape(figure.text)
+    label = escape(figure.sentence)
     own = f'role="img" aria-label="{label}" data-name="{figure.name}" style="max-width:{width[1]}px"'
     return text.replace("<svg ", f"<svg {own} ", 1)

@@ -3,6 +3,7 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Study
 from crossdiff.report.figures.theme import Figure, by_dictionary, data, decades
 
@@ -53,5 +54,5 @@ def curves(study: Study, rule: str, ending: str) -> Figure | None:
         title=f"{'Latents' if not ending else 'Σ frequency'}, {RULES[rule]}",
         chart=chart,
         text=f"{what} below each threshold π, by {RULES[rule].removesuffix(' below π')}; a line each seed.",
-        files=tuple(f"latents/{run.folder}.comparisons.parquet" for run in runs),
+        files=tuple(of_columns(f"latents/{run.folder}.comparisons.parquet", "quantity", "at", "value") for run in runs),
     )

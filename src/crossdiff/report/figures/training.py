@@ -3,6 +3,7 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Study
 from crossdiff.report.figures.theme import Figure, by_dictionary, data
 
@@ -55,7 +56,7 @@ def curve(study: Study, column: str) -> Figure:
         chart=chart,
         text=f"{CURVES[column]} during training of each dictionary and seed.",
         files=tuple(
-            f"dictionaries/{run.folder}/training.parquet"
+            of_columns(f"dictionaries/{run.folder}/training.parquet", "step", column)
             for item in study.dictionaries
             for run in item.runs
             if run.training is not None

@@ -3,6 +3,7 @@
 import altair as alt
 import polars as pl
 
+from crossdiff.provenance.addresses import of_columns
 from crossdiff.report.collect import Dictionary
 from crossdiff.report.figures.theme import CHAT, OTHER, TOP, Figure, data
 
@@ -12,12 +13,13 @@ MEASURES = {
     "chat_given_base": "chat latent active, given the base one",
     "base_given_chat": "base latent active, given the chat one",
 }
+READ = ("kind", "chat", "base", "cosine", *MEASURES)
 
 
 def twins(item: Dictionary) -> Figure | None:
     """A tick a pair of every seed, the mean a point; None if no seed has a pair."""
     runs = [run.twins.with_columns(seed=pl.lit(run.seed)) for run in item.runs]
-    table = pl.concat(runs).select("kind", "seed", "chat", "base", "cosine", *MEASURES)
+    table = pl.concat(runs).select("seed", *READ)
     if not table.height:
         return None
     rows = table.unpivot(list(MEASURES), index=["kind", "seed", "chat", "base", "cosine"]).drop_nulls("value")
@@ -37,7 +39,8 @@ def twins(item: Dictionary) -> Figure | None:
         name=f"twins-{item.name}",
         title=item.name,
         chart=panel.facet(row=alt.Row("variable:N", sort=list(MEASURES.values()), header=TOP), spacing=12),
-        text=f"{pairs:,} pairs of a chat-only and a base-only latent of {item.name} with nearly one direction, all "
+        text=f"{{pairs}} pairs of a chat-only and a base-only latent of {item.name} with nearly one direction, all "
         "seeds, beside as many of the same base-only latents with other chat-only ones. Points are means.",
-        files=tuple(f"latents/{run.folder}.twins.parquet" for run in item.runs),
+        files=tuple(of_columns(f"latents/{run.folder}.twins.parquet", *READ) for run in item.runs),
+        counts={"pairs": pairs},
     )
