@@ -7,7 +7,7 @@ crossdiff show results/…/run.json         one step: numbers, inputs, code, run
 crossdiff latents results/…/NAME-seed0.parquet --by nu_reconstruction
 crossdiff export --help                   dictionaries and latents for other tools
 crossdiff audit results/…                 does every number still rest on what it says it rests on?
-crossdiff explain results/…/metrics.json#KEY   where a number came from, back to models and corpus
+crossdiff explain results/…/FILE#KEY      where a number, cell or figure came from, back to models and corpus
 crossdiff diff A B                        what changed between two studies, or two commits
 crossdiff compare results/A results/B …   two or more studies side by side, on one page
 """
@@ -161,16 +161,21 @@ def audit(
 
 @app.command()
 def explain(
-    number: Annotated[str, typer.Argument(help="results/<pair>/metrics.json#KEY, as the report names it.")],
+    address: Annotated[str, typer.Argument(help="FILE#KEY as the report names it: a number, table cell or figure.")],
 ) -> None:
-    """Print where a number came from: files, steps, settings, inputs, commit, and the command that makes it again."""
+    """Print where a number came from: files, steps, settings, inputs, commit, and the command that makes it again.
+
+    results/<pair>/metrics.json#/pair/layers, or any other pointer into a JSON file of the study;
+    latents/NAME-seed0.parquet#latent=3&column=frequency, a cell of a table; report/figures/NAME.svg, a figure.
+    """
     from crossdiff.provenance.audit.hashes import Hashes
     from crossdiff.provenance.audit.study import Study
-    from crossdiff.provenance.explain import chain, lines, target
+    from crossdiff.provenance.chain import chain, target
+    from crossdiff.provenance.explain import lines
 
-    root, key = target(number)
+    root, file, key = target(address)
     study = Study(root, Hashes())
-    for line in lines(study, chain(study, key)):
+    for line in lines(study, chain(study, file, key)):
         typer.echo(line)
 
 

@@ -230,6 +230,10 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
         subjects = ("best", "called") if CALLED in file else ("best",)
         sets = {name: {s: {"latents": rng.integers(0, 300, 3).tolist()} for s in subjects} for name in BEHAVIOURS}
         numbers = {"called": 40 if CALLED in file else 0, "chosen": sets}
+    if file.endswith("pair/run.json"):
+        numbers = {side: {"source": f"maker/{side}", "revision": f"{side}-revision"} for side in ("base", "chat")}
+    if file == "corpus/run.json":
+        numbers = {"splits": {"train": {"web": {"rows": 30, "tokens": 720}}}}
     if file.startswith("evidence/baselines/"):
         numbers = {"components": 8}
     if file.startswith("evidence/interpretation/"):

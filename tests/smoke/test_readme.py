@@ -34,7 +34,7 @@ ELSEWHERE = {
     "dvc push": "tests/smoke/test_smoke.py",
     "dvc pull": "tests/smoke/test_smoke.py",
     f"crossdiff check-pair {GEMMA}": "tests/test_survey.py",
-    "crossdiff diff HEAD~1 HEAD": "tests/provenance/audit/test_explain_and_compare.py",
+    "crossdiff diff HEAD~1 HEAD": "tests/provenance/audit/test_compare.py",
     "python -m benchmarks.training --json build/training.json": "tests/benchmarks/test_benchmarks_run.py",
 }
 """What other tests run, with made-up models, remotes or sizes."""

@@ -1,96 +1,63 @@
-"""Where one number came from: value, files, steps, settings, inputs back to models and corpus, commit, MLflow run.
+"""The chain behind a number, a table's cell or a figure in words, with the commands that ran and those to run again.
 
-`chain` gathers it, `lines` words it. Reads results/<pair> and, for the command and a changed source, Snakemake's record
-and git.
+Reads results/<pair> and, for the command and a changed source, Snakemake's record and git.
 """
 
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from crossdiff.errors import UserError
 from crossdiff.provenance.audit.code import first, known
-from crossdiff.provenance.audit.jobs import jobs
-from crossdiff.provenance.audit.study import Study
-from crossdiff.provenance.origins import LEAF, METRICS, Source, found, leaves, recompute, record_of
+from crossdiff.provenance.audit.jobs import Job, jobs
+from crossdiff.provenance.audit.study import REPORT, Study
+from crossdiff.provenance.chain import Chain
+from crossdiff.provenance.origins import LEAF, recompute, record_of
 
-
-@dataclass(frozen=True)
-class Chain:
-    """What is behind a number: its sources, and the steps behind those, the nearest first."""
-
-    pointer: str
-    value: Any
-    sources: tuple[Source, ...]
-    steps: tuple[str, ...]
-    """Records, relative to results/<pair>."""
-
-
-def target(text: str) -> tuple[Path, str]:
-    """(results/<pair>, key) of results/<pair>/metrics.json#KEY, as the page and its popovers write it."""
-    file, _, key = text.partition("#")
-    path = Path(file)
-    if not key or path.name != METRICS:
-        raise UserError(f"{text}: give results/<pair>/{METRICS}#KEY, such as #pair.layers or #/pair/layers")
-    return path.parent, key
-
-
-def chain(study: Study, key: str) -> Chain:
-    """The chain behind ``key``; UserError if metrics.json is damaged or lacks it, or nothing tells its sources."""
-    pointer, value = found(study.numbers, key)
-    if isinstance(value, dict) and set(value) != LEAF:
-        inside = [pointer + at for at, _ in leaves(value)]
-        raise UserError(f"{METRICS}#{pointer} holds {len(inside)} numbers; name one of them, such as #{inside[0]}")
-    sources = study.origins.of(pointer)
-    if not sources:
-        raise UserError(f"nothing tells where {METRICS}#{pointer} comes from; write the report again")
-    return Chain(pointer, value, sources, tuple(behind(study, [source.record for source in sources])))
-
-
-def behind(study: Study, records: list[str]) -> list[str]:
-    """Records of the steps behind ``records``, themselves included, each once and before what it read."""
-    makers = {study.name(output): record for output, record in outputs(study).items()}
-    order: dict[str, None] = {}
-    todo = list(dict.fromkeys(records))
-    while todo:
-        record = todo.pop(0)
-        order.pop(record, None)
-        order[record] = None
-        todo += [maker for path in study.steps.get(record, []) if (maker := makers.get(path)) not in (None, record)]
-    return list(order)
-
-
-def outputs(study: Study) -> dict[str, str]:
-    """Record of the step that made each input that lies under results/<pair>, be it missing or damaged."""
-    read = {path for inputs in study.steps.values() for path in inputs}
-    inside = [file for path in read if (file := study.inside(path))]
-    return {file: record for file in inside if (record := record_of(file)) in study.expected}
+UNKNOWN = "unknown: Snakemake's record of the step, under .snakemake/metadata, is not here; dvc pull does not bring it"
 
 
 def lines(study: Study, told: Chain) -> Iterator[str]:
     """The chain in words."""
-    yield f"{METRICS}#{told.pointer}"
-    yield f"value      {worded(told.value)}"
-    yield f"kept in    {study.name(METRICS)}  sha256 {study.hashes.sha256(study.root / METRICS)}"
+    yield f"{told.file}#{told.key}" if told.key else told.file
+    for name, value in told.values:
+        yield f"value      {f'{name}  ' if name else ''}{worded(value)}"
+    yield f"kept in    {hashed(study, told.file)}"
+    reported = record_of(told.file) == REPORT and told.file != REPORT
+    if reported:
+        yield f"written by {written_by(study)}"
     for source in told.sources:
-        digest = study.hashes.sha256(study.root / source.file) or "missing"
-        yield f"made of    {study.name(source.file)}  {source.key}  sha256 {digest}"
-    commands = {job.output: job for job in jobs(study.base, study.name("")).values()}
+        if source.file != told.file:
+            yield f"made of    {hashed(study, source.file, source.key)}"
+    ran = jobs(study.base, study.name(""))
     for name in told.steps:
-        yield from step(study, name, next((j for at, j in commands.items() if at == study.name(name)), None))
-    yield f"\nagain      {recompute(f'results/{study.pair}', told.sources)}"
+        yield from step(study, name, ran.get(study.name(name)))
+    one_step = shlex.join(["snakemake", study.name(record_of(told.file)), "--force"])
+    yield f"\nagain      {recompute(f'results/{study.pair}', told.sources) if reported else one_step}"
     yield f"check      crossdiff audit results/{study.pair}"
+
+
+def hashed(study: Study, file: str, *key: str) -> str:
+    """A file with what of it is meant, and its hash."""
+    return "  ".join([study.name(file), *key, f"sha256 {study.hashes.sha256(study.root / file) or 'missing'}"])
+
+
+def written_by(study: Study) -> str:
+    """The report step, which puts numbers and figures together: its commit and run."""
+    record = study.records.get(REPORT)
+    if record is None:
+        return f"{study.name(REPORT)}, which is missing or damaged"
+    code, run = next(commit(study, record)).split(maxsplit=1)[1], (record.get("mlflow") or {}).get("run_id")
+    return f"{study.name(REPORT)}  {code}  mlflow {run or 'not tracked'}"
 
 
 def worded(value: Any) -> str:
     """A number, or a mean with its 95 % interval."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and set(value) == LEAF:
         return f"{value['mean']}  (95 % interval {value['low']} to {value['high']}, n = {value['n']})"
     return str(value)
 
 
-def step(study: Study, name: str, job: Any) -> Iterator[str]:
+def step(study: Study, name: str, job: Job | None) -> Iterator[str]:
     """One step: command, settings, inputs, commit, versions, MLflow run."""
     record = study.records.get(name)
     yield f"\nstep       {first({name})}  ({study.name(name)})"
@@ -98,8 +65,7 @@ def step(study: Study, name: str, job: Any) -> Iterator[str]:
         yield "           its record is missing or damaged"
         return
     yield f"ran        {record['started']}, {record['seconds']} s, {record.get('threads') or 'no'} torch threads"
-    if job:
-        yield f"command    {job.command}"
+    yield f"command    {job.command if job and job.command else UNKNOWN}"
     yield f"params     {record['params']}"
     for path, digest in record["inputs"].items():
         yield f"input      {path}  sha256 {digest}"

@@ -4,10 +4,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 from crossdiff.errors import UserError
+from crossdiff.provenance.addresses import found as find
+from crossdiff.provenance.addresses import opened
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.study import Study
-from crossdiff.provenance.origins import METRICS, names
-from crossdiff.provenance.origins import found as find
+from crossdiff.provenance.origins import METRICS, leaves, names
 
 PAGE = "report/report.html"
 
@@ -49,27 +50,33 @@ def check(study: Study) -> Finding:
         return found
     shown = Shown()
     shown.feed(text)
+    metrics = opened(study.metrics or {})
     for number in shown.numbers:
-        one_number(study, number, found)
+        one_number(study, metrics, number, found)
     if not shown.numbers:
         found.breaks.append(Break(f"{study.name(PAGE)} shows no number of {METRICS}"))
     return found
 
 
-def one_number(study: Study, shown: dict[str, str], found: Finding) -> None:
+def one_number(study: Study, metrics: dict[str, Any], shown: dict[str, str], found: Finding) -> None:
     """One number of the page."""
     key = shown["at"].partition("#")[2]
     try:
-        key, leaf = find(study.metrics or {}, key)
+        key, leaf = find(metrics, key, METRICS)
     except UserError:
         found.breaks.append(Break(f"{study.name(PAGE)} shows {METRICS}#{key}, which {METRICS} does not hold"))
         return
     for part, expected in texts(names(key), leaf, shown["style"]).items():
         if shown[part] and shown[part].strip() != expected:
             what = f"{study.name(PAGE)} shows {shown[part].strip()} for {METRICS}#{key}, which is {expected}"
-            found.breaks.append(Break(what, numbers=frozenset([key])))
+            found.breaks.append(Break(what, numbers=frozenset([whole(study.metrics or {}, key)])))
             return
     found.held += 1
+
+
+def whole(metrics: dict[str, Any], key: str) -> str:
+    """The number of metrics.json that the value at a pointer is, or is a part of."""
+    return next(pointer for pointer, _ in leaves(metrics) if f"{key}/".startswith(f"{pointer}/"))
 
 
 def texts(path: list[str], leaf: Any, style: str) -> dict[str, str]:
