@@ -6,6 +6,7 @@ import pytest
 
 from crossdiff.parts import Calibration, Source, Synthetic
 from crossdiff.report.limits import nulls, smaller_null
+from crossdiff.report.numbers import Numbers
 
 
 @pytest.mark.parametrize(
@@ -25,10 +26,8 @@ def test_what_calls_are_calibrated_on(calibration: Calibration, synthetic: Synth
 
 @pytest.mark.parametrize(("null", "said"), [(0.03, True), (0.07, False), (None, False)])
 def test_a_null_tune_that_changes_less_bounds_less(null: float | None, said: bool) -> None:
-    def manifest(share: float) -> dict[str, dict[str, float]]:
-        return {"difference_share": {"overall": share}}
-
-    study = SimpleNamespace(manifest=manifest(0.06), null_manifest=None if null is None else manifest(null))
-    sentences = [str(text) for text in smaller_null(study)]
+    shares = {"difference_share": {"overall": 0.06}, "null_difference_share": {"overall": null}}
+    numbers = Numbers({"pair": {name: share for name, share in shares.items() if share["overall"] is not None}})
+    sentences = [text.striptags() for text in smaller_null(numbers)]
     assert bool(sentences) == said
     assert all("3.0 % of the variance, the pair by 6.0 %" in text for text in sentences)

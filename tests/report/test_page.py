@@ -59,7 +59,8 @@ class Page(HTMLParser):
 def lookup(metrics: object, pointer: str) -> object:
     """The value at a JSON pointer, by RFC 6901."""
     for part in pointer.split("/")[1:]:
-        metrics = metrics[part.replace("~1", "/").replace("~0", "~")]  # type: ignore[index]
+        name = part.replace("~1", "/").replace("~0", "~")
+        metrics = metrics[int(name) if isinstance(metrics, list) else name]  # type: ignore[index]
     return metrics
 
 
@@ -97,7 +98,7 @@ def test_numbers_equal_metrics_after_rounding(planted: Written, plain: Written) 
         seen = set()
         for attrs, text in Page(study.page).numbers:
             source, style = attrs["data-src"] or "", attrs.get("data-style") or ""
-            if not source.startswith("metrics.json#"):
+            if not source.startswith("metrics.json#") or not style:
                 continue
             seen.add(source)
             leaf: Any = lookup(study.metrics, source.removeprefix("metrics.json#"))

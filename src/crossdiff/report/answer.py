@@ -210,7 +210,7 @@ class Answer:
             parts.append(
                 sentence(
                     "KL intervals come from resampling {n} conversations, with the dictionaries as they are.",
-                    n=none["n"],
+                    n=self.numbers.brief(*gap.GAP, "n", style="count"),
                 )
             )
         if all(item.origin for item in self.study.dictionaries):

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.report.collect import Study
 from crossdiff.report.latents import specific
-from crossdiff.report.numbers import Numbers, written
+from crossdiff.report.numbers import Numbers
 from crossdiff.report.words import listed, name, sentence, spelled
 
 MANY = 0.2
@@ -25,7 +25,7 @@ def limits(study: Study, numbers: Numbers) -> Iterator[Markup]:
         "Thresholds of Δ<sub>norm</sub> and ν are conventions of the literature: their counts state no error rate."
     )
     yield nulls(study)
-    yield from smaller_null(study)
+    yield from smaller_null(numbers)
     yield Markup(
         "0 % of the KL gap is a stitched model, the base model's stream in the chat model's upper blocks, not the base"
         " model itself."
@@ -80,17 +80,16 @@ def nulls(study: Study) -> Markup:
     return Markup("No null was given, so nothing is called and a count has no false-positive rate.")
 
 
-def smaller_null(study: Study) -> Iterator[Markup]:
+def smaller_null(numbers: Numbers) -> Iterator[Markup]:
     """If the null tune moves the model less than the pair's tune: then it bounds less than all of its nuisances."""
-    if study.null_manifest is None:
-        return
-    pair, null = (each["difference_share"]["overall"] for each in (study.manifest, study.null_manifest))
-    if null < pair:
+    paths = [("pair", share, "overall") for share in ("difference_share", "null_difference_share")]
+    pair, null = (numbers.value(*path) for path in paths)
+    if pair is not None and null is not None and null < pair:
         yield sentence(
             "The null tune differs from the base by {null} of the variance, the pair by {pair}: a tune that changes"
             " less also adds less, so what is upheld may still be what any tune of the pair's size adds.",
-            null=written(null, "percent"),
-            pair=written(pair, "percent"),
+            null=numbers.brief(*paths[1], style="percent"),
+            pair=numbers.brief(*paths[0], style="percent"),
         )
 
 

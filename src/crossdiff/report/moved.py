@@ -50,7 +50,7 @@ def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
         best="every dictionary" if len(best) == len(by_item) > 1 else listed([name(item) for item in best]),
         edit=names.EDITS[edit],
         n=numbers.show(*found(best[0], edit), style="count"),
-        all=planted,
+        all=numbers.words(planted, "pair", "behaviours"),
     )
     return text + turned(numbers, best, edit)
 
@@ -66,7 +66,9 @@ def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
     text = sentence(
         " (of the answers generated{n}{at_most} {share} {turn}",
         at_most=" at most" if len(items) > 1 else "",
-        n=f" to {best['n']} prompts" if isinstance(best, dict) else "",
+        n=sentence(" to {n} prompts", n=numbers.brief(*path, "best", "n", style="count"))
+        if isinstance(best, dict)
+        else "",
         share=numbers.brief(*path, "best", style="percent"),
         turn="lose the behaviour" if edit == "remove" else "come to show it",
     )
@@ -83,8 +85,8 @@ def beaten(numbers: Numbers, edits: list[str]) -> list[Markup]:
         return []
     counts = [
         sentence(
-            "{n} ({edit}; clearly {clear})", n=spelled(len(each.won)), edit=names.EDITS[edit],
-            clear=some(len(each.clear or [])),
+            "{n} ({edit}; clearly {clear})", n=numbers.words(spelled(len(each.won)), "behaviours"),
+            edit=names.EDITS[edit], clear=numbers.words(some(len(each.clear or [])), "behaviours"),
         )
         for edit, each in won.items()
     ]  # fmt: skip
@@ -100,7 +102,8 @@ def baselines(numbers: Numbers) -> Markup | None:
         return None
     results = {contest: scoreboard.result(metrics, contest) for contest in scoreboard.CONTESTS}
     parts = [
-        sentence("{what} {n} of {all}{clear}", what=WHAT[contest], n=spelled(len(each.won)), all=spelled(each.total),
+        sentence("{what} {n} of {all}{clear}", what=WHAT[contest],
+                 n=numbers.words(spelled(len(each.won)), "behaviours"), all=spelled(each.total),
                  clear=f" (clearly {some(len(each.clear))})" if each.won and each.clear is not None else "")
         for contest, each in results.items() if each.total
     ]  # fmt: skip

@@ -6,9 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from crossdiff.provenance.origins import METRICS, pointer
 from crossdiff.report.seeds import Leaf, Tree, ends, mean
 
-FILE = "metrics.json"
 MISSING = Markup('<span class="missing" title="not measured">–</span>')
 
 
@@ -29,6 +29,11 @@ def written(value: float, style: str) -> str:
     if style == "change":
         return signed(value, 2)
     return signed(value, {"share": 3, "nats": 3}.get(style, digits(value, 3)))
+
+
+def pointed(address: str, text: Any) -> Markup:
+    """A number that metrics.json does not hold, or words for one, with its address as ``FILE#KEY``."""
+    return Markup('<span class="n" tabindex="0" data-src="{}">{}</span>').format(address, text)
 
 
 def digits(value: float, significant: int) -> int:
@@ -54,6 +59,8 @@ class Numbers:
         """The leaf at ``path``; None if there is none."""
         node: Any = self.metrics
         for name in path:
+            if isinstance(node, list):
+                node = {str(number): item for number, item in enumerate(node)}
             if not isinstance(node, dict) or name not in node:
                 return None
             node = node[name]
@@ -77,6 +84,10 @@ class Numbers:
             text += Markup(' <i class="ci">{}</i>').format(between(path, leaf, style))
         return text + Markup("</span>")
 
+    def words(self, text: Any, *path: str) -> Markup:
+        """Words for a number, or for what is counted, with its address."""
+        return pointed(address(*path), text)
+
     def brief(self, *path: str, style: str) -> Markup:
         """A number without its interval."""
         return self.show(*path, style=style, interval=False)
@@ -90,9 +101,10 @@ class Numbers:
 
     def hint(self, leaf: Leaf, path: tuple[str, ...], style: str) -> str:
         """What a pointer held over the number is told."""
-        parts: list[str] = []
+        value = mean(leaf)
+        parts = [] if float(value).is_integer() else [f"{value:.6g} in the file"]
         if isinstance(leaf, dict):
-            what = "two pairs:" if of_two(path, leaf) else "95 % interval"
+            what = "both values:" if of_two(path, leaf) else "95 % interval"
             parts.append(f"{what} {span(leaf, style)}, n = {leaf['n']}")
         if path[0] == "dictionaries" and isinstance(seeds := self.metrics["dictionaries"][path[1]].get("seeds"), dict):
             values = {seed: self.leaf("dictionaries", path[1], "seeds", seed, *path[2:]) for seed in seeds}
@@ -110,13 +122,13 @@ def between(path: Sequence[str], leaf: Leaf, style: str) -> str:
 
 
 def of_two(path: Sequence[str], leaf: Leaf) -> bool:
-    """Whether both values of two synthetic pairs stand in place of an interval (`seeds.few`)."""
-    return path[0] == "synthetic" and isinstance(leaf, dict) and leaf["n"] == 2
+    """Whether both values, of two synthetic pairs or held-out seeds, stand in place of an interval (`seeds.few`)."""
+    return path[0] in ("synthetic", "calibration") and isinstance(leaf, dict) and leaf["n"] == 2
 
 
 def address(*path: str) -> str:
     """File and JSON pointer (RFC 6901) of a number."""
-    return f"{FILE}#/" + "/".join(name.replace("~", "~0").replace("/", "~1") for name in path)
+    return f"{METRICS}#{pointer(*path)}"
 
 
 def span(leaf: Leaf, style: str) -> str:

@@ -1,12 +1,15 @@
 """Numbers, figures and latents -> one self-contained HTML page: no network, one file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
 
-from crossdiff.provenance.origins import Origins, record_of
+from crossdiff.provenance import record
+from crossdiff.provenance.addresses import sources as behind
+from crossdiff.provenance.origins import METRICS, Origins, record_of
 from crossdiff.report.answer import Answer
 from crossdiff.report.collect import Study
 from crossdiff.report.explorer.data import embedded
@@ -14,6 +17,7 @@ from crossdiff.report.figures import kl, theme
 from crossdiff.report.section import Context
 from crossdiff.report.sections import SECTIONS
 from crossdiff.report.seeds import Tree
+from crossdiff.report.words import commit
 
 SCRIPTS = ("where.js", "figures.js", "search.js", "texts.js", "latent.js", "explorer.js")
 SHEETS = ("page.css", "where.css", "explorer.css")
@@ -33,32 +37,32 @@ def page(study: Study, metrics: Tree, sources: Origins) -> Page:
     context = Context(study, metrics)
     main = tuple(kl.recovered(study, metrics, stacked) for stacked in (False, True))
     sections = [section for build in SECTIONS if (section := build(context)) is not None]
+    figures = main + tuple(figure for section in sections for figure in section.figures)
     html = context.render(
         "page.html.j2",
         answer=Answer(study, context.numbers),
         main=main,
         sections=sections,
         css=css(),
-        where=Markup(embedded(where(study, sources))),
+        where=Markup(embedded(where(study, metrics, sources, figures))),
         script=Markup("\n".join(map(template, SCRIPTS))),
     )
-    return Page(html, main + tuple(figure for section in sections for figure in section.figures))
+    return Page(html, figures)
 
 
-def where(study: Study, sources: Origins) -> dict[str, Any]:
-    """What the page tells of a number or file when asked: sources of numbers, record of files, run of records."""
+def where(study: Study, metrics: Tree, sources: Origins, figures: Iterable[theme.Figure]) -> dict[str, Any]:
+    """What the page tells when asked: sources of numbers and figures, record of files, commit and run of records."""
+    own = record_of(METRICS)
     files = [str(file.relative_to(study.root)) for file in study.files]
+    drawn = {figure.name: behind(figure.files, metrics, sources) for figure in figures}
     return {
         "root": f"results/{study.config.pair.name}",
         "numbers": sources.document()["numbers"],
-        "records": {file: record_of(file) for file in files},
+        "figures": {name: [[source.file, source.key] for source in found] for name, found in drawn.items()},
+        "records": {file: record_of(file) for file in [*files, own]},
         "steps": {
-            file: {
-                "name": record["name"],
-                "commit": (record["code"]["commit"] or "")[:10],
-                "run": record["mlflow"]["run_id"] if record["mlflow"] else None,
-            }
-            for file, record in study.records.items()
+            file: {"commit": commit(told["code"]), "run": told["mlflow"]["run_id"] if told["mlflow"] else None}
+            for file, told in [*study.records.items(), (own, {"code": record.code(), "mlflow": None})]
         },
     }
 

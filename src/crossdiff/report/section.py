@@ -18,9 +18,9 @@ from crossdiff.report import names
 from crossdiff.report.collect import Study
 from crossdiff.report.figures import files, theme
 from crossdiff.report.latents import CLASSES, NU_ACTIVATION
-from crossdiff.report.numbers import Numbers, written
+from crossdiff.report.numbers import Numbers, pointed, written
 from crossdiff.report.seeds import Tree
-from crossdiff.report.words import spelled, symbols
+from crossdiff.report.words import commit, spelled, symbols
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,14 @@ class Context:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        found.filters |= {"written": written, "spelled": spelled, "symbols": symbols}
+        found.filters |= {"written": written, "spelled": spelled, "symbols": symbols, "commit": commit}
         found.globals |= {
             "study": self.study,
             "metrics": self.metrics,
             "show": self.numbers.show,
+            "words": self.numbers.words,
+            "pointed": pointed,
+            "caption": files.caption,
             "under": lambda *path: partial(self.numbers.show, *path),
             "has": lambda *path: self.numbers.leaf(*path) is not None,
             "data_uri": files.data_uri,

@@ -1,7 +1,7 @@
 """Pieces of sentences: numbers as words, lists, names; everything put into them is escaped."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -19,6 +19,11 @@ def some(number: int) -> str:
 def spelled(count: int) -> str:
     """Small whole numbers as words."""
     return COUNTS[count] if 0 <= count < len(COUNTS) else f"{count:,}"
+
+
+def commit(code: Mapping[str, Any]) -> str:
+    """The commit of a step's ``code`` in short, marked if the source was changed since."""
+    return code["commit"][:10] + (" + changes" if code["dirty"] else "") if code["commit"] else "unknown"
 
 
 def listed(items: Sequence[str | Markup]) -> Markup:

@@ -11,9 +11,14 @@ from urllib.parse import quote
 
 import polars as pl
 import vl_convert
+from markupsafe import Markup
 
+from crossdiff.provenance.addresses import specification
 from crossdiff.provenance.files import whole
+from crossdiff.provenance.origins import pointer
 from crossdiff.report.figures.theme import VERSION, Figure
+from crossdiff.report.numbers import pointed
+from crossdiff.report.words import symbols
 
 INSIDE = ("layer", "hconcat", "vconcat", "concat", "spec")
 """Where a specification holds others."""
@@ -55,6 +60,13 @@ def data_uri(figure: Figure) -> str | None:
     """The table as a CSV file inside a link; None if it is too long for one."""
     uri = "data:text/csv;charset=utf-8," + quote(table(figure).write_csv(), safe=",:;()")
     return uri if len(uri) <= LARGEST else None
+
+
+def caption(figure: Figure) -> Markup:
+    """A figure's sentence, each count of it with its address in the figure's specification."""
+    place = f"{specification(figure.name)}#{pointer('usermeta', 'counts')}"
+    counts = {name: pointed(place + pointer(name), f"{count:,}") for name, count in figure.counts.items()}
+    return symbols(figure.text).format(**counts)
 
 
 def save(figure: Figure, folder: Path, png_scale: float | None = None) -> None:

@@ -5,10 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from crossdiff import hardware
+from crossdiff.provenance import record
+from crossdiff.provenance.origins import METRICS, record_of
 from crossdiff.report.collect import Study
 from crossdiff.report.flow import HIGH, REPORT, WIDE, Flow, flow
 from crossdiff.report.metrics import step_name
 from crossdiff.report.section import Context, Section
+from crossdiff.report.words import commit
+
+OWN = record_of(METRICS)
+"""Record of the step that writes this page, which is not there yet."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,7 @@ class Step:
     @property
     def code(self) -> str:
         """Short commit, marked if the source was changed since."""
-        code = self.record["code"]
-        return (code["commit"][:10] + (" + changes" if code["dirty"] else "")) if code["commit"] else "unknown"
+        return commit(self.record["code"])
 
 
 def section(context: Context) -> Section:
@@ -46,6 +52,7 @@ def section(context: Context) -> Section:
             flow=drawn(study),
             box=(WIDE, HIGH),
             last=REPORT,
+            own={"file": OWN, "code": record.code(), "machine": hardware.machine()},
             machines=machines(study),
             tracked=tracked(study),
             versions=versions(study),
@@ -56,8 +63,8 @@ def section(context: Context) -> Section:
 
 def steps(study: Study) -> Iterator[Step]:
     """Every recorded step in the study's order."""
-    for file, record in study.records.items():
-        yield Step(record["name"], file, record)
+    for file, told in study.records.items():
+        yield Step(told["name"], file, told)
 
 
 def drawn(study: Study) -> Flow:
@@ -68,14 +75,14 @@ def drawn(study: Study) -> Flow:
 
 def machines(study: Study) -> list[tuple[dict[str, Any], int]]:
     """(machine, steps that ran on it) of every machine, the busiest first."""
-    found = [record["machine"] for record in study.records.values()]
+    found = [told["machine"] for told in study.records.values()]
     different = [machine for at, machine in enumerate(found) if machine not in found[:at]]
     return sorted(((machine, found.count(machine)) for machine in different), key=lambda item: -item[1])
 
 
 def tracked(study: Study) -> list[tuple[str, str]]:
     """(where MLflow keeps the runs, the study's run) of every study run that a step belongs to."""
-    runs = [record["mlflow"] for record in study.records.values() if record["mlflow"]]
+    runs = [told["mlflow"] for told in study.records.values() if told["mlflow"]]
     # A server's address may hold a password before the @; the page may be passed on.
     return sorted({(run["uri"].rpartition("@")[2], run["parent_run_id"] or run["run_id"]) for run in runs})
 
@@ -83,8 +90,8 @@ def tracked(study: Study) -> list[tuple[str, str]]:
 def versions(study: Study) -> dict[str, list[str]]:
     """Versions of each package over all steps; more than one if steps disagree."""
     found: dict[str, list[str]] = {}
-    for record in study.records.values():
-        for package, version in record["versions"].items():
+    for told in study.records.values():
+        for package, version in told["versions"].items():
             if version not in found.setdefault(package, []):
                 found[package].append(version)
     return found

@@ -1,12 +1,9 @@
 // Where a number or a figure is from: told on hover and on focus, with the command that prints its whole chain.
 const origin = JSON.parse(document.getElementById("where-data").textContent);
 const box = document.getElementById("where");
+const LINES = 14;
+const REPORT = "report/run.json";
 let asked = null;
-
-function stepOf(file) {
-  const record = origin.records[file];
-  return record && origin.steps[record] ? [record, origin.steps[record]] : null;
-}
 
 function told(name, ...text) {
   return [element("dt", name), element("dd", ...text)];
@@ -18,39 +15,46 @@ function element(tag, ...text) {
   return made;
 }
 
-function sourcesOf(pointer) {
+// Of a number the nearest note above it; of a part of metrics.json all notes inside it.
+function noted(pointer) {
   for (let above = pointer; above; above = above.slice(0, above.lastIndexOf("/"))) {
     if (origin.numbers[above]) return origin.numbers[above];
   }
-  return [];
+  const inside = Object.keys(origin.numbers).filter((key) => key.startsWith(`${pointer}/`)).flatMap((key) => origin.numbers[key]);
+  return [...new Map(inside.map((source) => [source.join("#"), source])).values()];
 }
 
-function steps(files) {
-  const found = new Map(files.map(stepOf).filter(Boolean));
-  return [...found].map(([record, step]) =>
-    element("div", element("code", record), ` · commit ${step.commit || "unknown"}${step.run ? ` · run ${step.run.slice(0, 8)}` : ""}`));
+// [file, key] of all that a figure, a number of metrics.json, or what stands in another file is made of.
+function sourcesOf({ figure, src }) {
+  if (figure) return origin.figures[figure] || [];
+  const [file, key] = src.split("#");
+  const drawn = file.match(/^report\/figures\/(.*)\.vl\.json$/);
+  if (drawn) return origin.figures[drawn[1]] || [];
+  return file === "metrics.json" ? noted(key) : [[file, key]];
 }
 
-function shortened(parts) {
-  return parts.length > 5 ? [...parts.slice(0, 5), element("div", `and ${parts.length - 5} more`)] : parts;
+function stepLine(record) {
+  const step = origin.steps[record];
+  return element("div", element("code", record), step ? ` · commit ${step.commit}${step.run ? ` · run ${step.run.slice(0, 8)}` : ""}` : "");
+}
+
+function shortened(lines) {
+  return lines.length > LINES ? [...lines.slice(0, LINES), element("div", `and ${lines.length - LINES} more, all in the chain`)] : lines;
 }
 
 function answer(target) {
-  const { src, files, figure } = target.dataset;
-  const from = src ? [src] : files.split(" ");
-  const number = from[0].match(/^metrics\.json#(.*)$/);
-  const plain = from.map((file) => file.split("#")[0]).filter((file) => file !== "metrics.json");
-  const made = src && number ? sourcesOf(number[1]) : plain.map((file) => [file, from[0].split("#")[1] || ""]);
-  const lines = made.map(([file, key]) => element("div", element("code", file), key ? ` ${key}` : ""));
-  const command = src && number ? `crossdiff explain '${origin.root}/${src}'`
-    : `crossdiff show ${origin.root}/${(stepOf(plain[0] || "") || ["report/run.json"])[0]}`;
+  const { src, figure, hint } = target.dataset;
+  const made = sourcesOf(target.dataset);
+  const records = [...new Set(made.map(([file]) => origin.records[file]).filter(Boolean))];
+  const shown = src && !target.matches(".source") ? (target.querySelector("b") || target).textContent : "";
+  const place = src || `report/figures/${figure}.vl.json`;
   return element("dl",
-    ...(number && src ? told("number", element("code", src)) : []),
-    ...(figure ? told("figure", element("code", `figures/${figure}.vl.json`), ", .svg, .csv") : []),
-    ...(target.dataset.hint ? told("value", target.dataset.hint) : []),
-    ...(lines.length ? told("made of", ...shortened(lines)) : number ? told("drawn from", element("code", from.join(", "))) : []),
-    ...(made.length ? told("by", ...shortened(steps(made.map(([file]) => file)))) : []),
-    ...told("chain", element("code", command)));
+    ...(src ? told("number", element("code", src)) : told("figure", element("code", `figures/${figure}.vl.json`), ", .svg, .csv")),
+    ...(shown ? told("value", hint ? `${shown} · ${hint}` : shown) : []),
+    ...told("made of", ...shortened(made.map(([file, key]) => element("div", element("code", file), key ? ` ${key}` : "")))),
+    ...told("by", ...shortened(records.map(stepLine))),
+    ...(records.includes(REPORT) ? [] : told("page by", stepLine(REPORT))),
+    ...told("chain", element("code", `crossdiff explain '${origin.root}/${place}'`), " in the study's folder"));
 }
 
 function ask(target) {
@@ -73,7 +77,7 @@ function dismiss() {
 
 for (const [start, stop] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
   document.addEventListener(start, (event) => {
-    const target = event.target.closest && event.target.closest("[data-src], [data-files]");
+    const target = event.target.closest && event.target.closest("[data-src], [data-figure]");
     if (target && target !== asked) ask(target);
   });
   document.addEventListener(stop, (event) => {
