@@ -1,4 +1,9 @@
-"""The whole DAG, from two folders to a report, on each architecture but Llama's, which test_new_pair takes as far."""
+"""The whole DAG, from two folders to a report, on each architecture.
+
+Here Qwen2 and Gemma 2 with one seed of a crosscoder and of a diff-SAE, Gemma 3 with one of a crosscoder. Llama's runs
+in the other files of this folder, always with both: two seeds, a planted twin, a null tune and synthetic pairs in
+conftest's study, two folders in test_new_pair.
+"""
 
 import json
 import shutil
@@ -14,16 +19,19 @@ from crossdiff.overlay import merged
 from .conftest import ROOT, copied
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+SMALL = {"latents": 48, "steps": 15, "threshold_start": 5}
 CHANGES = {
     "pair": {"name": "tiny", "chat": {"path": "data/chat", "planted": None}},
     "activations": {"skip_first": 2},
-    "dictionaries": {"crosscoder": {"latents": 48, "steps": 15, "threshold_start": 5}},
+    "dictionaries": {"crosscoder": SMALL, "diff-sae": SMALL},
     "seeds": [0],
     "synthetic": None,  # knows nothing of the architecture
     "calibration": {"null_tune": None},  # reads a pair as any is read
     "evidence": {"conversations": 3},
 }
-"""To the miniature study; of its dictionaries the crosscoder stays."""
+"""To the miniature study."""
+DIFF_SAE = ("qwen2", "gemma2")
+"""Families with one too; it takes a study some 25 s of computing."""
 VARIANTS = {
     "qwen2": {"score": "decoupled"},
     "gemma2": {"score": "mixed"},
@@ -46,7 +54,7 @@ SWITCHES = {
 """Experiments that the default study leaves out, and what each leaves."""
 LEFT = {
     "qwen2": ["evidence/layers/kl.parquet"],
-    "gemma2": ["evidence/steering-crosscoder-seed0/steering.parquet"],
+    "gemma2": [f"evidence/steering-{name}-seed0/steering.parquet" for name in ("crosscoder", "diff-sae")],
     "gemma3_text": ["evidence/prompts/rows.parquet", "evidence/interpretation/crosscoder-seed0.parquet"],
 }
 
@@ -55,7 +63,9 @@ LEFT = {
 def test_from_two_folders_to_a_report(tiny_pair, tmp_path: Path, web_parquet: Path, chat_jsonl: Path) -> None:
     tree = copied(tmp_path / "study")
     study = merged(yaml.safe_load((ROOT / "tests/smoke/config.yaml").read_text()), CHANGES)
-    study["dictionaries"] = {"crosscoder": study["dictionaries"]["crosscoder"] | VARIANTS[tiny_pair.family]}
+    study["dictionaries"]["crosscoder"] |= VARIANTS[tiny_pair.family]
+    if tiny_pair.family not in DIFF_SAE:
+        del study["dictionaries"]["diff-sae"]
     study["evidence"] |= SWITCHES[tiny_pair.family]
     (tree.root / "config.yaml").write_text(yaml.safe_dump(study))
     for which in ("base", "chat"):
@@ -66,12 +76,15 @@ def test_from_two_folders_to_a_report(tiny_pair, tmp_path: Path, web_parquet: Pa
     done = tree.root / "results/tiny"
     assert (done / "report/report.html").is_file()
     numbers = json.loads((done / "metrics.json").read_text())
-    assert set(numbers["dictionaries"]) == {"crosscoder"}
+    assert set(numbers["dictionaries"]) == set(study["dictionaries"])
     assert json.loads((done / "activations/manifest.json").read_text())["skip_first"] == 2
-    kl = pl.read_parquet(done / "evidence/crosscoder-seed0/kl.parquet")
-    assert kl["kl"].is_finite().all()
-    assert pl.read_parquet(done / "latents/crosscoder-seed0.parquet").height == 48
-    assert pl.read_parquet(done / "latents/crosscoder-seed0.template.parquet").height
+    for name in study["dictionaries"]:
+        kl = pl.read_parquet(done / f"evidence/{name}-seed0/kl.parquet")
+        assert kl["kl"].is_finite().all()
+        assert pl.read_parquet(done / f"latents/{name}-seed0.parquet").height == 48
+        assert pl.read_parquet(done / f"latents/{name}-seed0.template.parquet").height
+    if tiny_pair.family in DIFF_SAE:
+        assert {"full", "error", "bias"} <= set(numbers["dictionaries"]["diff-sae"]["kl"]["all"])
     for file in LEFT[tiny_pair.family]:
         assert pl.read_parquet(done / file).height
     if tiny_pair.family == "qwen2":

@@ -12,12 +12,14 @@ from mlflow import MlflowClient
 
 from crossdiff import dictionaries
 from crossdiff.config import Config, dump, parse
+from crossdiff.provenance.audit.run import CHECKS
 from crossdiff.provenance.files import sha256_file
 
 from .conftest import MAKE_STUDY, Tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(1800)]
 NOTHING = "Nothing to be done"
+KEY = "dictionaries.diff-sae.fve.pooled"
 NULL = ["crosscoder-seed0", "diff-sae-seed0"]
 TRAINED = ["crosscoder-seed0", "crosscoder-seed1", "diff-sae-seed0", "diff-sae-seed1"]
 
@@ -164,17 +166,50 @@ def test_only_what_uses_a_source_file_reruns_with_it(done: Tree) -> None:
     assert NOTHING in done.run("snakemake", "--dry-run")
 
 
-def test_a_clone_with_pulled_results_has_nothing_to_do(done: Tree, tmp_path: Path) -> None:
-    done.run("dvc", "remote", "add", "--default", "--force", "storage", str(tmp_path / "remote"))
+@pytest.fixture(scope="module")
+def clone(done: Tree, tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """A clone into which the results were pulled."""
+    place = tmp_path_factory.mktemp("clone")
+    done.run("dvc", "remote", "add", "--default", "--force", "storage", str(place / "remote"))
     done.run("dvc", "push")
     done.commit("the results")
     assert done.run("git", "status", "--porcelain") == ""
-    done.run("git", "clone", "--quiet", str(done.root), str(tmp_path / "clone"))
-    clone = Tree(tmp_path / "clone")
-    assert (clone.root / "results/smoke/metrics.json").is_file(), "the numbers are in git"
-    clone.run("dvc", "pull")
+    done.run("git", "clone", "--quiet", str(done.root), str(place / "clone"))
+    there = Tree(place / "clone")
+    assert (there.root / "results/smoke/metrics.json").is_file(), "the numbers are in git"
+    there.run("dvc", "pull")
+    return there
+
+
+def test_a_clone_with_pulled_results_has_nothing_to_do(clone: Tree) -> None:
     assert "up to date" in clone.run("dvc", "status")
     assert NOTHING in clone.run("snakemake", "--dry-run")
+
+
+def test_the_audit_of_a_clone_holds_and_says_what_it_could_not_check(clone: Tree) -> None:
+    said = clone.run("crossdiff", "audit", "results/smoke")
+    assert "BROKEN" not in said
+    assert said.count("holds ") == len(CHECKS) - 1, said
+    assert re.search(r"unknown  run.json = MLflow +MLflow runs of \d+ steps: sqlite:///mlflow.db is not here", said)
+    assert not (clone.root / "mlflow.db").exists(), "to look for runs makes no database"
+
+
+def test_a_chain_is_told_in_a_clone(clone: Tree) -> None:
+    said = clone.run("crossdiff", "explain", f"results/smoke/metrics.json#{KEY}")
+    assert "results/smoke/models/chat/model.safetensors" in said
+    assert records(clone)["pair/run.json"]["code"]["commit"] in said
+    assert "not in this checkout" not in said
+
+
+def test_two_commits_are_compared(clone: Tree) -> None:
+    file = clone.root / "results/smoke/metrics.json"
+    numbers = json.loads(file.read_text())
+    numbers["dictionaries"]["diff-sae"]["fve"]["pooled"]["mean"] = 9
+    file.write_text(json.dumps(numbers))
+    clone.commit("another number")
+    said = clone.run("crossdiff", "diff", "HEAD~1", "HEAD")
+    assert "inputs: the same" in said
+    assert re.search(r"numbers: 1 differ\n +#/dictionaries/diff-sae/fve/pooled  .+ -> 9 ", said)
 
 
 def test_a_wrong_overlay_ends_before_anything_runs(done: Tree, tmp_path: Path) -> None:
@@ -196,19 +231,29 @@ def test_what_people_do_by_hand(done: Tree) -> None:
     assert "delta_norm" in table
 
 
-def test_the_audit_holds_and_finds_a_flipped_byte(done: Tree) -> None:
+def test_the_audit_holds_and_a_chain_is_told(done: Tree) -> None:
     said = done.run("crossdiff", "audit", "results/smoke")
-    assert said.count("holds ") == 10, said
+    assert said.count("holds ") == len(CHECKS), said
     assert "BROKEN" not in said
-    table = done.root / "results/smoke/latents/diff-sae-seed1.parquet"
-    kept = table.read_bytes()
-    table.write_bytes(kept[:-20] + bytes([kept[-20] ^ 1]) + kept[-19:])
+    chain = done.run("crossdiff", "explain", f"results/smoke/metrics.json#{KEY}")
+    assert "snakemake results/smoke/metrics.json --forcerun results/smoke/dictionaries/diff-sae-seed0/run.json" in chain
+
+
+@pytest.mark.parametrize(
+    ("file", "number"),
+    [
+        ("latents/diff-sae-seed1.parquet", "/dictionaries/diff-sae/seeds/1/dead"),
+        ("models/chat/model.safetensors", "/dictionaries/* ("),
+    ],
+)
+def test_the_audit_finds_a_flipped_byte(done: Tree, file: str, number: str) -> None:
+    path = done.root / "results/smoke" / file
+    kept = path.read_bytes()
+    path.write_bytes(kept[:-20] + bytes([kept[-20] ^ 1]) + kept[-19:])
     try:
         said = done.run("crossdiff", "audit", "results/smoke", check=False)
     finally:
-        table.write_bytes(kept)
+        path.write_bytes(kept)
     assert "BROKEN   files = run.json" in said
-    assert "latents/diff-sae-seed1.parquet has the hash" in said
-    assert "#/dictionaries/diff-sae/seeds/1/dead" in said
-    chain = done.run("crossdiff", "explain", "results/smoke/metrics.json#dictionaries.diff-sae.fve.pooled")
-    assert "snakemake results/smoke/metrics.json --forcerun results/smoke/dictionaries/diff-sae-seed0/run.json" in chain
+    assert f"results/smoke/{file} has the hash" in said
+    assert f"#{number}" in said
