@@ -59,6 +59,7 @@ def opened(
     page.on("request", lambda request: found.requests.append(request.url))
     try:
         page.goto(file.resolve().as_uri() + fragment)
+        page.wait_for_selector("[aria-busy]", state="detached")  # the explorer unpacks its data after the page is there
         yield found
     finally:
         context.close()

@@ -28,19 +28,26 @@ def synthetic_scores(rng: np.random.Generator, config: Config) -> pl.DataFrame:
 
 
 def called(rng: np.random.Generator, config: Config, count: int) -> pl.DataFrame:
-    """calls/<dictionary>.parquet, as far as the report reads it."""
-    parts = [
-        pl.DataFrame(
-            {
-                "latent": pl.Series(range(count), dtype=pl.UInt32),
-                "seed": pl.Series([seed] * count, dtype=pl.UInt32),
-                "call": rng.choice(["none", "chat-specific", "undetermined"], count).tolist(),
-                "q_chat_specific": rng.uniform(0, 1, count),
-                "reappears": rng.uniform(0, 1, count),
-            }
-        )
-        for seed in config.seeds
-    ]
+    """calls/<dictionary>.parquet, as far as the report reads it: no chat-specific call is upheld, some others are."""
+    latent = np.arange(count)
+    parts = []
+    for seed in config.seeds:
+        call = rng.choice(["none", "chat-specific", "undetermined"], count).astype(object)
+        q, reappears = rng.uniform(0, 1, count), rng.uniform(0, 1, count)
+        agreed = np.where((call == "chat-specific") & (latent % 4 == 1), call, None)
+        call[(call == "chat-specific") & (latent % 5 == 0)] = "base-specific"
+        upheld = ((call == "base-specific") & (latent % 10 == 0)).tolist()
+        table = {
+            "latent": pl.Series(range(count), dtype=pl.UInt32),
+            "seed": pl.Series([seed] * count, dtype=pl.UInt32),
+            "call": call.tolist(),
+            "upheld": pl.Series(upheld if config.null_pair else [None] * count, dtype=pl.Boolean),
+            "q_chat_specific": q,
+            "q_base_specific": 1 - q,
+            "reappears": reappears.tolist() if len(config.seeds) > 1 else [None] * count,
+            "consensus_call": pl.Series(agreed.tolist(), dtype=pl.String),
+        }
+        parts.append(pl.DataFrame(table, schema_overrides={"reappears": pl.Float64}))
     return pl.concat(parts)
 
 

@@ -1,7 +1,9 @@
 """The explorer's data: the right latents, numbers that equal the tables, texts that can be read back."""
 
+import base64
 import json
 import re
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from study_files import Written, edit, make_config, report, write_study
 
 from crossdiff.report.collect import collect
 from crossdiff.report.explorer.data import document, embedded
+from crossdiff.report.explorer.payload import cut, fitted, packed
 from crossdiff.report.explorer.table import TOP, short
 from crossdiff.report.explorer.texts import EACH, FIELDS, LETTERS, LEVELS, MASKED, Texts, examples, levels
 from crossdiff.report.explorer.twins import best, twins
@@ -24,9 +27,9 @@ from crossdiff.report.explorer.twins import best, twins
 @pytest.fixture(scope="module")
 def data(planted: Written) -> dict[str, Any]:
     """What the page of the planted study embeds."""
-    found = re.search(r'id="latents-data">(.*?)</script>', planted.page, re.DOTALL)
+    found = re.search(r'id="latents-data">([^<]*)</script>', planted.page)
     assert found
-    return json.loads(found[1])
+    return json.loads(zlib.decompress(base64.b64decode(found[1])))
 
 
 def keys(data: dict[str, Any]) -> list[tuple[str, int]]:
@@ -52,10 +55,91 @@ def test_called_latents_and_those_with_examples_are_shown(planted: Written, data
         assert TOP <= sum(folder == run["folder"] for folder, _ in here) < table.height
 
 
-def test_the_page_counts_the_called_ones(planted: Written, data: dict[str, Any]) -> None:
-    called = data["table"]["call"].count("chat-specific")
-    assert called > 1
-    assert f"the {called:,} that were called chat-specific" in planted.page
+def called(planted: Written) -> pl.DataFrame:
+    """Every call of a live latent: folder, latent, call, upheld, and its q."""
+    parts = []
+    for name in planted.config.dictionaries:
+        calls = pl.read_parquet(planted.root / f"calls/{name}.parquet")
+        for seed in planted.config.seeds:
+            live = pl.read_parquet(planted.root / f"latents/{name}-seed{seed}.parquet").filter(~pl.col("dead"))
+            own = calls.filter(pl.col("seed") == seed, pl.col("call").str.ends_with("-specific"))
+            q = pl.when(call="chat-specific").then("q_chat_specific").otherwise("q_base_specific")
+            folder = pl.lit(f"{name}-seed{seed}")
+            parts.append(own.join(live, on="latent", how="semi").select("latent", "call", "upheld", folder=folder, q=q))
+    return pl.concat(parts)
+
+
+def test_every_call_is_shown_with_its_own_q(planted: Written, data: dict[str, Any]) -> None:
+    table = data["table"]
+    place = {key: number for number, key in enumerate(keys(data))}
+    calls = called(planted)
+    assert set(calls["call"]) == {"chat-specific", "base-specific"}
+    for row in calls.iter_rows(named=True):
+        number = place[row["folder"], row["latent"]]
+        assert (table["call"][number], bool(table["upheld"][number])) == (row["call"], row["upheld"])
+        assert table["q"][number] == pytest.approx(row["q"], rel=1e-3)
+
+
+def test_the_page_counts_the_calls_and_those_that_are_upheld(planted: Written) -> None:
+    calls = called(planted)
+    chat, base = (calls.filter(call=f"{model}-specific").height for model in ("chat", "base"))
+    upheld = calls["upheld"].sum()
+    assert upheld > 1
+    assert f"the {calls.height:,} that were called ({chat:,} chat-specific and {base:,} base-specific" in planted.page
+    assert f"nothing that is looked for: {upheld} base-specific are." in planted.page
+    illustrated = pl.concat([
+        pl.read_parquet(file).select("latent", folder=pl.lit(file.name.removesuffix(".examples.parquet"))).unique()
+        for file in sorted((planted.root / "latents").glob("*.examples.parquet"))
+    ])  # fmt: skip
+    without = calls.join(illustrated, on=["folder", "latent"], how="anti").height
+    assert 0 < without < calls.height
+    assert f"{without:,} of the called ones have no texts here: they were not among the 600 of" in planted.page
+
+
+def test_the_firmest_answers_come_first(data: dict[str, Any]) -> None:
+    table = data["table"]
+    turn = np.argsort(table["turn"])
+    kinds = {"chat-specific": 0, "base-specific": 1}
+    firm = [(not table["upheld"][row], kinds.get(table["call"][row], 2)) for row in turn]
+    assert firm == sorted(firm)
+    for kind in kinds:
+        q = [table["q"][row] for row in turn if table["call"][row] == kind and not table["upheld"][row]]
+        assert q == sorted(q)
+        assert len(q) > 2
+    places = [table["place"][row] for row in turn if table["call"][row] not in kinds]
+    assert places == sorted(places)
+
+
+def made_up(latents: int) -> dict[str, Any]:
+    """Data of which each latent has texts of its own; the last latent has the first turn, and the first has none."""
+    rng = np.random.default_rng(0)
+    texts = [rng.choice(list(LETTERS), 500) for _ in range(latents)]
+    return {
+        "fields": ["row", "levels"],
+        "table": {"turn": list(range(latents))[::-1]},
+        "examples": [[[row, "".join(text)]] if row else [] for row, text in enumerate(texts)],
+        "tokens": [{"chat": {"promoted": [["a", 1.0]]}} for _ in texts],
+        "rows": {row: ["web", "4", [0]] for row in range(1, latents)},
+    }
+
+
+@given(st.integers(2, 30), st.integers(2_000, 20_000))
+def test_texts_are_left_out_last_in_turn_first_until_the_rest_fits(latents: int, budget: int) -> None:
+    whole = made_up(latents)
+    text, kept = fitted(whole, budget)
+    assert len(text) <= budget
+    assert json.loads(zlib.decompress(base64.b64decode(text))) == json.loads(json.dumps(kept))
+    there = [bool(examples) for examples in kept["examples"]]
+    assert there == sorted(there)
+    assert set(kept["rows"]) == {row for row in range(latents) if there[row]}
+    assert kept["table"] == whole["table"]
+    assert kept["examples"][0] == []
+    left_out = [examples is None for examples in kept["examples"][1:]]
+    assert left_out == [tokens is None for tokens in kept["tokens"][1:]]
+    if any(left_out):
+        assert len(packed(whole)) > budget
+        more = cut(whole, 2 * sum(there) + 2)
+        assert len(packed(more)) > budget
 
 
 def test_numbers_are_those_of_the_tables(planted: Written, data: dict[str, Any]) -> None:
@@ -70,13 +154,13 @@ def test_numbers_are_those_of_the_tables(planted: Written, data: dict[str, Any])
 
 def test_examples_can_be_read_back(planted: Written, data: dict[str, Any]) -> None:
     seen = 0
-    for (folder, latent), packed in zip(keys(data), data["examples"], strict=True):
-        if not packed or folder != "diff-sae-seed1":
+    for (folder, latent), kept in zip(keys(data), data["examples"], strict=True):
+        if not kept or folder != "diff-sae-seed1":
             continue
         table = pl.read_parquet(planted.root / f"latents/{folder}.examples.parquet")
         rows = table.filter(pl.col("latent") == latent).sort("rank").to_dicts()
-        assert len(rows) == len(packed)
-        for row, values in zip(rows, packed, strict=True):
+        assert len(rows) == len(kept)
+        for row, values in zip(rows, kept, strict=True):
             seen += 1
             example = dict(zip(FIELDS, values, strict=True))
             where, roles, tokens = data["rows"][str(row["row"])]
@@ -135,17 +219,21 @@ def test_an_element_cannot_be_closed_by_its_data() -> None:
     assert json.loads(text) == {"a": "</script><b>&amp;", "b": "\u2028"}
 
 
-@given(st.lists(st.one_of(st.none(), st.floats(-5, 5, width=32)), max_size=40), st.floats(0.1, 5))
-def test_levels_keep_zero_peak_and_masked_apart(values: list[float | None], peak: float) -> None:
-    found = levels(values, peak)
-    assert len(found) == len(values)
-    for letter, value in zip(found, values, strict=True):
-        if value is None:
-            assert letter == MASKED
-        else:
-            assert LETTERS.index(letter) / LEVELS == pytest.approx(
-                min(1, max(0, value / peak)), abs=0.5 / LEVELS + 1e-9
-            )
+LISTS = st.lists(st.one_of(st.none(), st.floats(-5, 5, width=32)), min_size=1, max_size=40)
+
+
+@given(st.lists(st.tuples(LISTS, st.floats(0.1, 5)), min_size=1, max_size=4))
+def test_levels_keep_zero_peak_and_masked_apart(cases: list[tuple[list[float | None], float]]) -> None:
+    lists, peaks = zip(*cases, strict=True)
+    found = levels(pl.Series(lists, dtype=pl.List(pl.Float64)), pl.Series(peaks))
+    assert [len(letters) for letters in found] == [len(values) for values in lists]
+    for letters, values, peak in zip(found, lists, peaks, strict=True):
+        for letter, value in zip(letters, values, strict=True):
+            if value is None:
+                assert letter == MASKED
+            else:
+                share = min(1, max(0, value / peak))
+                assert LETTERS.index(letter) / LEVELS == pytest.approx(share, abs=0.5 / LEVELS + 1e-9)
 
 
 def test_short_numbers_keep_four_digits_and_gaps() -> None:
@@ -188,4 +276,5 @@ def test_a_study_without_examples_or_answers(tmp_path: Path) -> None:
     assert data["runs"][0]["samples"] == {}
     assert data["twins"] == [[]] * len(data["table"]["run"])
     page = report(tmp_path, config).page
-    assert "those with examples; none was called chat-specific" in page
+    assert "those with examples; none was called." in page
+    assert "of the called ones" not in page

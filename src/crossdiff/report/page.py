@@ -19,7 +19,9 @@ from crossdiff.report.sections import SECTIONS
 from crossdiff.report.seeds import Tree
 from crossdiff.report.words import commit
 
-SCRIPTS = ("where.js", "figures.js", "search.js", "texts.js", "latent.js", "explorer.js")
+SCRIPTS = (
+    "where.js", "figures.js", "unpack.js", "search.js", "numbers.js", "texts.js", "latent.js", "explorer.js",
+)  # fmt: skip
 SHEETS = ("page.css", "where.css", "explorer.css")
 
 

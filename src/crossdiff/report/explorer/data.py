@@ -9,7 +9,7 @@ from crossdiff.attribution.examples import QUANTILES
 from crossdiff.attribution.histogram import LOWEST
 from crossdiff.report.collect import Run, Study
 from crossdiff.report.explorer.samples import samples
-from crossdiff.report.explorer.table import behaviours, columns, runs, shown
+from crossdiff.report.explorer.table import MOST, behaviours, columns, runs, shown
 from crossdiff.report.explorer.texts import FIELDS, LETTERS, LEVELS, Texts, examples
 from crossdiff.report.explorer.twins import Twin, twins
 
@@ -17,9 +17,10 @@ from crossdiff.report.explorer.twins import Twin, twins
 def document(study: Study) -> dict[str, Any]:
     """The explorer's data as JSON values: runs, table, words, and for rows of the table examples, tokens and twins."""
     every = list(runs(study))
+    most = MOST // len(every)
     uses = [behaviours(study, run) for _, run in every]
     tables = [
-        shown(item, run, [latent for chosen in use.values() for latent in chosen], alike)
+        shown(item, run, most, [latent for chosen in use.values() for latent in chosen], alike)
         for (item, run), use, alike in zip(every, uses, like_the_illustrated(study), strict=True)
     ]
     texts = Texts(study.rows.select("row", "roles"))

@@ -5,14 +5,15 @@ from typing import Any
 
 import polars as pl
 
+from crossdiff.evidence.calls.honesty import CALLS
 from crossdiff.report.collect import Dictionary, Run, Study
 from crossdiff.report.explorer.texts import rounded
 from crossdiff.report.latents import rank
 
 TOP = 60
 """The most chat-specific latents of every dictionary and seed that are shown though nothing called them."""
-MOST = 1500
-"""Latents of one dictionary and seed, at most; those with examples come first, then the most chat-specific."""
+MOST = 24_000
+"""Latents of all dictionaries and seeds, at most; the called ones come first, then those with examples."""
 NUMBERS = (
     "frequency", "delta_norm", "nu_reconstruction", "nu_error", "nu_activation", "nu_activation_se", "cosine",
     "norm_base", "norm_chat", "max", "mean", "q", "reappears",
@@ -21,27 +22,45 @@ NUMBERS = (
 SHARES = ("bos", "template", "user", "assistant", "text")
 
 
-def shown(item: Dictionary, run: Run, chosen: Sequence[int], alike: Collection[int] = ()) -> pl.DataFrame:
-    """Rows of one seed's latent table: called ones, the top by ν, those with examples, those ``chosen`` for edits.
+def shown(item: Dictionary, run: Run, most: int, chosen: Sequence[int], alike: Collection[int] = ()) -> pl.DataFrame:
+    """Rows of one seed's latent table, at most ``most``: called ones, the top by ν, those with examples or ``chosen``.
 
-    Those in ``alike`` are added, as far as there is room. ``specific`` (bool) joins the columns; the most chat-specific
-    comes first.
+    Those in ``alike`` are added, as far as there is room. ``called`` and ``specific`` (bool) join the columns; the most
+    chat-specific comes first.
     """
     ranked = rank(item, run.latents).with_row_index("place")
     illustrated = set(run.examples["latent"].unique().to_list()) | set(chosen)
     return (
-        ranked.with_columns(kept=pl.col("latent").is_in(list(illustrated)))
+        ranked.with_columns(called=is_call("call") | is_call("agreed"), kept=pl.col("latent").is_in(list(illustrated)))
         .filter(
-            pl.col("kept")
+            pl.col("called")
+            | pl.col("kept")
             | pl.col("specific")
             | (pl.col("place") < TOP)
             | pl.col("latent").is_in(list(alike))
-            | (pl.col("call") == "chat-specific").fill_null(False)
         )
-        .sort(pl.col("kept").not_(), "place")
-        .head(MOST)
+        .sort(pl.col("called").not_(), pl.col("kept").not_(), "place")
+        .head(most)
         .sort("place")
     )
+
+
+def is_call(column: str) -> pl.Expr:
+    """Whether a column says that a latent differs: not none, undetermined or dead."""
+    return pl.col(column).is_in(CALLS).fill_null(False)
+
+
+def turn(whole: pl.DataFrame) -> list[int]:
+    """Place of each row when the firmest answers come first: upheld calls, other calls by their q, then by rank.
+
+    Calls of what is new in the chat model come before the other kinds.
+    """
+    kind = pl.col("call").replace_strict({call: place for place, call in enumerate(CALLS)}, default=len(CALLS))
+    q = pl.when(is_call("call")).then(pl.col("q")) if "q" in whole.columns else pl.lit(None, pl.Float64)
+    sorted_rows = whole.with_row_index("row").sort(
+        pl.col("upheld").fill_null(False).not_(), kind, q, "place", "run", nulls_last=True
+    )
+    return sorted_rows.with_row_index("turn").sort("row")["turn"].to_list()
 
 
 def columns(tables: Sequence[pl.DataFrame]) -> dict[str, list[Any]]:
@@ -51,8 +70,11 @@ def columns(tables: Sequence[pl.DataFrame]) -> dict[str, list[Any]]:
         "run": whole["run"].to_list(),
         "latent": whole["latent"].to_list(),
         "place": whole["place"].to_list(),
+        "turn": turn(whole),
         "kind": whole["class"].to_list(),
         "call": whole["call"].to_list(),
+        "upheld": whole["upheld"].cast(pl.Int8).to_list(),
+        "agreed": whole["agreed"].to_list(),
         "specific": whole["specific"].cast(pl.Int8).to_list(),
         "valid": whole["nu_valid"].fill_null(False).cast(pl.Int8).to_list(),
     }

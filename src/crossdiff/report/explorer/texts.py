@@ -1,9 +1,9 @@
 """Texts on which latents are active, packed: tokens by number, activations as one letter each."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from crossdiff.report.collect import Run
@@ -15,12 +15,14 @@ LEVELS = 62
 LETTERS = "".join(map(chr, [*range(48, 58), *range(65, 91), *range(97, 123)])) + "-"
 """One letter a level, 0 first; the last one is more than any level."""
 MASKED = "."
+ALPHABET = np.frombuffer((LETTERS + MASKED).encode(), np.uint8)
 FIELDS = ("bin", "among", "row", "first", "at", "peak", "most", "onBase", "onChat", "levels", "base", "chat", "halves")
 """Of an example: its bin and how many texts are in it; row, first position and place of the peak in the window; the
 activation there, the largest of it and the models' readings in the window, and those readings at the peak; the
 activations as shares of the peak, and the models' readings as shares of the largest; what each model adds to the peak
 of a crosscoder's latent, else None."""
-MODELS = ("activations_base", "activations_chat")
+READINGS = {"levels": "activations", "base": "activations_base", "chat": "activations_chat"}
+"""Field -> column of a list of values, one a token."""
 
 
 @dataclass
@@ -38,11 +40,14 @@ class Vocabulary:
         return self._place[text]
 
 
-def levels(values: Iterable[float | None], peak: float) -> str:
-    """Each value as a letter: its share of ``peak`` in ``LEVELS`` steps, negative ones as 0, None as masked."""
-    return "".join(
-        MASKED if value is None else LETTERS[round(min(1.0, max(0.0, value / peak)) * LEVELS)] for value in values
-    )
+def levels(values: pl.Series, peak: pl.Series) -> list[str]:
+    """Each list of values as letters: shares of its ``peak`` in ``LEVELS`` steps, negative ones 0, null masked."""
+    length = values.list.len().to_numpy()
+    share = values.explode().cast(pl.Float64).to_numpy() / np.repeat(peak.to_numpy(), length)
+    step = np.rint(np.clip(share, 0, 1) * LEVELS)
+    letters = ALPHABET[np.where(np.isnan(step), len(LETTERS), step).astype(int)].tobytes().decode()
+    end = np.cumsum(length)
+    return [letters[first:last] for first, last in zip(end - length, end, strict=True)]
 
 
 @dataclass
@@ -69,22 +74,31 @@ def examples(run: Run, latents: set[int], texts: Texts) -> dict[int, list[list[A
     table = run.examples.filter(pl.col("latent").is_in(list(latents))).sort("latent", "rank")
     kept = table.filter(pl.int_range(pl.len()).over("latent", "bin") < EACH)
     found: dict[int, list[list[Any]]] = {}
-    for row in kept.join(texts.roles, on="row", how="left", maintain_order="left").iter_rows(named=True):
+    for row in packed(kept.join(texts.roles, on="row", how="left", maintain_order="left")).iter_rows(named=True):
         texts.add(row)
-        found.setdefault(row["latent"], []).append(packed(row))
+        halves = None if row["half_base"] is None else [rounded(row["half_base"]), rounded(row["half_chat"])]
+        numbers = [rounded(row[name]) for name in ("peak", "most", "onBase", "onChat")]
+        marks = [row[name] for name in ("bin", "among", "row", "first", "at")]
+        found.setdefault(row["latent"], []).append([*marks, *numbers, row["levels"], row["base"], row["chat"], halves])
     return found
 
 
-def packed(row: dict[str, Any]) -> list[Any]:
-    """One example."""
-    at = row["position"] - row["first"]
-    peak = row["activations"][at] or 1.0
-    readings = [row[name] for name in MODELS]
-    most = max(peak, *(value for reading in readings for value in reading if value is not None))
-    numbers = [rounded(value) for value in (peak, most, *(reading[at] for reading in readings))]
-    marks = [row["bin"], row["among"], row["row"], row["first"], at, *numbers]
-    halves = None if row["half_base"] is None else [rounded(row["half_base"]), rounded(row["half_chat"])]
-    return [*marks, levels(row["activations"], peak), *(levels(reading, most) for reading in readings), halves]
+def packed(table: pl.DataFrame) -> pl.DataFrame:
+    """Examples with the columns at, peak, most, onBase, onChat, and their activations as the letters of `levels`."""
+    table = table.with_columns(at=pl.col("position") - pl.col("first"))
+    there = {name: pl.col(column).list.get(pl.col("at")) for name, column in READINGS.items()}
+    table = table.with_columns(
+        peak=pl.when(there["levels"] != 0).then(there["levels"]).otherwise(1.0),
+        onBase=there["base"],
+        onChat=there["chat"],
+    )
+    most = pl.max_horizontal("peak", *(pl.col(READINGS[model]).list.max() for model in ("base", "chat")))
+    table = table.with_columns(most=most)
+    letters = [
+        pl.Series(name, levels(table[column], table["peak" if name == "levels" else "most"]), pl.String)
+        for name, column in READINGS.items()
+    ]
+    return table.with_columns(letters).drop(READINGS.values())
 
 
 def rounded(value: float) -> float:

@@ -1,15 +1,21 @@
 // The latent explorer: filters and sorts the table, and keeps the chosen latent in the page's address.
-const data = JSON.parse(document.getElementById("latents-data").textContent);
+const data = await unpacked("latents-data");
 const table = data.table;
 const EACH = 40;
-const BY = { rank: "place", frequency: "frequency", "ν": "nu_activation", q: "q" };
-const FALLING = new Set(["frequency"]);
+const ORDERS = {
+  "calls first": ["turn"], rank: ["place", "rank"], "ν": ["nu_activation", "number"], q: ["q", "number"],
+  frequency: ["frequency", "percent"], seeds: ["reappears", "seeds"], "largest activation": ["max", "number"],
+  "Δ_norm": ["delta_norm", "number"], "cosine of decoder rows": ["cosine", "number"],
+};
+const FALLING = new Set(["frequency", "seeds", "largest activation", "Δ_norm"]);
 const form = document.getElementById("find");
 const rows = document.getElementById("rows");
 const more = document.getElementById("more");
 const hidden = document.getElementById("hidden");
 const view = document.getElementById("latent");
-const state = { by: "rank", up: true, shown: EACH, chosen: null, order: [] };
+const extra = document.getElementById("sorted");
+const heads = [...document.querySelectorAll("[data-by]")];
+const state = { by: "calls first", up: true, shown: EACH, chosen: null, order: [] };
 
 const address = (row) => {
   const run = data.runs[table.run[row]];
@@ -22,71 +28,106 @@ function usedFor(row) {
   return Object.keys(uses).filter((name) => uses[name].includes(table.latent[row]));
 }
 
+// Of some latents no texts were kept ([]), of others they are left out here (null).
+function illustrated(row) {
+  return data.examples[row] !== null && data.examples[row].length > 0;
+}
+
+// Every call has a name of its own, which no class by Δ_norm has.
+function isKind(row, kind) {
+  if (kind === "called") return isCall(row);
+  return kind === "specific" ? table.specific[row] : table.call[row] === kind || table.kind[row] === kind;
+}
+
+function atMost(value, limit) {
+  return !limit || (value !== null && value <= Number(limit));
+}
+
 function matches(row, wanted) {
   const run = data.runs[table.run[row]];
-  const nu = table.nu_activation[row];
+  const nu = table.valid[row] && table.nu_activation[row] !== null ? Math.abs(table.nu_activation[row]) : null;
   return (!wanted.name || run.name === wanted.name)
     && (!wanted.seed || String(run.seed) === wanted.seed)
-    && (!wanted.kind || (wanted.kind === "specific" ? table.specific[row]
-      : wanted.kind === "called" ? table.call[row] === "chat-specific" : table.kind[row] === wanted.kind))
+    && (!wanted.kind || isKind(row, wanted.kind))
     && (!wanted.behaviour || usedFor(row).includes(wanted.behaviour))
-    && (!wanted.nu || (table.valid[row] && nu !== null && Math.abs(nu) <= Number(wanted.nu)))
+    && atMost(nu, wanted.nu) && (!wanted.q || atMost(table.q[row], wanted.q))
     && table.frequency[row] >= Number(wanted.frequency)
+    && (!Number(wanted.others) || Math.round(table.reappears[row] * others(run)) >= Number(wanted.others))
+    && (!wanted.upheld || table.upheld[row]) && (!wanted.agreed || differs(table.agreed[row]))
     && (!sought.phrase || match(row) !== undefined);
 }
 
 function compare(a, b) {
-  const column = table[BY[state.by]];
+  const column = table[ORDERS[state.by][0]];
   const [one, other] = [column[a], column[b]];
-  if (one === null || other === null) return (one === null) - (other === null);
-  return (state.up ? one - other : other - one) || a - b;
+  if (one === null || other === null) return (one === null) - (other === null) || table.turn[a] - table.turn[b];
+  return (state.up ? one - other : other - one) || table.turn[a] - table.turn[b];
+}
+
+function sortBy(by, up) {
+  [state.by, state.up] = [by, up];
+  form.elements.by.value = by;
 }
 
 function refresh() {
   const wanted = Object.fromEntries(new FormData(form));
   sought.phrase = wanted.text.toLowerCase().trim();
   const every = table.latent.map((_, row) => row).filter((row) => matches(row, wanted));
-  state.order = every.filter((row) => !wanted.examples || data.examples[row].length > 0).sort(compare);
+  state.order = every.filter((row) => !wanted.examples || illustrated(row)).sort(compare);
   const found = document.getElementById("found");
-  found.textContent = `${state.order.length.toLocaleString("en")} of ${table.latent.length.toLocaleString("en")} latents`;
-  if (wanted.kind === "called" && !table.call.includes("chat-specific")) found.append(". ", found.dataset.none, " ", make("a", { href: "#calls" }, "Calls"), " says why.");
+  found.textContent = `${state.order.length.toLocaleString("en")} of ${table.latent.length.toLocaleString("en")} latents${uncertain()}`;
+  if (wanted.kind === "called" && !table.call.some(differs)) found.append(". ", found.dataset.none, " ", make("a", { href: "#calls" }, "Calls"), " says why.");
   hidden.hidden = every.length === state.order.length;
   hidden.textContent = `Show ${(every.length - state.order.length).toLocaleString("en")} more without examples`;
-  for (const button of document.querySelectorAll("[data-by]")) {
-    const here = button.dataset.by === state.by;
-    button.parentElement.setAttribute("aria-sort", here ? (state.up ? "ascending" : "descending") : "none");
-  }
+  for (const button of heads) sortedBy(button.parentElement, button.dataset.by === state.by);
+  // A column of what the list is sorted by, where it has none.
+  extra.hidden = heads.some((button) => button.dataset.by === state.by) || !ORDERS[state.by][1];
+  extra.textContent = extra.hidden ? "" : state.by;
+  sortedBy(extra, !extra.hidden);
   list();
   const old = view.querySelector(".steps");
   if (old) old.replaceWith(aside(state.chosen));
 }
 
+function sortedBy(head, here) {
+  head.setAttribute("aria-sort", here ? (state.up ? "ascending" : "descending") : "none");
+}
+
+// How many of the latents listed are called, and how many of those are upheld.
+function uncertain() {
+  const called = state.order.filter(isCall);
+  const upheld = called.filter((row) => table.upheld[row]).length;
+  const known = called.some((row) => table.upheld[row] !== null);
+  return called.length ? `, ${called.length.toLocaleString("en")} called${known ? `, ${upheld.toLocaleString("en")} of them upheld` : ""}` : "";
+}
+
 function list() {
-  rows.replaceChildren(...state.order.slice(0, state.shown).map(line));
+  // A chosen latent far down stands on top of the list: thousands of rows above it would take seconds to draw.
+  const far = state.order.indexOf(state.chosen) >= state.shown ? [state.chosen] : [];
+  rows.replaceChildren(...[...far, ...state.order.slice(0, state.shown)].map(line));
   more.hidden = state.order.length <= state.shown;
 }
 
 function line(row) {
   const run = data.runs[table.run[row]];
   const link = make("a", { href: `#${address(row)}`, class: "mono" }, `#${table.latent[row]}`);
-  const numbers = [...document.querySelectorAll("[data-by]")].map((button) => {
-    const column = BY[button.dataset.by];
-    const value = table[column][row];
-    if (column === "place") return make("td", {}, String(value + 1));
+  const columns = [...heads.map((button) => button.dataset.by), ...(extra.hidden ? [] : [state.by])];
+  const numbers = columns.map((name) => {
+    const [column, style] = ORDERS[name];
     const shaky = column === "nu_activation" && !table.valid[row];
-    return make("td", shaky ? { class: "missing", title: "ill-posed: β of the chat stream is not clear of 0" } : {},
-      written(value, column === "frequency" ? "percent" : "number"));
+    return make("td", { "data-src": addressOf(row, column), ...(shaky ? { class: "missing", title: "ill-posed: β of the chat stream is not clear of 0" } : {}) },
+      valueOf(row, column, style));
   });
   return make("tr", row === state.chosen ? { "aria-current": "true" } : {},
     make("th", { scope: "row" }, link, make("span", { class: "under" }, `${run.name} · ${run.seed}`)),
-    make("td", { class: "left peek" }, ...peek(row)), ...numbers);
+    make("td", { class: "left peek" }, ...peek(row), make("span", { class: "under" }, calledAs(row))), ...numbers);
 }
 
 function peek(row) {
   if (sought.phrase) return snippet(row);
   const phrase = data.descriptions[row] ? [make("span", { class: "under phrase" }, data.descriptions[row])] : [];
   const [example] = kept(row);
-  if (!example) return phrase.length ? phrase : [make("span", { class: "missing" }, "no examples kept")];
+  if (!example) return phrase.length ? phrase : [make("span", { class: "missing" }, "no texts here")];
   const near = example.tokens.map((token, place) => [place, data.words[token]])
     .filter(([place]) => Math.abs(place - example.at) <= 5);
   return [...near.map(([place, text]) => make(place === example.at ? "b" : "span", {}, ...visible(text))), ...phrase];
@@ -99,7 +140,8 @@ function neighbour(row, by) {
 
 function show(row, move) {
   state.chosen = row;
-  state.shown = Math.max(state.shown, state.order.indexOf(row) + 1);
+  const at = state.order.indexOf(row);
+  if (at < state.shown + EACH) state.shown = Math.max(state.shown, at + 1);
   view.replaceChildren(...latentView(row));
   list();
   if (move) {
@@ -118,13 +160,28 @@ function addressed() {
   return places.get(fragment());
 }
 
-// Shows the latent of the address, or says that it is not here; false if the address names none.
+// Shows the latent of the address, or says that it is not here, or filters as #find?… asks; false if it does neither.
 function follow(move) {
   const row = addressed();
+  const [what, asked_] = fragment().split("?");
   if (row !== undefined) show(row, move);
   else if (fragment().startsWith("latent=")) absent(fragment().slice("latent=".length));
+  else if (what === "find" && asked_ !== undefined) filter(new URLSearchParams(asked_));
   else return false;
   return true;
+}
+
+function filter(wanted) {
+  form.reset();
+  for (const [name, value] of wanted) {
+    const field = form.elements[name];
+    if (field && field.type === "checkbox") field.checked = true;
+    else if (field) field.value = value;
+  }
+  sortBy("calls first", true);
+  refresh();
+  if (state.order.length) show(state.order[0], false);
+  form.scrollIntoView({ block: "start" });
 }
 
 function absent(name) {
@@ -144,6 +201,7 @@ function absent(name) {
 
 form.addEventListener("input", (event) => {
   state.shown = EACH;
+  if (event.target.name === "by") sortBy(event.target.value, !FALLING.has(event.target.value));
   refresh();
   if (event.target.name === "text" && state.chosen !== null) show(state.chosen, false);
 });
@@ -172,13 +230,17 @@ document.querySelector(".explorer").addEventListener("keydown", (event) => {
   history.replaceState(null, "", `#${address(to)}`);
   show(to, true);
 });
-for (const button of document.querySelectorAll("[data-by]")) {
+for (const button of heads) {
   button.addEventListener("click", () => {
     const by = button.dataset.by;
-    state.up = state.by === by ? !state.up : !FALLING.has(by);
-    state.by = by;
+    sortBy(by, state.by === by ? !state.up : !FALLING.has(by));
     refresh();
   });
 }
+for (const [name, [column]] of Object.entries(ORDERS)) {
+  if (table[column] && table[column].some((value) => value !== null)) form.elements.by.append(make("option", {}, name));
+}
+sortBy(state.by, state.up);
 refresh();
+document.querySelector(".explorer").removeAttribute("aria-busy");
 if (!follow(true) && state.order.length) show(state.order[0], false);

@@ -6,9 +6,9 @@ const sought = { phrase: "", texts: new Map() };
 function words(row) {
   if (!sought.texts.has(row)) {
     const run = data.runs[table.run[row]];
-    const tokens = Object.values(data.tokens[row]).flatMap((sides) => Object.entries(sides).flatMap(([side, found]) => found.map(([token]) => [`${side} tokens`, token])));
+    const tokens = Object.values(data.tokens[row] || {}).flatMap((sides) => Object.entries(sides).flatMap(([side, found]) => found.map(([token]) => [`${side} tokens`, token])));
     const read = kept(row).map((example) => ["texts", example.tokens.map((token) => data.words[token]).join("")]);
-    sought.texts.set(row, [["number", `#${table.latent[row]} ${run.name}`], ["phrase", data.descriptions[row] || ""],
+    sought.texts.set(row, [["number", `#${table.latent[row]} ${run.name}`], ["phrase", data.descriptions[row] || ""], ["call", calledAs(row)],
       ...usedFor(row).map((name) => ["behaviours", name]), ...read, ...tokens]);
   }
   return sought.texts.get(row);
