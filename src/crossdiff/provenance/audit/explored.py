@@ -1,7 +1,7 @@
 """explorer = tables: the data that the page holds for its latent explorer, made again from the study's tables."""
 
-import json
 import math
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +25,7 @@ def check(study: Study) -> Finding:
     try:
         text = (study.root / PAGE).read_text()
         here = parsed(text.partition(ELEMENT)[2].partition("</script>")[0])
-    except (OSError, ValueError, TypeError, LookupError) as error:
+    except (OSError, ValueError, TypeError, LookupError, zlib.error) as error:
         found.breaks.append(Break(f"{study.name(PAGE)} holds no data of the latent explorer: {error}"))
         return found
     try:
@@ -44,14 +44,17 @@ def check(study: Study) -> Finding:
 
 def computed(study: Study) -> dict[str, Any]:
     """The data as the report's own code makes and embeds it."""
-    from crossdiff.report.explorer.data import document, embedded
+    from crossdiff.report.explorer.data import document
+    from crossdiff.report.explorer.payload import fitted
 
-    return parsed(embedded(document(study.tables)))
+    return parsed(fitted(document(study.tables))[0])
 
 
 def parsed(text: str) -> dict[str, Any]:
     """The data of an explorer; each latent's twins in the order of the dictionaries, as nearly equal ones may swap."""
-    data: dict[str, Any] = json.loads(text)
+    from crossdiff.report.explorer.payload import unpacked
+
+    data = unpacked(text)
     return data | {"twins": [sorted(row) for row in data["twins"]]}
 
 

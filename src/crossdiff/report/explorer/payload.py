@@ -17,6 +17,12 @@ def packed(data: dict[str, Any]) -> str:
     return base64.b64encode(zlib.compress(text.encode())).decode()
 
 
+def unpacked(text: str) -> dict[str, Any]:
+    """What `packed` was given; ValueError or zlib.error of anything else."""
+    data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
+    return data
+
+
 def fitted(data: dict[str, Any], budget: int = BUDGET) -> tuple[str, dict[str, Any]]:
     """The data as text of at most ``budget`` characters, and what of it is in the text.
 
