@@ -248,7 +248,7 @@ def test_a_link_to_a_filter_lists_what_it_names(browser: Browser, planted: Writt
         expect(page.get_by_label("with examples")).not_to_be_checked()
         expect(page.get_by_label("called so in most seeds")).to_be_checked()
         expect(page.locator("select[name=kind]")).to_have_value("chat-specific")
-        assert {text.partition(" ·")[0] for text in page.locator("#rows .under:nth-child(2)").all_text_contents()} == {
+        assert {text.partition(" ·")[0] for text in page.locator("#rows th .under").all_text_contents()} == {
             page.locator("select[name=name]").input_value()
         }
         page.locator("#calls details a").first.evaluate("link => link.click()")
