@@ -44,7 +44,7 @@ def test_a_number_names_its_files_run_and_command(browser: Browser, planted: Wri
         expect(number).to_have_attribute("aria-describedby", "where")
         page.keyboard.press("Escape")
         expect(box).to_be_hidden()
-        page.locator("#latent [data-src]").first.hover()
+        page.locator("#latent [data-src^=latents]").first.hover()
         expect(box).to_contain_text(re.compile(r"latents/.*parquet latent=\d+"))
         expect(box).to_contain_text(
             re.compile(r"crossdiff explain 'results/made-up/latents/.*parquet#latent=\d+&column=")

@@ -20,8 +20,9 @@ def shifts(numbers: Numbers) -> Markup | None:
     edits = [edit for edit in names.EDITS if counts(numbers, edit)]
     if not isinstance(planted, dict) or not edits:
         return None
-    texts = [shift(numbers, edit, len(planted)) for edit in edits]
-    return Markup("; ").join([*texts, *beaten(numbers, edits)]) + "."
+    first, *others = (shift(numbers, edit, len(planted)) for edit in edits)
+    others = [text[:1].lower() + text[1:] for text in others]
+    return Markup("; ").join([first, *others, *beaten(numbers, edits)]) + "."
 
 
 def counts(numbers: Numbers, edit: str) -> dict[str, float]:
