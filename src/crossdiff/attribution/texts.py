@@ -72,6 +72,7 @@ def example_table(
         around = ids[example.row][example.first : example.first + len(example.activations)]
         base, chat, *of_halves = example.readings
         at = example.position - example.first
+        peak_halves: list[float | None] = [half[at] for half in of_halves] or [None, None]
         return {
             **{name: getattr(example, name) for name in ("latent", "rank", "bin", "among", "row", "position", "first")},
             "source": source[example.row],
@@ -80,7 +81,7 @@ def example_table(
             "activations": example.activations,
             "activations_base": base,
             "activations_chat": chat,
-            **dict(zip(HALVES, [half[at] for half in of_halves] or [None, None], strict=True)),
+            **dict(zip(HALVES, peak_halves, strict=True)),
         }
 
     found: dict[str, list[Any]] = {name: [] for name in EXAMPLES}

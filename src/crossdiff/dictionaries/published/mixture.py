@@ -21,8 +21,8 @@ ALPHAS = {"concat": "code_normalization_alpha_sae", "sum": "code_normalization_a
 
 def shares_of(settings: dict[str, Any]) -> dict[str, float]:
     """What a file's w is made of."""
-    told = {form: settings.get(key) for form, key in ALPHAS.items()}
-    return {form: default if told[form] is None else told[form] for form, default in MIXED.items()}
+    told = {form: settings[key] for form, key in ALPHAS.items() if settings.get(key) is not None}
+    return MIXED | told
 
 
 def of_codes(threshold: Tensor, decoder: Tensor, shares: dict[str, float]) -> Tensor:
