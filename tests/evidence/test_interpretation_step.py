@@ -86,9 +86,8 @@ def test_explained_and_judged_rows_are_apart_and_each_row_is_judged_once(given: 
 
 
 def test_a_coin_is_at_chance(given: Given, tmp_path: Path) -> None:
-    coin = random.Random(0)
-
     def reply(prompt: str) -> str:
+        coin = random.Random(prompt)  # threads ask in any order
         return "letters" if explains(prompt) else json.dumps([coin.randint(0, 1) for _ in texts(prompt)])
 
     found, _ = ask(given, tmp_path, reply, texts=3)
