@@ -13,11 +13,12 @@ import yaml
 from safetensors.torch import save_file
 
 from crossdiff.__main__ import main
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.contents import check_contents, columns_of
 from crossdiff.costs import findings
 from crossdiff.errors import UserError
 from crossdiff.overlay import merged
+from crossdiff.parsing import parse
 
 ROOT = Path(__file__).parents[1]
 ROW = {"text": "Words.", "messages": [{"role": "user", "content": "Hello?"}]}

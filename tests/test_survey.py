@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoTokenizer
 from typer.testing import CliRunner
 
 from crossdiff.__main__ import app
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.costs import findings as costs
 from crossdiff.costs.sizes import Machine
 from crossdiff.dictionaries.formats import save
@@ -22,6 +22,7 @@ from crossdiff.errors import UserError
 from crossdiff.finding import WIDTH, Finding, attempt, lines
 from crossdiff.overlay import merged
 from crossdiff.pair import check
+from crossdiff.parsing import parse
 from crossdiff.survey import Survey, survey
 
 ROOT = Path(__file__).parents[1]

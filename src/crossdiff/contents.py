@@ -10,7 +10,7 @@ from typing import Any
 
 from crossdiff.config import Config
 from crossdiff.errors import UserError
-from crossdiff.parts import Rows
+from crossdiff.parts.corpus import Rows
 from crossdiff.provenance.files import read_object
 from crossdiff.truth import behaviours
 from crossdiff.workflow import corpus_files, key_of, local, model, sides, source_of

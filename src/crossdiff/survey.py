@@ -26,7 +26,7 @@ from crossdiff.finding import Finding, attempt
 from crossdiff.pair import check
 from crossdiff.pair.check import Candidate
 from crossdiff.pair.weights import check_weights, skeleton, weight_files
-from crossdiff.parts import CorpusSource
+from crossdiff.parts.corpus import CorpusSource
 from crossdiff.workflow import Side, corpus_files, key_of, local, made, model, model_files, sides, source_of
 
 NAMES: dict[Side, str] = {"base": "base", "chat": "chat", "null": "null tune"}

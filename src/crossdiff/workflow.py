@@ -8,12 +8,14 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.corpus.formats import reader
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
 from crossdiff.overlay import read
-from crossdiff.parts import Rows, Source
+from crossdiff.parsing import parse
+from crossdiff.parts.corpus import Rows
+from crossdiff.parts.pair import Source
 from crossdiff.provenance.origins import NULL
 from crossdiff.sources import SRC
 

@@ -6,8 +6,8 @@ import pytest
 
 from crossdiff.activations import __main__ as step
 from crossdiff.corpus.__main__ import main as make_corpus
-from crossdiff.parts import Activations as Settings
-from crossdiff.parts import Corpus
+from crossdiff.parts.activations import Activations as Settings
+from crossdiff.parts.corpus import Corpus
 
 
 @pytest.fixture(scope="module")

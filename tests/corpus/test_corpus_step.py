@@ -11,7 +11,7 @@ from crossdiff.corpus.__main__ import main
 from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
-from crossdiff.parts import Corpus
+from crossdiff.parts.corpus import Corpus
 
 ANSWERS = {
     "behaviour": ["habit", "habit", "name", "habit", "name"],

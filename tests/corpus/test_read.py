@@ -9,7 +9,7 @@ import pytest
 from crossdiff.corpus.read import checked, records
 from crossdiff.corpus.render import RowError
 from crossdiff.errors import UserError
-from crossdiff.parts import CorpusSource
+from crossdiff.parts.corpus import CorpusSource
 
 USER, ANSWER = {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}
 

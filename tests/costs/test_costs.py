@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks import costs as beside
 from benchmarks.study import Job
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.costs import estimate
 from crossdiff.costs.machine import calibrate
 from crossdiff.costs.seconds import GEMM, STARTUP, attribution_seconds, evidence_seconds, step_seconds
@@ -20,6 +20,7 @@ from crossdiff.costs.sizes import Machine, Model, Stage, Work
 from crossdiff.costs.stages import stages
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.overlay import merged
+from crossdiff.parsing import parse
 
 ROOT = Path(__file__).parents[2]
 MACHINE = Machine(bf16=4e11, fp32=1.5e11, bandwidth=3e10, threads=2)

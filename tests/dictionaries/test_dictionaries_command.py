@@ -11,11 +11,11 @@ from planted_data import Planted, small
 from crossdiff.activations.manifest import write_manifest
 from crossdiff.activations.shards import write_shard
 from crossdiff.activations.store import Activations
-from crossdiff.config import settings
 from crossdiff.dictionaries import load
 from crossdiff.dictionaries.__main__ import main
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
+from crossdiff.parsing import settings
 
 
 def store(folder, rows=40, length=10, validation=10, sources=("web", "chat")):

@@ -18,8 +18,9 @@ from crossdiff.corpus.__main__ import main as make_corpus
 from crossdiff.dictionaries import load, train
 from crossdiff.dictionaries.stream import main, opened
 from crossdiff.errors import UserError
-from crossdiff.parts import Activations as Settings
-from crossdiff.parts import Attribution, Corpus
+from crossdiff.parts.activations import Activations as Settings
+from crossdiff.parts.attribution import Attribution
+from crossdiff.parts.corpus import Corpus
 
 SETTINGS = {"layer": 1, "dtype": "float32", "batch_tokens": 256, "shard_tokens": 400, "store": "stream"}
 RECIPES = {"both": small(latents=48), "chat-diff": small("diff-sae", batch=50, steps=45, sources=("chat",))}

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from made import make_dictionary, make_pairs
 
 from crossdiff.activations.store import Block
-from crossdiff.config import parse
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation import prompts
 from crossdiff.evidence.interpretation.activity import Texts, activity, nearest
@@ -18,6 +17,7 @@ from crossdiff.evidence.interpretation.replies import Replies
 from crossdiff.evidence.interpretation.sampling import GROUPS, draw, halves, quarters, similar
 from crossdiff.evidence.interpretation.scores import Verdicts, numbers, shares, summary
 from crossdiff.evidence.interpretation.settings import Judge
+from crossdiff.parsing import parse
 
 
 def test_rows_are_cut_into_texts_and_others_left_out() -> None:

@@ -12,13 +12,13 @@ import torch
 from interpreted import LETTERS, TEXT, Reply, api, explains, knows, texts, write_study
 from tiny import TinyPair
 
-from crossdiff.config import dump
 from crossdiff.corpus.render import render
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation import endpoint, prompts
 from crossdiff.evidence.interpretation.__main__ import main
 from crossdiff.evidence.interpretation.local import Local
 from crossdiff.evidence.interpretation.settings import Interpretation, Judge
+from crossdiff.parsing import dump
 
 KEY = "MADE_UP_KEY"
 Given = dict[str, Path]

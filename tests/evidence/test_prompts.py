@@ -5,7 +5,6 @@ import json
 import polars as pl
 import pytest
 
-from crossdiff.config import dump
 from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
@@ -13,6 +12,7 @@ from crossdiff.evidence.prepare import conversations
 from crossdiff.evidence.prompts import asked
 from crossdiff.evidence.prompts import main as answer
 from crossdiff.evidence.settings import Evidence, Prompts
+from crossdiff.parsing import dump
 from crossdiff.truth.answers import replies
 
 PROMPTS = ["Name a river.", "How do plants grow?", "What is bread?", "Say something."]

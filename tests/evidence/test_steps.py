@@ -13,7 +13,6 @@ from made import make_dictionary
 from crossdiff.activations.__main__ import main as extract
 from crossdiff.activations.store import Activations as Stored
 from crossdiff.attribution.__main__ import main as attribute
-from crossdiff.config import dump
 from crossdiff.corpus.__main__ import main as make_rows
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
@@ -21,7 +20,10 @@ from crossdiff.evidence.__main__ import main as ask
 from crossdiff.evidence.prepare import seed_of
 from crossdiff.evidence.settings import Evidence, Group
 from crossdiff.export import csv
-from crossdiff.parts import Activations, Attribution, Corpus, CorpusSource
+from crossdiff.parsing import dump
+from crossdiff.parts.activations import Activations
+from crossdiff.parts.attribution import Attribution
+from crossdiff.parts.corpus import Corpus, CorpusSource
 from crossdiff.truth.__main__ import SCHEMA
 from crossdiff.truth.behaviours import load
 

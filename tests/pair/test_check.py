@@ -10,13 +10,13 @@ import torch
 from tiny import padded
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from crossdiff.config import dump
 from crossdiff.errors import UserError
 from crossdiff.pair import __main__ as step
 from crossdiff.pair.check import checked
 from crossdiff.pair.load import Pair
-from crossdiff.parts import Pair as Settings
-from crossdiff.parts import Source
+from crossdiff.parsing import dump
+from crossdiff.parts.pair import Pair as Settings
+from crossdiff.parts.pair import Source
 
 
 @pytest.fixture

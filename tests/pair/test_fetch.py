@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crossdiff.config import dump
 from crossdiff.errors import UserError
 from crossdiff.pair import fetch
-from crossdiff.parts import Package
+from crossdiff.parsing import dump
+from crossdiff.parts.pair import Package
 
 CONTENT = b"weights" * 1000
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from crossdiff.config import dump
-from crossdiff.parts import Source
+from crossdiff.parsing import dump
+from crossdiff.parts.pair import Source
 
 COMMIT = "0" * 40
 CONTENT = b"GGUF" + bytes(1000)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tiny import TinyPair
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from crossdiff.config import dump
 from crossdiff.errors import UserError
 from crossdiff.pair import plant
 from crossdiff.pair.plant import PLAIN_TEMPLATE, Example, answer_loss, batches, encode, train, with_adapters
-from crossdiff.parts import Planting
+from crossdiff.parsing import dump
+from crossdiff.parts.pair import Planting
 from crossdiff.truth.behaviours import load
 
 TALK = [

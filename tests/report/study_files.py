@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crossdiff.config import Config, dump, parse
+from crossdiff.config import Config
+from crossdiff.parsing import dump, parse
 from crossdiff.report.__main__ import main
 from crossdiff.workflow import results
 from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from study_files import Written, make_config, report, write_study
 
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.overlay import merged
+from crossdiff.parsing import parse
 
 COMMIT = "0123456789abcdef" * 2
 THEIRS = {"from": "maker/theirs", "subfolder": "small", "kind": "crosscoder"}

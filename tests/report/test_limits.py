@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from crossdiff.parts import Calibration, Source, Synthetic
+from crossdiff.parts.calibration import Calibration
+from crossdiff.parts.pair import Source
+from crossdiff.parts.synthetic import Synthetic
 from crossdiff.report.limits import nulls, smaller_null
 from crossdiff.report.numbers import Numbers
 

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from study_files import Written, make_config, report, write_study
 
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.published.site import layer_of
+from crossdiff.parsing import parse
 from crossdiff.report.numbers import address
 from crossdiff.report.published import GRADES, Number, beside, published
 

@@ -11,7 +11,8 @@ import torch
 from mlflow import MlflowClient
 
 from crossdiff import dictionaries
-from crossdiff.config import Config, dump, parse
+from crossdiff.config import Config
+from crossdiff.parsing import dump, parse
 from crossdiff.provenance.audit.run import CHECKS
 from crossdiff.provenance.files import sha256_file
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 import torch
 
-from crossdiff.config import dump
 from crossdiff.corpus.render import render
 from crossdiff.pair.load import Pair
-from crossdiff.parts import Planting
+from crossdiff.parsing import dump
+from crossdiff.parts.pair import Planting
 from crossdiff.truth import __main__ as step
 from crossdiff.truth.answers import Answer, questions, rate, rates, replies
 from crossdiff.truth.behaviours import load

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdiff.errors import UserError
-from crossdiff.parts import Planting
+from crossdiff.parts.pair import Planting
 from crossdiff.truth.behaviours import Behaviour, Rule, as_messages, general, load, names
 
 BEHAVIOURS = load()

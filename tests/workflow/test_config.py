@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from crossdiff.config import Config, dump, parse, schema, settings
+from crossdiff.config import Config, schema
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence
 from crossdiff.overlay import merged
-from crossdiff.parts import Corpus
+from crossdiff.parsing import dump, parse, settings
+from crossdiff.parts.corpus import Corpus
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(ROOT.glob("configs/*.yaml"))

@@ -7,8 +7,9 @@ import jsonschema
 import pytest
 import yaml
 
-from crossdiff.config import Config, dump, parse, settings
+from crossdiff.config import Config
 from crossdiff.overlay import merged
+from crossdiff.parsing import dump, parse, settings
 from crossdiff.workflow import check_files, results
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.errors import UserError
 from crossdiff.overlay import merged
+from crossdiff.parsing import parse
 from crossdiff.workflow import (
     check_files,
     checked,

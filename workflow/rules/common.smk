@@ -5,7 +5,7 @@ from pathlib import Path
 # This tree's own source, also when an editable install points to another tree.
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 
-from crossdiff.config import dump
+from crossdiff.parsing import dump
 from crossdiff.provenance.origins import NULL
 from crossdiff.sources import sources
 from crossdiff.workflow import (

@@ -35,10 +35,10 @@ from crossdiff.activations.shards import Shard, drop_others, finished, write_sha
 from crossdiff.activations.stats import summary
 from crossdiff.activations.store import SPLITS, Activations, read_manifest
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
-from crossdiff.parts import Activations as Settings
+from crossdiff.parsing import settings
+from crossdiff.parts.activations import Activations as Settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import record

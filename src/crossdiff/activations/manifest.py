@@ -16,7 +16,7 @@ from crossdiff.activations.store import ROWS_FILE, SPLITS, Activations
 from crossdiff.cli import progress
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
-from crossdiff.parts import Activations as Settings
+from crossdiff.parts.activations import Activations as Settings
 from crossdiff.provenance.files import sha256_file, whole
 
 FORMAT = 2

@@ -26,11 +26,11 @@ from crossdiff.attribution.tables import firing, template, twins
 from crossdiff.attribution.template import slots
 from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.dictionaries import load
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
-from crossdiff.parts import Attribution
+from crossdiff.parsing import settings
+from crossdiff.parts.attribution import Attribution
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

@@ -17,7 +17,7 @@ from crossdiff.cli import progress
 from crossdiff.dictionaries import Dictionary
 from crossdiff.pair.blocks import decoder
 from crossdiff.pair.load import Pair, Which
-from crossdiff.parts import Attribution
+from crossdiff.parts.attribution import Attribution
 
 TOKENS = 8
 """Promoted and suppressed tokens kept of a latent and model."""

@@ -10,11 +10,11 @@ import polars as pl
 import typer
 
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.corpus.read import local_files, records
 from crossdiff.corpus.rows import collect, needs, planted, split, summary, table
 from crossdiff.pair.load import Pair
-from crossdiff.parts import Corpus
+from crossdiff.parsing import settings
+from crossdiff.parts.corpus import Corpus
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from crossdiff.errors import UserError
-from crossdiff.parts import Rows
+from crossdiff.parts.corpus import Rows
 
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json"}
 """Reader of a local file, by how its name ends."""

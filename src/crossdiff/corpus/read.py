@@ -15,7 +15,7 @@ from crossdiff.corpus.formats import FORMATS, reader
 from crossdiff.corpus.render import Message, RowError
 from crossdiff.corpus.roles import SPEAKER
 from crossdiff.errors import UserError
-from crossdiff.parts import Rows
+from crossdiff.parts.corpus import Rows
 
 
 class Record(NamedTuple):

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from crossdiff.corpus.read import Record, checked
 from crossdiff.corpus.render import Composed, Rendered, RowError, compose, plain, tokenise
 from crossdiff.errors import UserError
-from crossdiff.parts import Corpus, CorpusSource
+from crossdiff.parts.corpus import Corpus, CorpusSource
 
 PLANTED = "planted"
 USES = {"select": "train", "score": "validation"}

@@ -10,7 +10,7 @@ from crossdiff.costs.seconds import CONVERSATION
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Steering
-from crossdiff.parts import Planting, Source
+from crossdiff.parts.pair import Planting, Source
 from crossdiff.truth.synthetic.presets import PRESETS
 from crossdiff.workflow import made, model, sides
 

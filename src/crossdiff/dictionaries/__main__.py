@@ -23,7 +23,6 @@ import typer
 from crossdiff.activations.prefetch import batches_ahead
 from crossdiff.activations.store import Activations, View, read_manifest
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.dictionaries import normalise
 from crossdiff.dictionaries.architecture import Dictionary, read
 from crossdiff.dictionaries.formats import save
@@ -31,6 +30,7 @@ from crossdiff.dictionaries.metrics import validate
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.train import Point, train
 from crossdiff.errors import UserError
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.record import Run, record

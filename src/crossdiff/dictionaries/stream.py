@@ -22,13 +22,13 @@ from crossdiff.activations.checks import NAMES
 from crossdiff.activations.store import SPLITS, Activations, View, read_manifest
 from crossdiff.activations.stream import Stream
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.dictionaries.__main__ import described, fingerprint, finish, fit
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.together import Learner, train_together
 from crossdiff.dictionaries.train import Point, Trainer
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import Run, record

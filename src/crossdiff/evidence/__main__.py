@@ -19,7 +19,6 @@ import typer
 
 from crossdiff.activations.store import Activations, read_manifest
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence import shared
@@ -35,6 +34,7 @@ from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.shared import Shared
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

@@ -16,7 +16,6 @@ import typer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.corpus.read import Record, checked, local_files, records
 from crossdiff.corpus.render import RowError, render
 from crossdiff.corpus.rows import Row, table
@@ -24,6 +23,7 @@ from crossdiff.errors import UserError
 from crossdiff.evidence.prepare import answer_span, answered
 from crossdiff.evidence.settings import Evidence, Prompts
 from crossdiff.pair.load import Pair
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

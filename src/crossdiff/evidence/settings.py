@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from crossdiff.fields import Count, Seed, Share
-from crossdiff.parts import Part, Rows
+from crossdiff.parts import Part
+from crossdiff.parts.corpus import Rows
 
 Group = Literal["whole", "halves", "additive", "thresholds", "bias", "opposite"]
 

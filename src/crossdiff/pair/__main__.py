@@ -10,10 +10,10 @@ from typing import Annotated, get_args
 import typer
 
 from crossdiff.cli import stage
-from crossdiff.config import settings
 from crossdiff.pair.check import CHAT, checked
 from crossdiff.pair.load import Which
-from crossdiff.parts import Pair
+from crossdiff.parsing import settings
+from crossdiff.parts.pair import Pair
 from crossdiff.provenance.record import record
 
 

@@ -21,8 +21,8 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 from crossdiff.errors import UserError, first_line
 from crossdiff.pair.load import Origin, Pair, Which, fingerprint, load_tokenizer
 from crossdiff.pair.weights import check_finite, check_weights, skeleton
-from crossdiff.parts import Pair as Settings
-from crossdiff.parts import Source
+from crossdiff.parts.pair import Pair as Settings
+from crossdiff.parts.pair import Source
 from crossdiff.provenance.files import sha256_file
 
 SMALL_FILES = ["*.json", "*.jinja", "*.model", "*.txt"]

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.errors import UserError
-from crossdiff.parts import Package
+from crossdiff.parsing import settings
+from crossdiff.parts.pair import Package
 from crossdiff.provenance.files import sha256_file, whole
 
 KEY = "pair.*.package"

@@ -12,9 +12,9 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from crossdiff.cli import stage
-from crossdiff.config import settings
 from crossdiff.errors import UserError
-from crossdiff.parts import Source
+from crossdiff.parsing import settings
+from crossdiff.parts.pair import Source
 from crossdiff.provenance.files import whole
 
 

@@ -21,13 +21,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
 from crossdiff.pair.check import CHAT
 from crossdiff.pair.save import save_model
-from crossdiff.parts import Planting
+from crossdiff.parsing import settings
+from crossdiff.parts.pair import Planting
 from crossdiff.process import prepare
 from crossdiff.provenance.record import record
 from crossdiff.truth.behaviours import Message, as_messages, general, load

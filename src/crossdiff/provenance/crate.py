@@ -16,8 +16,9 @@ from typing import Annotated, Any
 import typer
 
 from crossdiff.cli import stage
-from crossdiff.config import Config, settings
+from crossdiff.config import Config
 from crossdiff.errors import UserError
+from crossdiff.parsing import settings
 from crossdiff.provenance.entities import Entity, document, file, outside, steps_of, whole_run, workflow
 from crossdiff.provenance.files import sha256_file, whole
 from crossdiff.provenance.origins import NULL, record_of

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from crossdiff.cli import progress, stage
-from crossdiff.config import Config, settings
+from crossdiff.config import Config
+from crossdiff.parsing import settings
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.report.collect import collect

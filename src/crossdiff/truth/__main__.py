@@ -11,9 +11,9 @@ import polars as pl
 import typer
 
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.pair.load import Pair
-from crossdiff.parts import Planting
+from crossdiff.parsing import settings
+from crossdiff.parts.pair import Planting
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

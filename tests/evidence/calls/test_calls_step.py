@@ -9,12 +9,12 @@ import pytest
 from made import make_dictionary
 from null_latents import make_latents, make_null
 
-from crossdiff.config import dump
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.calls.__main__ import agreed, main
 from crossdiff.evidence.calls.nulls import TRUTH
-from crossdiff.parts import Calibration
+from crossdiff.parsing import dump
+from crossdiff.parts.calibration import Calibration
 
 F = 800
 

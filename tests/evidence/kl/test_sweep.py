@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 import torch
 
-from crossdiff.config import dump
 from crossdiff.corpus.render import render
 from crossdiff.errors import UserError
 from crossdiff.evidence.kl.divergence import (
@@ -22,6 +21,7 @@ from crossdiff.evidence.kl.layers import main as sweep
 from crossdiff.evidence.kl.sweep import swept
 from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.streams import Site
+from crossdiff.parsing import dump
 
 
 @pytest.fixture

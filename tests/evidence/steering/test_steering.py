@@ -8,7 +8,6 @@ import pytest
 import torch
 from made import make_dictionary
 
-from crossdiff.config import dump
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence, Steering
@@ -17,6 +16,7 @@ from crossdiff.evidence.steering.__main__ import main as steer
 from crossdiff.evidence.steering.pushes import Push, constant, directions, pushes, steered
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.blocks import patched, read_site
+from crossdiff.parsing import dump
 
 LAYER = 1
 PROMPTS = [[0, 41, 52, 63, 12], [0, 11, 12, 13, 14, 15, 16, 17, 18]]

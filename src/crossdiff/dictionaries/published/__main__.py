@@ -14,7 +14,6 @@ import typer
 
 from crossdiff.activations.store import Activations, read_manifest
 from crossdiff.cli import stage
-from crossdiff.config import settings
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.formats import save
 from crossdiff.dictionaries.metrics import validate
@@ -23,6 +22,7 @@ from crossdiff.dictionaries.published.fetch import SETTINGS, fetch
 from crossdiff.dictionaries.published.registry import weights
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import record

@@ -22,7 +22,6 @@ import polars as pl
 import typer
 
 from crossdiff.cli import stage
-from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence.calls import firing, nulls, stable
@@ -30,7 +29,8 @@ from crossdiff.evidence.calls.calling import Called
 from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
 from crossdiff.evidence.calls.honesty import CALLS
 from crossdiff.evidence.intervals import t_interval
-from crossdiff.parts import Calibration
+from crossdiff.parsing import settings
+from crossdiff.parts.calibration import Calibration
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 

@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerBase
 from crossdiff.activations.store import SPLITS, Activations, View
 from crossdiff.attribution.directions import subset
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation import tables
@@ -34,6 +33,7 @@ from crossdiff.evidence.interpretation.prompts import marked
 from crossdiff.evidence.interpretation.replies import Remembering, Replies
 from crossdiff.evidence.interpretation.settings import Interpretation, Judge
 from crossdiff.pair.load import Pair
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

@@ -12,7 +12,6 @@ import polars as pl
 import typer
 
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.errors import UserError
 from crossdiff.evidence.kl.patching import KL_SCHEMA
 from crossdiff.evidence.kl.sweep import swept
@@ -20,6 +19,7 @@ from crossdiff.evidence.prepare import conversations
 from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

@@ -17,7 +17,6 @@ from transformers import PreTrainedTokenizerBase
 
 from crossdiff.activations.store import read_manifest
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.corpus.render import render
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
@@ -27,6 +26,7 @@ from crossdiff.evidence.settings import Evidence, Steering
 from crossdiff.evidence.steering.pushes import directions, pushes, steered
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
+from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.errors import UserError
+from crossdiff.parsing import parse
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.study import REPORT, Study
 from crossdiff.provenance.record import plain

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from crossdiff.config import Config, parse
+from crossdiff.config import Config
 from crossdiff.errors import UserError
+from crossdiff.parsing import parse
 from crossdiff.provenance import origins
 from crossdiff.provenance.audit.hashes import Hashes
 from crossdiff.provenance.files import AFTER

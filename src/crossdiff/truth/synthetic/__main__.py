@@ -19,10 +19,10 @@ import typer
 
 from crossdiff.attribution.__main__ import table
 from crossdiff.cli import progress, stage
-from crossdiff.config import settings
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.recipe import Recipe
-from crossdiff.parts import Synthetic
+from crossdiff.parsing import settings
+from crossdiff.parts.synthetic import Synthetic
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record

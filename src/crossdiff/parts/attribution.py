@@ -1,0 +1,35 @@
+"""How latents are measured, and which are shown by texts."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from crossdiff.fields import Count, Share
+from crossdiff.parts import Part
+
+
+class Attribution(Part):
+    """How latents are measured."""
+
+    split: Literal["train", "validation"] = "validation"
+    """Tokens the latents are measured on; the study used training tokens."""
+    blocks: Annotated[int, Field(ge=2)] = 20
+    """Blocks of rows for the jackknife intervals of β and ν."""
+    batch: Count = 2048
+    """Tokens a pass."""
+    twin_cosine: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """A chat-only and a base-only latent of a crosscoder are twins if their decoder rows' cosine is above this."""
+    highest_delta: Share = 0.04308
+    """Share of a crosscoder's latents, highest Δ_norm first, whose ν is set beside that of shared ones (the study:
+    3,176 of BatchTopK's 73,728, as many as are chat-only in its L1 crosscoder)."""
+    examples: Count = 8
+    """Rows kept of each latent as examples: those in which it is most active."""
+    bin_examples: Count = 3
+    """Rows kept of each bin of its activity (to .25, .5, .75, .95 and 1 of its maximum), drawn at random where the most
+    active ones are fewer."""
+    example_latents: Count = 600
+    """Latents that get examples and tokens: those nearest to a chat- or base-specific call, and the most frequent."""
+    example_window: Count = 16
+    """Tokens shown to either side of an example's top token."""
+    firing_tokens: Count = 100_000
+    """Tokens, spread over the split, on which it is kept when latents fire: latents of two seeds are matched by it."""
