@@ -109,7 +109,7 @@ def record_of(file: str) -> str:
         return f"{NULL}/{record_of(str(path.relative_to(NULL)))}"
     if top == METRICS or top == "report":
         return "report/run.json"
-    if top == "latents" or path.parts[:2] == ("evidence", "interpretation"):
+    if top in ("latents", "examples") or path.parts[:2] == ("evidence", "interpretation"):
         return str(path.with_name(re.sub(r"(-seed\d+)\..*", r"\1.run.json", path.name)))
     if top == "calls":
         return str(path.with_name(f"{path.stem}.run.json"))
