@@ -25,6 +25,7 @@ include: "workflow/rules/attribution.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/interpretation.smk"
 include: "workflow/rules/calls.smk"
+include: "workflow/rules/examples.smk"
 include: "workflow/rules/report.smk"
 
 

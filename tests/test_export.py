@@ -38,7 +38,8 @@ def table(tmp_path: Path) -> Path:
     pl.DataFrame(latents | {"frequency": [j / 20 for j in numbers], "nu_error": [None] * 11}).write_parquet(file)
     examples = {"latent": [3, 3], "rank": [0, 1], "row": [7, 9], "source": ["chat", "web"]}
     examples |= {"tokens": [["<b>", " a"], [" ü", "c"]], "activations": [[None, 3.0], [2.0, 0.0]]}
-    pl.DataFrame(examples).write_parquet(file.with_name("diff-sae-seed0.examples.parquet"))
+    (tmp_path / "examples").mkdir()
+    pl.DataFrame(examples).write_parquet(tmp_path / "examples/diff-sae-seed0.parquet")
     promoted = {"latent": [3] * 4, "model": ["base", *["chat"] * 3], "rank": [0, 0, 1, 0]}
     promoted |= {"side": [*["promoted"] * 3, "suppressed"], "token": ["no", " is", " was", "the"]}
     pl.DataFrame(promoted | {"logit": [9.0, 3.0, 2.0, -1.5]}).write_parquet(

@@ -28,6 +28,7 @@ from crossdiff.parts.attribution import Attribution
 from crossdiff.parts.calibration import Calibration
 from crossdiff.parts.compute import Compute
 from crossdiff.parts.corpus import Corpus
+from crossdiff.parts.examples import Examples
 from crossdiff.parts.pair import Pair
 from crossdiff.parts.synthetic import Synthetic
 
@@ -50,6 +51,7 @@ class Config(Part):
     seeds: Seeds = Field([0, 1, 2])
     """Seeds of initialisation and batch order."""
     attribution: Attribution = Attribution()
+    examples: Examples = Examples()
     evidence: Examination = Examination()
     synthetic: Synthetic | None = Synthetic()
     """The synthetic benchmark; null leaves it out."""

@@ -57,7 +57,7 @@ def neuronpedia(
     from crossdiff.attribution.directions import contribution
     from crossdiff.dictionaries import load
 
-    latents, examples = _table(file), _table(file.with_name(f"{file.stem}.examples.parquet"))
+    latents, examples = _table(file), _table(file.parents[1] / "examples" / file.name)
     own = load(file.parents[1] / "dictionaries" / file.stem)
     if own.shape[2] != latents.height:
         raise UserError(f"{file} has {latents.height} latents, but its dictionary {own.shape[2]}; measure it again")

@@ -25,9 +25,10 @@ MADE_MODEL = ("model.safetensors", "run.json")
 DICTIONARY = ("dictionary.safetensors", "dictionary.json", "training.parquet", "run.json")
 IMPORTED = tuple(file for file in DICTIONARY if file != "training.parquet")
 WEIGHTS = ("*.safetensors", "*.pt", "*.json")
-TABLES_OF_LATENTS = ("examples", "tokens", "descriptions", "twins", "template", "comparisons", "firing")
+TABLES_OF_LATENTS = ("tokens", "descriptions", "twins", "template", "comparisons", "firing")
 LATENTS = ("parquet", *(f"{name}.parquet" for name in TABLES_OF_LATENTS), "run.json")
 CALLS = ("parquet", "run.json")
+EXAMPLES = ("parquet", "run.json")
 INTERPRETATION = ("parquet", "verdicts.parquet", "run.json")
 SHARED = "shared.safetensors"
 LAYERS = ("kl.parquet", "run.json")
@@ -112,6 +113,7 @@ def results(study: Config) -> list[str]:
         *(f"evidence/layers/{file}" for file in LAYERS if study.evidence.layer_sweep),
         *(f"evidence/prompts/{file}" for file in PROMPTED if study.evidence.prompts),
         *(f"calls/{name}.{ending}" for name in study.dictionaries for ending in CALLS),
+        *(f"examples/{run}.{ending}" for run in runs for ending in EXAMPLES),
         *(f"evidence/interpretation/{run}.{ending}" for run in interpreted(study) for ending in INTERPRETATION),
         *(f"{NULL}/{file}" for file in null_results(study)),
     ]

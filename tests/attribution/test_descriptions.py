@@ -8,7 +8,7 @@ from crossdiff.activations.store import Block
 from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import TABLE, Facts, commonest, description_table, is_word, phrase, quoted
 from crossdiff.attribution.measure import measure
-from crossdiff.attribution.texts import PROMOTED
+from crossdiff.attribution.promoted import PROMOTED
 
 WORDS = {0: "<s>", 1: " Paris", 2: " in", 3: " lives", 7: "User", 8: "Yes"}
 
@@ -66,7 +66,7 @@ def test_planted_latents_are_described_by_what_was_planted() -> None:
     assert first.startswith("fires on 'Paris' after ")
     assert first.endswith(", in the user's message; promotes 'is'")
     assert second == "fires on varied tokens, on the assistant's first token; promotes no clear words"
-    assert third == "fires on varied tokens, in the assistant's answer"
+    assert third == "fires on varied tokens, in the assistant's answer; promotes no clear words"
     row = table.row(0, named=True)
     assert (row["rows"], row["tokens"], row["tokens_share"]) == (32, [" Paris"], [1.0])
     assert set(row["before"]) >= {" lives", " in"}
@@ -86,9 +86,9 @@ def test_fragments_and_punctuation_are_no_words() -> None:
 
 def test_template_latents_have_no_context_and_mixed_ones_no_place() -> None:
     facts = Facts(32, "template", 0.9, [("\n", 1.0, 9.0)], [("User", 1.0, 9.0)])
-    assert phrase(facts) == "fires on '↵', in the template"
+    assert phrase(facts) == "fires on '↵', in the template; promotes no clear words"
     facts = Facts(32, "user", 0.4, [(" a", 1.0, 9.0)], [("x", 0.2, 9.0), (" b", 0.5, 5.0)])
-    assert phrase(facts) == "fires on 'a' after 'b'"
+    assert phrase(facts) == "fires on 'a' after 'b'; promotes no clear words"
 
 
 def test_quoted_tokens_are_visible_and_told_once() -> None:

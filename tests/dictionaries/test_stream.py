@@ -129,7 +129,7 @@ def test_all_dictionaries_are_made_and_a_seed_repeats(go, tmp_path, files, llama
     assert pl.read_parquet(folder / "training.parquet")["step"].to_list() == [10, 20, 30, 40, 50, 60]
     assert load(folder).about["activations"]["tokens"] == results["tokens"]["train"]
     out = tmp_path / "both-seed0.parquet"
-    settings = Attribution(blocks=4, examples=2, example_latents=4).model_dump_json()
+    settings = Attribution(blocks=4).model_dump_json()
     attribute(settings, llama_pair.json, folder, files[1], files[0], out)
     assert pl.read_parquet(out).height == 48
 

@@ -19,15 +19,18 @@ from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
 from crossdiff.evidence.prepare import seed_of
 from crossdiff.evidence.settings import Evidence, Group
+from crossdiff.examples.__main__ import main as illustrate
 from crossdiff.export import csv
 from crossdiff.parsing import dump
 from crossdiff.parts.activations import Activations
 from crossdiff.parts.attribution import Attribution
 from crossdiff.parts.corpus import Corpus, CorpusSource
+from crossdiff.parts.examples import Examples
 from crossdiff.truth.__main__ import SCHEMA
 from crossdiff.truth.behaviours import load
 
-ATTRIBUTION = dump(Attribution(blocks=4, batch=256, examples=3, example_latents=6, example_window=3))
+ATTRIBUTION = dump(Attribution(blocks=4, batch=256))
+EXAMPLES = dump(Examples(latents=6, strongest=3, window=3))
 EVIDENCE = dump(Evidence(conversations=3, random_sets=1, behaviour_latents=2, new_tokens=4, resamples=50))
 
 
@@ -74,7 +77,14 @@ def run_both(study: Path, pair: Path, kind: str, out: Path) -> Path:
     given = {"pair": pair, "activations": study / "manifest.json", "rows": study / "rows.parquet"}
     attribute(ATTRIBUTION, dictionary=out / "dictionary", out=out / "some-seed0.parquet", threads=1, **given)
     names = ["chat-specific", "none"] * 20
-    pl.DataFrame({"latent": range(40), "seed": [0] * 40, "call": names}).write_parquet(out / "calls.parquet")
+    calls = pl.DataFrame({"latent": range(40), "seed": [0] * 40, "call": names})
+    pl.concat([calls, calls.with_columns(call=pl.lit("rotated"), seed=pl.lit(1, pl.Int64))]).write_parquet(
+        out / "calls.parquet"
+    )
+    illustrate(
+        EXAMPLES, split="validation", dictionary=out / "dictionary", latents=out / "some-seed0.parquet",
+        calls=out / "calls.parquet", seed=0, out=out / "examples/some-seed0.parquet", threads=1, **given,
+    )  # fmt: skip
     ask(
         EVIDENCE, answers=study / "answers.parquet", dictionary=out / "dictionary", calls=out / "calls.parquet",
         latents=out / "some-seed0.parquet", shared_=study / "baselines/shared.safetensors", out=out / "evidence",
@@ -86,14 +96,23 @@ def run_both(study: Path, pair: Path, kind: str, out: Path) -> Path:
 @pytest.mark.parametrize("kind", ["crosscoder", "diff-sae", "chat-sae", "base-sae"])
 def test_every_kind_goes_through_both_steps(study, llama_pair, tmp_path, kind):
     out = run_both(study, llama_pair.json, kind, tmp_path)
-    latents, examples = (pl.read_parquet(out / f"some-seed0{part}.parquet") for part in ("", ".examples"))
+    latents, examples = (pl.read_parquet(out / f"{part}some-seed0.parquet") for part in ("", "examples/"))
     assert latents["latent"].to_list() == list(range(40))
     assert {"frequency_web", "frequency_chat", "nu_valid", "template_share"} <= set(latents.columns)
     assert latents["class"].null_count() == (0 if kind == "crosscoder" else 40)
     assert ("nu_error" in latents.columns) == (kind == "crosscoder")
     counted = json.loads((out / "some-seed0.run.json").read_text())["results"]
     assert counted["dead"] == int(latents["dead"].sum())
-    assert 0 < examples["latent"].n_unique() <= 6
+    live = set(latents.filter(~pl.col("dead"))["latent"])
+    shown = set(examples["latent"])
+    assert {latent for latent in live if latent % 2 == 0} <= shown <= live
+    assert sum(latent % 2 for latent in shown) == min(6, sum(latent % 2 for latent in live))
+    told = json.loads((out / "examples/some-seed0.run.json").read_text())["results"]
+    assert told == {"called": 20, "latents": told["latents"], "examples": len(examples)}
+    promoted = pl.read_parquet(out / "some-seed0.tokens.parquet")
+    assert set(promoted["latent"]) == live
+    phrases = pl.read_parquet(out / "some-seed0.descriptions.parquet")["description"]
+    assert phrases.str.contains("promotes").sum() == phrases.str.contains("; promotes ").sum() == len(live)
     strongest = examples.with_columns(top=pl.col("activations").list.max())
     for name, peak in strongest.filter(pl.col("rank") == 0).select("latent", "top").iter_rows():
         assert peak == pytest.approx(latents["max"][name], rel=1e-3)
@@ -147,7 +166,7 @@ def test_latents_are_measured_on_the_tokens_of_the_split_that_is_asked_for(study
     save(dictionary, tmp_path / "dictionary")
     frequencies = []
     for split in ("train", "validation"):
-        settings = dump(Attribution(split=split, blocks=4, examples=3, example_latents=6))
+        settings = dump(Attribution(split=split, blocks=4))
         attribute(
             settings, pair=llama_pair.json, dictionary=tmp_path / "dictionary", activations=study / "manifest.json",
             rows=study / "rows.parquet", out=tmp_path / f"{split}-seed0.parquet", threads=1,

@@ -55,7 +55,8 @@ def test_leaves_keep_intervals_whole() -> None:
 @pytest.mark.parametrize(
     ("file", "record"),
     [
-        ("latents/diff-sae-seed0.examples.parquet", "latents/diff-sae-seed0.run.json"),
+        ("examples/diff-sae-seed0.parquet", "examples/diff-sae-seed0.run.json"),
+        ("latents/diff-sae-seed0.twins.parquet", "latents/diff-sae-seed0.run.json"),
         ("latents/diff-sae-seed0.parquet", "latents/diff-sae-seed0.run.json"),
         ("dictionaries/x-seed1/training.parquet", "dictionaries/x-seed1/run.json"),
         ("models/chat/tokenizer.json", "models/chat/run.json"),
@@ -74,7 +75,7 @@ def test_a_file_knows_the_record_of_its_step(file: str, record: str) -> None:
 
 
 def test_the_command_forces_each_step_once() -> None:
-    sources = [Source("latents/a-seed0.parquet", "dead"), Source("latents/a-seed0.examples.parquet", "row")]
+    sources = [Source("latents/a-seed0.parquet", "dead"), Source("latents/a-seed0.twins.parquet", "kind")]
     assert origins.recompute("results/p", sources) == (
         "snakemake results/p/metrics.json --forcerun results/p/latents/a-seed0.run.json"
     )

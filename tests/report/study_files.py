@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from crossdiff.config import Config
+from crossdiff.examples.choose import called as named
 from crossdiff.parsing import dump, parse
 from crossdiff.report.__main__ import main
 from crossdiff.workflow import results
@@ -105,12 +106,13 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
         for (name,), part in scores.partition_by("dictionary", as_dict=True).items():
             save(root / f"truth/synthetic/{name}/scores.parquet", part)
     for name, recipe in config.dictionaries.items():
-        save(root / f"calls/{name}.parquet", called(rng, config, recipe.latents))
+        calls = called(rng, config, recipe.latents)
+        save(root / f"calls/{name}.parquet", calls)
         for number in config.seeds:
             folder = f"{name}-seed{number}"
             table = latents(rng, recipe.kind, recipe.latents)
             save(root / f"latents/{folder}.parquet", table)
-            save(root / f"latents/{folder}.examples.parquet", examples(rng, table, rows))
+            save(root / f"examples/{folder}.parquet", examples(rng, table, rows, named(calls.filter(seed=number))))
             save(root / f"latents/{folder}.descriptions.parquet", descriptions(table))
             own = np.random.default_rng(number)
             save(root / f"latents/{folder}.comparisons.parquet", comparisons(own, table, recipe.kind))

@@ -80,10 +80,14 @@ def latents(rng: np.random.Generator, kind: str, count: int) -> pl.DataFrame:
     )
 
 
-def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Four examples of each of the 40 latents of lowest ν, each in a bin of its own; the base reads half of it."""
+def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame, called: list[int]) -> pl.DataFrame:
+    """Four examples of each of ``called`` and of the 40 latents of lowest ν, each in a bin of its own.
+
+    The base reads half of it.
+    """
     found = []
-    for latent in table.filter(~pl.col("dead")).sort("nu_activation").head(40)["latent"]:
+    live = table.filter(~pl.col("dead")).sort("nu_activation")["latent"].to_list()
+    for latent in [*live[:40], *(latent for latent in live[40:] if latent in called)]:
         for rank in range(4):
             row = rows.row(int(rng.integers(0, rows.height)), named=True)
             position = int(rng.integers(3, 21))

@@ -22,7 +22,7 @@ def test_reads_what_the_config_names_and_no_left_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    ["pair/pair.json", "latents/chat-sae-seed0.examples.parquet", "evidence/baselines/kl.parquet", "corpus/run.json"],
+    ["pair/pair.json", "examples/chat-sae-seed0.parquet", "evidence/baselines/kl.parquet", "corpus/run.json"],
 )
 def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
     config = make_config(names=("chat-sae",), seeds=(0,))

@@ -44,7 +44,7 @@ def test_called_latents_and_those_with_examples_are_shown(planted: Written, data
     assert len(here) == len(data["table"]["run"])
     for run in data["runs"]:
         table = pl.read_parquet(planted.root / f"latents/{run['folder']}.parquet").filter(~pl.col("dead"))
-        examples = pl.read_parquet(planted.root / f"latents/{run['folder']}.examples.parquet")
+        examples = pl.read_parquet(planted.root / f"examples/{run['folder']}.parquet")
         assert {(run["folder"], latent) for latent in examples["latent"].unique()} <= here
         if run["twoSided"]:
             called = table.filter((pl.col("nu_reconstruction").abs() < 0.5) & (pl.col("nu_error").abs() < 0.2))
@@ -88,12 +88,11 @@ def test_the_page_counts_the_calls_and_those_that_are_upheld(planted: Written) -
     assert f"the {calls.height:,} that were called ({chat:,} chat-specific and {base:,} base-specific" in planted.page
     assert f"nothing that is looked for: {upheld} base-specific are." in planted.page
     illustrated = pl.concat([
-        pl.read_parquet(file).select("latent", folder=pl.lit(file.name.removesuffix(".examples.parquet"))).unique()
-        for file in sorted((planted.root / "latents").glob("*.examples.parquet"))
+        pl.read_parquet(file).select("latent", folder=pl.lit(file.stem)).unique()
+        for file in sorted((planted.root / "examples").glob("*.parquet"))
     ])  # fmt: skip
-    without = calls.join(illustrated, on=["folder", "latent"], how="anti").height
-    assert 0 < without < calls.height
-    assert f"{without:,} of the called ones have no texts here: they were not among the 600 of" in planted.page
+    assert calls.join(illustrated, on=["folder", "latent"], how="anti").is_empty()
+    assert "for the page's size" not in planted.page
 
 
 def test_the_firmest_answers_come_first(data: dict[str, Any]) -> None:
@@ -157,7 +156,7 @@ def test_examples_can_be_read_back(planted: Written, data: dict[str, Any]) -> No
     for (folder, latent), kept in zip(keys(data), data["examples"], strict=True):
         if not kept or folder != "diff-sae-seed1":
             continue
-        table = pl.read_parquet(planted.root / f"latents/{folder}.examples.parquet")
+        table = pl.read_parquet(planted.root / f"examples/{folder}.parquet")
         rows = table.filter(pl.col("latent") == latent).sort("rank").to_dicts()
         assert len(rows) == len(kept)
         for row, values in zip(rows, kept, strict=True):
@@ -267,7 +266,7 @@ def test_a_permuted_dictionary_has_every_latent_as_its_twin(tmp_path: Path) -> N
 def test_a_study_without_examples_or_answers(tmp_path: Path) -> None:
     config = make_config(planted=False, seeds=(0,), names=("chat-sae",))
     write_study(tmp_path, config)
-    edit(tmp_path / "latents/chat-sae-seed0.examples.parquet", lambda table: table.clear())
+    edit(tmp_path / "examples/chat-sae-seed0.parquet", lambda table: table.clear())
     (tmp_path / "latents/chat-sae-seed0.descriptions.parquet").unlink()
     edit(tmp_path / "calls/chat-sae.parquet", lambda table: table.with_columns(call=pl.lit("none")))
     data = document(collect(config, tmp_path))

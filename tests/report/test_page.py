@@ -178,7 +178,7 @@ def test_a_dictionary_whose_latents_are_all_dead(tmp_path: Path) -> None:
             tmp_path / f"latents/{name}-seed0.parquet",
             lambda t: t.with_columns(dead=pl.lit(True), nu_valid=pl.lit(False)),
         )
-        edit(tmp_path / f"latents/{name}-seed0.examples.parquet", lambda t: t.clear())
+        edit(tmp_path / f"examples/{name}-seed0.parquet", lambda t: t.clear())
     found = report(tmp_path, config)
     for name in config.dictionaries:
         numbers = found.metrics["dictionaries"][name]

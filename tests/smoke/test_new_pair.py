@@ -20,7 +20,8 @@ dictionaries:
   diff-sae: *small
 seeds: [0]
 synthetic: {preset: tiny, seeds: [0]}
-attribution: {blocks: 4, examples: 3, example_latents: 8}
+attribution: {blocks: 4}
+examples: {strongest: 3, latents: 8}
 evidence: {conversations: 4, random_sets: 1, resamples: 100}
 compute: {threads: {models: 1, dictionaries: 1}}
 """

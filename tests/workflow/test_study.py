@@ -183,7 +183,7 @@ def test_a_published_dictionary_has_one_run_and_no_curves() -> None:
 def test_results_of_a_plain_pair_hold_no_planted_ones() -> None:
     names = results(study(seeds=[0, 3], synthetic=None))
     assert "dictionaries/diff-sae-seed3/training.parquet" in names
-    assert "latents/chat-sae-seed0.examples.parquet" in names
+    assert "examples/chat-sae-seed0.parquet" in names
     assert "evidence/baselines/kl.parquet" in names
     assert not [name for name in names if "truth" in name or "behaviours" in name or "models" in name]
 

@@ -12,6 +12,7 @@ from crossdiff.workflow import (
     CALLS,
     CRATE,
     DICTIONARY,
+    EXAMPLES,
     IMPORTED,
     INTERPRETATION,
     LATENTS,

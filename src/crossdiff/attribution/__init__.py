@@ -1,1 +1,1 @@
-"""One row a latent: norms, scaling, use and examples."""
+"""One row a latent: norms, scaling, use and description."""

@@ -1,4 +1,4 @@
-"""Measure every latent of a dictionary on kept tokens: one row a latent, and examples and tokens of some.
+"""Measure every latent of a dictionary on kept tokens: one row a latent, and tables beside it.
 
 python -m crossdiff.attribution --settings ATTRIBUTION --pair P/pair/pair.json --dictionary DIR \\
     --activations P/activations/manifest.json --rows P/corpus/rows.parquet --out P/latents/NAME-seedN.parquet
@@ -12,19 +12,17 @@ import polars as pl
 import torch
 import typer
 
-from crossdiff.activations.store import SPLITS, Activations, read_manifest
+from crossdiff.activations.store import SPLITS, Activations
 from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import description_table
-from crossdiff.attribution.examples import choose
 from crossdiff.attribution.firing import Firing
 from crossdiff.attribution.measure import Column, columns, measure
 from crossdiff.attribution.norms import CLASSES
-from crossdiff.attribution.order import call_order, chat_order
 from crossdiff.attribution.overall import comparisons
+from crossdiff.attribution.promoted import token_table
 from crossdiff.attribution.specific import by_pair
 from crossdiff.attribution.tables import firing, template, twins
 from crossdiff.attribution.template import slots
-from crossdiff.attribution.texts import example_table, token_table
 from crossdiff.cli import progress, stage
 from crossdiff.dictionaries import load
 from crossdiff.errors import UserError
@@ -104,22 +102,22 @@ def twin_counts(table_: pl.DataFrame) -> dict[str, int | float | None]:
 
 def main(
     settings_: Annotated[str, typer.Option("--settings", help="The attribution part of the config: JSON, or a file.")],
-    pair: Annotated[Path, typer.Option(help="pair.json; its tokenizer shows the examples' tokens.")],
+    pair: Annotated[Path, typer.Option(help="pair.json; its tokenizer and heads show what latents promote.")],
     dictionary: Annotated[Path, typer.Option(help="Folder of a trained dictionary.")],
     activations: Annotated[Path, typer.Option(help="manifest.json of the activations.")],
     rows: Annotated[Path, typer.Option(help="rows.parquet that the activations were read from.")],
-    out: Annotated[Path, typer.Option(help="The latent table; examples and record are put beside it.")],
+    out: Annotated[Path, typer.Option(help="The latent table; other tables and the record are put beside it.")],
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
 ) -> None:
-    """Measure every latent: norms, scaling, use and examples."""
+    """Measure every latent: norms, scaling, use and description."""
     chosen = settings(Attribution, settings_)
     prepare(threads, device)
     inputs = [pair, dictionary / "dictionary.safetensors", dictionary / "dictionary.json", activations, rows]
     name = out.name.removesuffix(".parquet")
     params = chosen.model_dump(mode="json")
     with record(f"latents/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
-        table_rows = pl.read_parquet(rows, columns=["row", "source", "behaviour", "ids", "roles"]).sort("row")
+        table_rows = pl.read_parquet(rows, columns=["row", "ids", "roles"]).sort("row")
         texts = flat(table_rows)
         places = slots(texts.ids_N, texts.roles_N, texts.lengths_R)
         model = load(dictionary).to(device)
@@ -142,16 +140,10 @@ def main(
             )
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
-        numbers = {name: column.cpu() for name, column in found.items() if isinstance(column, torch.Tensor)}
-        orders = [chat_order(numbers, model.kind == "crosscoder"), -numbers["frequency"]]
-        orders = [
-            torch.where(numbers["dead"], torch.nan, order) for order in (call_order(numbers, model.kind), *orders)
-        ]
-        shown = choose(orders[0], orders[1:], chosen.example_latents)
-        models, mean_D = Pair.read(pair), torch.tensor(read_manifest(activations)["mean"][0])
-        decode, promoted = text_of(models), token_table(model, shown, models)
+        latents = table(found, model.shape[2])
+        models, live = Pair.read(pair), latents.filter(~pl.col("dead"))["latent"].to_list()
+        decode, promoted = text_of(models), token_table(model, live, models)
         beside = {
-            "examples": example_table(model, measured, shown, table_rows, view, models, mean_D, chosen),
             "tokens": promoted,
             "descriptions": description_table(measured, texts, promoted, decode),
             "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
@@ -159,7 +151,6 @@ def main(
             "comparisons": comparisons(model, found, chosen.highest_delta),
             "firing": firing(fires),
         }
-        latents = table(found, model.shape[2])
         with whole(out) as temporary:
             latents.write_parquet(temporary)
         for ending, frame in beside.items():

@@ -54,8 +54,8 @@ class Facts:
     """(text, share of the rows, z) of over-represented tokens at the maxima, most so first."""
     before: list[tuple[str, float, float]] = field(default_factory=list)
     """The same of the tokens before them; the share is of rows."""
-    promoted: list[str] | None = None
-    """Those of the tokens that its direction promotes in chat that read as words; None where that was not measured."""
+    promoted: list[str] = field(default_factory=list)
+    """Those of the tokens that its direction promotes in chat that read as words."""
 
 
 def phrase(facts: Facts) -> str:
@@ -69,8 +69,6 @@ def phrase(facts: Facts) -> str:
             text += f" after {quoted(context[:1])}"
         if facts.place_share >= LEAST_PLACE:
             text += f", {WHERE[facts.place]}"
-    if facts.promoted is None:
-        return text
     return f"{text}; promotes {quoted(facts.promoted) or 'no clear words'}"
 
 
@@ -141,7 +139,7 @@ def commonest(latent_M: torch.Tensor, place_M: torch.Tensor) -> dict[int, tuple[
 def description_table(
     measured: Measured, rows: Rows, tokens: pl.DataFrame, decode: Callable[[list[int]], str]
 ) -> pl.DataFrame:
-    """One row a live latent; ``tokens`` is the table of promoted tokens (of some latents)."""
+    """One row a live latent; ``tokens`` is the table of promoted tokens."""
     texts: dict[int, str] = {}
 
     def text(token: int) -> str:

@@ -1,4 +1,4 @@
-"""How latents are measured, and which are shown by texts."""
+"""How latents are measured."""
 
 from typing import Annotated, Literal
 
@@ -22,14 +22,5 @@ class Attribution(Part):
     highest_delta: Share = 0.04308
     """Share of a crosscoder's latents, highest Δ_norm first, whose ν is set beside that of shared ones (the study:
     3,176 of BatchTopK's 73,728, as many as are chat-only in its L1 crosscoder)."""
-    examples: Count = 8
-    """Rows kept of each latent as examples: those in which it is most active."""
-    bin_examples: Count = 3
-    """Rows kept of each bin of its activity (to .25, .5, .75, .95 and 1 of its maximum), drawn at random where the most
-    active ones are fewer."""
-    example_latents: Count = 600
-    """Latents that get examples and tokens: those nearest to a chat- or base-specific call, and the most frequent."""
-    example_window: Count = 16
-    """Tokens shown to either side of an example's top token."""
     firing_tokens: Count = 100_000
     """Tokens, spread over the split, on which it is kept when latents fire: latents of two seeds are matched by it."""

@@ -258,7 +258,7 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, config: 
             read.table(f"latents/{folder}.parquet", LATENTS + (TWO_SIDED if recipe.models == 2 else ())),
             read.table(f"calls/{name}.parquet", CALLS).filter(pl.col("seed") == seed),
         ),
-        examples=read.table(f"latents/{folder}.examples.parquet", EXAMPLES),
+        examples=read.table(f"examples/{folder}.parquet", EXAMPLES),
         comparisons=read.table(f"latents/{folder}.comparisons.parquet", COMPARISONS),
         twins=read.table(f"latents/{folder}.twins.parquet", TWINS),
         slots=read.table(f"latents/{folder}.template.parquet", SLOTS),

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from crossdiff.attribution.examples import QUANTILES
 from crossdiff.attribution.histogram import LOWEST
+from crossdiff.examples.windows import QUANTILES
 from crossdiff.report.collect import Run, Study
 from crossdiff.report.explorer.samples import samples
 from crossdiff.report.explorer.table import MOST, behaviours, columns, runs, shown

@@ -21,12 +21,10 @@ COLUMNS = {
 
 def section(context: Context) -> Section:
     """Controls and data; the page's script fills them."""
-    whole = document(context.study)
-    text, data = fitted(whole)
+    text, data = fitted(document(context.study))
     table = data["table"]
     called = [row for row, call in enumerate(table["call"]) if call in CALLS]
     upheld = [row for row in called if table["upheld"][row]]
-    none_kept, none_here = (sum(not kept["examples"][row] for row in called) for kept in (whole, data))
     return Section(
         id="explorer",
         title="Latent explorer",
@@ -39,8 +37,7 @@ def section(context: Context) -> Section:
             calls=kinds(table, called),
             upheld=kinds(table, upheld) if known(table, "upheld") else None,
             agreed=any(call in CALLS for call in table["agreed"]),
-            none_kept=none_kept,
-            left_out=none_here - none_kept,
+            left_out=sum(data["examples"][row] is None for row in called),
             found_classes=sorted({kind for kind in table["kind"] if kind}),
             behaviours=sorted({name for use in data["behaviours"] for name in use}),
             columns={name: title for name, (column, title) in COLUMNS.items() if known(table, column)},

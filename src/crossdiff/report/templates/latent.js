@@ -52,7 +52,7 @@ function calls(row) {
 }
 
 function described(row) {
-  return data.descriptions[row] ? [make("p", { class: "phrase" }, sourced(row, "description", data.descriptions[row], ".descriptions"))] : [];
+  return data.descriptions[row] ? [make("p", { class: "phrase" }, sourced(row, "description", data.descriptions[row], "descriptions"))] : [];
 }
 
 function aside(row) {
@@ -68,7 +68,7 @@ function promoted(row) {
   const models = Object.entries(data.tokens[row] || {});
   if (!models.length) return [];
   const sides = ["promoted", "suppressed"].flatMap((side) => models.filter(([, found]) => found[side]).map(([model, found]) =>
-    make("div", {}, make("h5", {}, `${side} in `, make("b", { class: `of ${model}` }, model)), make("p", { class: "chips", tabindex: "0", "data-src": addressOf(row, "logit", ".tokens") },
+    make("div", {}, make("h5", {}, `${side} in `, make("b", { class: `of ${model}` }, model)), make("p", { class: "chips", tabindex: "0", "data-src": addressOf(row, "logit", "tokens") },
       ...found[side].map(([token, logit]) => make("span", { class: "chip" }, ...alone(token), make("small", {}, signed(logit))))))));
   const whose = data.runs[table.run[row]].twoSided ? "each model's decoder row with that model's unembedding"
     : "its decoder row with each model's unembedding";

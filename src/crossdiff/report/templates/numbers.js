@@ -22,9 +22,14 @@ function addressOf(row, column, table_ = "") {
   const run = data.runs[table.run[row]];
   const latent = `latent=${table.latent[row]}`;
   if (column === "place") return addressOf(row, run.twoSided ? "nu_reconstruction" : "nu_activation");
-  if (!BY_CALL.includes(column)) return `latents/${run.folder}${table_}.parquet#${latent}&column=${column}`;
+  if (!BY_CALL.includes(column)) return `${fileOf(run, table_)}#${latent}&column=${column}`;
   const of = column === "q" ? `q_${(isCall(row) ? table.call[row] : "chat-specific").replace("-", "_")}` : column;
   return `calls/${run.name}.parquet#seed=${run.seed}&${latent}&column=${of}`;
+}
+
+// The file of a dictionary and seed: its latent table, its examples, or one of the tables beside the first.
+function fileOf(run, table_) {
+  return table_ === "examples" ? `examples/${run.folder}.parquet` : `latents/${run.folder}${table_ && `.${table_}`}.parquet`;
 }
 
 function sourced(row, column, text, table_ = "") {

@@ -22,7 +22,7 @@ function kept(row) {
 function examples(row, run) {
   const found = kept(row);
   const read = READ[run.kind] || READ.sae;
-  const file = make("code", {}, `latents/${run.folder}.examples.parquet`);
+  const file = make("code", {}, fileOf(run, "examples"));
   if (!found.length) return [make("p", { class: "note" }, ...(data.examples[row] ? ["No texts of this latent are in ", file, "."] : ["For the page's size its texts stand in ", file, " alone."]))];
   const box = make("div", {});
   const draw = () => box.replaceChildren(
@@ -55,10 +55,10 @@ function bins(row, found) {
 }
 
 function text(row, example) {
-  const number = (value, column) => make("span", { "data-src": addressOf(row, column, ".examples") }, written(value, "number"));
+  const number = (value, column) => make("span", { "data-src": addressOf(row, column, "examples") }, written(value, "number"));
   const [base, chat] = example.halves || [];
   const halves = example.halves ? [" (the base's half adds ", number(base, "half_base"), ", the chat's ", number(chat, "half_chat"), ")"] : [];
-  const peak = sourced(row, "activations", written(example.peak, "number"), ".examples");
+  const peak = sourced(row, "activations", written(example.peak, "number"), "examples");
   const facts = [`${example.from}, row ${example.row} · peak `, peak, ...halves, " · base ", number(example.onBase, "activations_base"), " · chat ", number(example.onChat, "activations_chat")];
   const lines = reading.shade === "levels" ? [shaded(example, example.levels)]
     : ["base", "chat"].map((model) => shaded(example, example[model], model));

@@ -5,9 +5,8 @@ the chosen latents alone, and the windows around those that are kept are encoded
 N tokens of a split, R rows, S chosen latents, K kept rows, W tokens of a window.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -154,16 +153,3 @@ def examples(
             activations, *readings = window_WE.T.tolist()
             row, position = int(tokens.row_N[place]), int(tokens.position_N[place])
             yield Example(latent, rank, bin_, among, row, position, first, activations, tuple(readings))
-
-
-def choose(near_F: Tensor, others: Sequence[Tensor], count: int) -> list[int]:
-    """At most ``count`` latents, ascending: half the first by ``near_F``, the rest in turns by each of the ``others``.
-
-    Orders [F] are lowest first; NaN is never chosen.
-    """
-    nearest, *ranked = (
-        torch.argsort(order_F, stable=True)[: int((~order_F.isnan()).sum())].tolist() for order_F in (near_F, *others)
-    )
-    turns = (latent for turn in zip_longest(*ranked) for latent in turn if latent is not None)
-    half = (count + 1) // 2
-    return sorted(islice(dict.fromkeys(chain(nearest[:half], turns, nearest[half:])), count))

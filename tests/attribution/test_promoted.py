@@ -5,7 +5,7 @@ from made import make_dictionary
 from tiny import WIDTH, TinyPair
 
 from crossdiff.attribution.logits import extremes, unembedding
-from crossdiff.attribution.texts import TOKENS, token_table
+from crossdiff.attribution.promoted import TOKENS, token_table
 from crossdiff.pair.blocks import decoder
 from crossdiff.pair.load import Pair
 

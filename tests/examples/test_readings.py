@@ -4,8 +4,8 @@ import pytest
 import torch
 from made import make_dictionary, make_pairs
 
-from crossdiff.attribution.readings import halves, readings
 from crossdiff.dictionaries.recipe import Kind
+from crossdiff.examples.readings import halves, readings
 
 
 @pytest.mark.parametrize("kind", ["crosscoder", "chat-sae"])

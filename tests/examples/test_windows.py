@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from made import make_dictionary, make_pairs
 
 from crossdiff.activations.store import Block
-from crossdiff.attribution.examples import QUANTILES, Peaks, Tokens, choose, examples, find_peaks, pick
+from crossdiff.examples.windows import QUANTILES, Peaks, Tokens, examples, find_peaks, pick
 
 
 def brute(active_NF, row_N):
@@ -115,18 +115,3 @@ def test_examples_carry_every_reading():
     assert found.activations[0] == 3
     assert [str(value) for value in found.readings[0]] == ["4.0", "nan", "7.0", "10.0"]
     assert [reading[2] for reading in found.readings] == [7, 8]
-
-
-def test_choose_takes_the_nearest_then_the_others_in_turns():
-    nan = torch.nan
-    near, nu, often = (
-        torch.tensor([3.0, nan, 1.0, nan, 2.0, 4.0]),
-        torch.tensor([5.0, nan, 0.0, 1.0, nan, 2.0]),
-        torch.tensor([0.0, nan, 3.0, 2.0, 1.0, 4.0]),
-    )
-    assert choose(near, [nu, often], 1) == [2]
-    assert choose(near, [nu, often], 2) == [0, 2]  # 2 is ν's first too; the next is the most frequent
-    assert choose(near, [nu, often], 3) == [0, 2, 4]
-    assert choose(near, [nu, often], 4) == [0, 2, 3, 4]
-    assert choose(near, [nu, often], 10) == [0, 2, 3, 4, 5]
-    assert choose(torch.full((6,), nan), [often], 2) == [0, 4]

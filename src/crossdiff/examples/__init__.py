@@ -1,0 +1,1 @@
+"""The texts that show when a latent is active, of every called latent and of some others."""
