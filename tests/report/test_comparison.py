@@ -16,6 +16,7 @@ from crossdiff.__main__ import app
 from crossdiff.errors import UserError
 from crossdiff.provenance.compare import Side, side
 from crossdiff.report.comparison import OF_A_DICTIONARY, cell, comparison, rows, settings
+from crossdiff.report.figures.studies import studies, values
 
 
 def made(name: str, **numbers: object) -> Side:
@@ -88,3 +89,27 @@ def test_one_study_or_two_of_one_name_are_refused() -> None:
         comparison([made("a")])
     with pytest.raises(UserError, match="called the same"):
         comparison([made("a"), made("a")])
+
+
+def test_the_figure_has_a_row_for_each_dictionary_and_none_for_what_was_not_measured() -> None:
+    share = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 3}
+    closed, called = "kl_recovered/all", "calls/counts/calibrated/chat-specific"
+    one = made("one", **{f"/dictionaries/cc/{closed}/all": 0.3, f"/dictionaries/cc/{closed}/all-with-bias": share,
+                         f"/dictionaries/cc/{called}": 7, "/pair/kl/kl_recovered/all/template": 0.1})  # fmt: skip
+    other = made("other", **{f"/dictionaries/cc/{called}": 9, f"/dictionaries/sae/{called}": 0})
+    found = [(row["study"], row["panel"], row["subject"], row["value"], row["high"]) for row in values([one, other])]
+    assert found == [
+        ("one", "closed", "cc", 0.5, 0.6), ("one", "called", "cc", 7, 7),
+        ("one", "closed", "template tokens alone", 0.1, 0.1),
+        ("other", "called", "cc", 9, 9), ("other", "called", "sae", 0, 0),
+    ]  # fmt: skip
+    drawn = studies([one, other], stacked=False)
+    assert drawn is not None
+    assert all(word in drawn.svg for word in ("share of the KL gap closed", "latents called chat-specific", "other"))
+    assert studies([made("a"), made("b")], stacked=False) is None
+
+
+def test_the_page_shows_the_figure_for_wide_and_narrow_screens(planted: Written, other: Path) -> None:
+    page = comparison([side(str(planted.root), Path()), side(str(other), Path())])
+    assert [page.count(f'<div class="{width}"><svg') for width in ("wide", "narrow")] == [1, 1]
+    assert "<figure>" not in comparison([made("a"), made("b")])

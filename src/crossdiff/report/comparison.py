@@ -14,6 +14,8 @@ from markupsafe import Markup
 from crossdiff.errors import UserError
 from crossdiff.provenance.audit.configured import at, different
 from crossdiff.provenance.compare import Side, apart
+from crossdiff.report.figures.studies import studies
+from crossdiff.report.figures.theme import inline
 from crossdiff.report.numbers import MISSING, span, written
 from crossdiff.report.page import css
 from crossdiff.report.seeds import Leaf, mean
@@ -79,6 +81,7 @@ def comparison(sides: Sequence[Side]) -> str:
     )
     return environment.get_template("comparison.html.j2").render(
         names=names,
+        figures=[Markup(inline(found)) for stacked in (False, True) if (found := studies(sides, stacked))],
         pair=rows(sides, OF_A_PAIR, ()),
         dictionaries={name: rows(sides, OF_A_DICTIONARY, ("dictionaries", name)) for name in dictionaries(sides)},
         settings=list(settings(sides)),
