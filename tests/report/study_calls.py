@@ -30,6 +30,7 @@ def synthetic_scores(rng: np.random.Generator, config: Config) -> pl.DataFrame:
 def called(rng: np.random.Generator, config: Config, count: int) -> pl.DataFrame:
     """calls/<dictionary>.parquet, as far as the report reads it: no chat-specific call is upheld, some others are."""
     latent = np.arange(count)
+    nu = np.random.default_rng(7).normal(0.5, 0.3, count)
     parts = []
     for seed in config.seeds:
         call = rng.choice(["none", "chat-specific", "undetermined"], count).astype(object)
@@ -42,11 +43,13 @@ def called(rng: np.random.Generator, config: Config, count: int) -> pl.DataFrame
             "seed": pl.Series([seed] * count, dtype=pl.UInt32),
             "call": call.tolist(),
             "upheld": pl.Series(upheld if config.null_pair else [None] * count, dtype=pl.Boolean),
+            "nu_centred": nu, "nu_centred_low": nu - 0.1, "nu_centred_high": nu + 0.1,
+            "consensus": pl.Series(range(count), dtype=pl.Int64),
             "q_chat_specific": q,
             "q_base_specific": 1 - q,
             "reappears": reappears.tolist() if len(config.seeds) > 1 else [None] * count,
             "consensus_call": pl.Series(agreed.tolist(), dtype=pl.String),
-        }
+        }  # fmt: skip
         parts.append(pl.DataFrame(table, schema_overrides={"reappears": pl.Float64}))
     return pl.concat(parts)
 

@@ -44,7 +44,7 @@ def test_page_and_metrics(tmp_path, seeds):
     written = report(write_study(tmp_path, config), config)
     assert len(written.metrics["calibration"]) == 6
     assert "metrics.json#/dictionaries/diff-sae/calls/counts/calibrated/chat-specific" in written.page
-    assert "The stated 10 % is met wherever it was tested" in written.page
+    assert "is met wherever it was tested (1½ times counts as met)" in written.page
 
 
 def test_the_consensus_list_is_counted_and_shown(planted, plain):
@@ -61,11 +61,11 @@ def test_the_same_counts_on_the_null_tune_stand_beside(planted, plain):
     assert named["nu_pair"]["chat-specific"]["null"] == 4
     assert "metrics.json#/dictionaries/diff-sae/calls/null_tune/nu_0.3/chat-specific/null" in planted.page
     assert (
-        "<strong>No latent can be told from what a tune on nothing that is looked for adds</strong>: at a"
-        in planted.page
+        "<strong>No chat-specific latent can be told from what a null tune adds</strong>: at a nominal" in planted.page
     )
     assert (
-        "a <em>null tune</em>, the same base tuned on nothing that is looked for, upholds none of them" in planted.page
+        "the <em>null tune</em>, another tune of the same base, on nothing that is looked for, upholds none of them"
+        in planted.page
     )
     assert "On the null tune Latent Scaling names" in planted.page
     assert plain.metrics["dictionaries"]["chat-sae"]["calls"]["null_tune"] == {}

@@ -156,7 +156,7 @@ def test_threshold_sets_tell_their_size(planted: Written) -> None:
     tree = {"kl": {"all": level}, "patched": {"nu-0.3": {"mean": 1465.3, "low": 1, "high": 2, "n": 2}, "best-nu": 15}}
     metrics = {"pair": {"kl": {"kl": {"all": {"none": 1.0}}}}, "dictionaries": {"diff-sae": tree}}
     labels = {row["intervention"]: row["label"] for row in kl.levels(metrics, "all")}
-    assert labels == {"none": "base stream, unedited", "best-nu": "best half by ν", "nu-0.3": "|ν| up to 0.3 (1,465)"}
+    assert labels == {"none": "base stream, unedited", "best-nu": "first by ν (15)", "nu-0.3": "|ν| up to 0.3 (1,465)"}
 
 
 def test_what_is_far_off_does_not_set_the_axis() -> None:

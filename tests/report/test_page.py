@@ -232,7 +232,9 @@ def test_components_stand_beside_the_dictionaries(planted: Written) -> None:
 
 
 def test_the_answer_says_how_few_new_latents_it_could_not_see(planted: Written) -> None:
-    assert "fewer than 30 latents of one dictionary are not called" in re.sub(r"\s+", " ", Page(planted.page).text)
+    assert "fewer than 3 to 30 latents, by dictionary and test, are not called" in re.sub(
+        r"\s+", " ", Page(planted.page).text
+    )
 
 
 def test_the_answer_says_what_the_latents_leave_out(planted: Written, plain: Written) -> None:
@@ -253,7 +255,7 @@ def test_a_planted_pair_is_no_chat_tuning(planted: Written, plain: Written) -> N
 def test_shifted_answers_are_told_apart_from_turned_ones(planted: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
     lead = text.partition("Which latents are candidates")[0]
-    assert "shift the log-probability of the answer more than any random set" in lead
+    assert "shift the log-probability of the answer more than each of two random sets" in lead
     assert "of the answers generated" in lead
 
 

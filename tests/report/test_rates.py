@@ -3,6 +3,7 @@
 from typing import Any
 
 from crossdiff.report.calls import held
+from crossdiff.report.numbers import setting
 from crossdiff.report.rates import grid, verdict
 
 
@@ -13,12 +14,16 @@ def entry(call: str, observed: float, source: str = "null", nominal: float | Non
     }  # fmt: skip
 
 
+RATE = setting("10 %", "calibration", "q")
+
+
 def test_a_rate_that_is_missed_anywhere_is_named_once() -> None:
     found = [entry("rotated", 0.4), entry("rotated", 1.0, "pair"), entry("chat-specific", 0.12)]
     assert verdict(found, 0.1) == (
-        "<strong>The stated 10 % is not met everywhere it was tested</strong>: not in <code>cc</code> (rotated)"
+        f"<strong>The stated {RATE} is not met everywhere it was tested</strong> (1½ times counts as met): not in"
+        " <code>cc</code> (rotated)"
     )
-    assert verdict(found[2:], 0.1) == "The stated 10 % is met wherever it was tested"
+    assert verdict(found[2:], 0.1) == f"The stated {RATE} is met wherever it was tested (1½ times counts as met)"
 
 
 def test_other_rates_fixed_thresholds_and_unknown_rates_are_no_tests() -> None:
@@ -33,7 +38,8 @@ def test_where_nothing_was_called_that_should_be_no_rate_was_seen() -> None:
     assert verdict([silent, entry("rotated", 0.4)], 0.1) == verdict([entry("rotated", 0.4)], 0.1)
 
 
-def test_the_grid_holds_the_worst_source_of_each_call() -> None:
-    calls, worst = grid([entry("rotated", 0.0), entry("rotated", 1.0, "pair"), entry("rescaled", 0.0)], 0.1)
+def test_the_grid_holds_every_source_of_each_call_the_worst_first() -> None:
+    calls, every = grid([entry("rotated", 0.0), entry("rotated", 1.0, "pair"), entry("rescaled", 0.0)], 0.1)
     assert calls == ["rotated", "rescaled"]
-    assert worst["cc"]["rotated"]["source"] == "pair"
+    assert [found["source"] for found in every["cc"]["rotated"]] == ["pair", "null"]
+    assert len(every["cc"]["rescaled"]) == 1

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from crossdiff.report import gap, moved
+from crossdiff.report.candidates import LEAST, both_nulls, candidates, scaled
 from crossdiff.report.collect import Dictionary, Study
 from crossdiff.report.latents import rule, specific
-from crossdiff.report.limits import nulls_named
-from crossdiff.report.numbers import Numbers, written
+from crossdiff.report.limits import nulls_named, tune
+from crossdiff.report.numbers import Numbers, setting, written
 from crossdiff.report.rates import verdict
 from crossdiff.report.seeds import ends
 from crossdiff.report.words import listed, name, sentence, spelled
@@ -34,12 +35,20 @@ class Answer:
 
     def lead(self) -> list[Markup]:
         """The answer in three sentences: the chat model's own latents, what carries the change, the planted truth."""
-        return [text for text in (self.specific(), gap.winner(self.numbers), moved.shifts(self.numbers)) if text]
+        return [
+            text
+            for text in (
+                self.specific(),
+                gap.winner(self.numbers),
+                moved.shifts(self.numbers, self.study.config.evidence.random_sets),
+            )
+            if text
+        ]
 
     def points(self) -> list[tuple[str, Markup]]:
         """(heading, paragraph) of what stands behind the lead."""
         points = [
-            ("Which latents are candidates?", self.candidates()),
+            ("Which latents are candidates?", candidates(self.study, self.numbers, self.ranked())),
             ("How far apart are the models?", self.distance()),
             ("Do dictionaries hold what changed?", gap.rest(self.numbers)),
             ("Do the chosen latents matter?", gap.halves(self.numbers)),
@@ -47,6 +56,20 @@ class Answer:
             ("How sure is this?", self.certainty()),
         ]
         return [(heading, text) for heading, text in points if text]
+
+    def first_by_nu(self) -> Markup:
+        """How many latents the main figure shows beside a whole dictionary, by the first that has such a set."""
+        for item in self.numbers.metrics["dictionaries"]:
+            path = ("dictionaries", item, "patched", "best-nu")
+            if self.numbers.leaf(*path) is not None:
+                return sentence(
+                    "First by ν: {some} of {all} latents in {name}, of those most like the chat model's own the half"
+                    " that ν ranks first. ",
+                    some=self.numbers.brief(*path, style="count"),
+                    all=self.numbers.brief("dictionaries", item, "latents", style="count"),
+                    name=name(item),
+                )
+        return Markup()
 
     def distance(self) -> Markup:
         """How far apart the models are at the site, as whole models and in what the chat model's top makes of it."""
@@ -74,80 +97,53 @@ class Answer:
                 " norms say."
             )
         if not self.study.config.null_pair:
-            return self.scaled(ranked) + "; how many another tune of the same base would show as well was not measured."
+            return (
+                scaled(self.numbers, ranked)
+                + "; how many another tune of the same base would show as well was not measured."
+            )
         return self.verdict(ranked)
 
     def ranked(self) -> list[Dictionary]:
         """Dictionaries, the one with the most latents that are chat-specific by ν first."""
         return sorted(self.study.dictionaries, key=lambda item: -self.numbers.point(specific(item)))
 
-    def candidates(self) -> Markup:
-        """What a rule without a rate names, and how few new latents the tests could not have seen."""
-        ranked = self.ranked()
-        norms = [("dictionaries", item.name, "classes", "chat-only") for item in ranked if item.two_sided]
-        text = self.scaled(ranked)
-        if norms:
-            shown = [self.numbers.brief(*path, style="count") for path in norms]
-            same = len({self.numbers.point(path) for path in norms}) == 1
-            text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
-            text += " in any crosscoder" if same and len(norms) > 1 else ""
-        return text + "." + self.unseen(ranked)
-
-    def scaled(self, ranked: Sequence[Dictionary]) -> Markup:
-        """How many latents ν names."""
-        counts = [
-            sentence("{n} in {name}", n=self.numbers.show(*specific(item), style="count"), name=name(item.name))
-            for item in ranked
-        ]
-        return sentence(
-            'Latent Scaling, which states no rate, names (<a href="#latents">which</a>) {counts}',
-            counts=listed(counts),
-        )
-
-    def both_nulls(self) -> bool:
-        """Whether calls are made on a synthetic null, and upheld on the null tune."""
-        return self.study.config.synthetic is not None and self.study.config.calibration.synthetic
-
     def verdict(self, ranked: Sequence[Dictionary]) -> Markup:
         """Whether latents are called that a tune on nothing that is looked for does not show as well."""
-        both = self.both_nulls()
+        both = both_nulls(self.study)
         left = self.called(ranked, "upheld" if both else "calibrated")
         text = sentence(
-            "<strong>{left} from what a tune on nothing that is looked for adds</strong>: at a false discovery rate of"
-            " {rate} ",
-            left=sentence("{left} can be told", left=left) if left else "No latent can be told",
-            rate=written(self.study.config.calibration.q, "percent"),
+            "<strong>{left} from what a null tune adds</strong>: at a nominal false discovery rate of {rate} ",
+            left=sentence("{left} can be told", left=left) if left else "No chat-specific latent can be told",
+            rate=setting(written(self.study.config.calibration.q, "percent"), "calibration", "q"),
         )
-        tune = Markup("<em>null tune</em>, the same base tuned on nothing that is looked for")
+        null = sentence("<em>null tune</em>, {tune}", tune=tune(self.study))
         if not both:
-            return text + sentence("a {tune}, lets pass {what}.", tune=tune, what="these" if left else "none")
+            return text + sentence("the {null}, lets pass {what}.", null=null, what="these" if left else "none")
         called = self.called(ranked, "calibrated")
         return text + sentence(
-            "a synthetic null lets pass {called}{which}{there}, and a {tune}, upholds {what}.",
+            "a synthetic null lets pass {called}{which}{there}, and the {null}, upholds {what}{fewer}{base}.",
             called=called or "no latent",
             which=Markup(' (<a href="#find?kind=chat-specific">which</a>)') if called else "",
             there=self.called_there(ranked),
-            tune=tune,
+            null=null,
             what="these" if left else "none of them",
+            fewer=Markup() if left else self.too_few(ranked),
+            base=self.of_the_base(ranked),
         )
 
-    def unseen(self, ranked: Sequence[Dictionary]) -> Markup:
-        """How few new latents the tests could not have seen; empty where nothing is called."""
-        tests = ("power", "power_upheld") if self.both_nulls() else ("power",)
-        paths = [
-            ("dictionaries", item.name, "calls", test, "chat-specific", "least_calls")
-            for item in ranked
-            for test in tests
-        ]
+    def too_few(self, ranked: Sequence[Dictionary]) -> Markup:
+        """How many latents the null tune would have to see before it could uphold any; empty where that is unknown."""
+        paths = [("dictionaries", item.name, "calls", "power_upheld", *LEAST) for item in ranked]
         known = [path for path in paths if self.numbers.leaf(*path) is not None]
         if not known:
             return Markup()
-        most = max(known, key=self.numbers.point)
-        return sentence(
-            " A small set cannot pass the tests: fewer than {n} latents of one dictionary are not called, however"
-            " clear.",
-            n=self.numbers.brief(*most, style="count"),
-        )
+        most = self.numbers.brief(*max(known, key=self.numbers.point), style="count")
+        return sentence(" (it could not uphold fewer than {n} in a dictionary)", n=most)
+
+    def of_the_base(self, ranked: Sequence[Dictionary]) -> Markup:
+        """How many latents that only the base has are upheld; empty where none is."""
+        upheld = self.called(ranked, "upheld", "base-specific")
+        return sentence("; of those that only the base has it upholds {n}", n=upheld) if upheld else Markup()
 
     def called_there(self, ranked: Sequence[Dictionary]) -> Markup:
         """How many latents the same calls name on the null tune; empty where none does."""
@@ -173,9 +169,9 @@ class Answer:
             sentence("On the null tune Latent Scaling names {counts}.", counts=listed(counts)) if counts else Markup()
         )
 
-    def called(self, ranked: Sequence[Dictionary], how: str) -> Markup:
-        """How many latents are called chat-specific in which dictionary; empty where none is."""
-        paths = [("dictionaries", item.name, "calls", "counts", how, "chat-specific") for item in ranked]
+    def called(self, ranked: Sequence[Dictionary], how: str, call: str = "chat-specific") -> Markup:
+        """How many latents are called so in which dictionary; empty where none is."""
+        paths = [("dictionaries", item.name, "calls", "counts", how, call) for item in ranked]
         return listed(
             [
                 sentence("{n} in {name}", n=self.numbers.show(*path, style="count"), name=name(path[1]))
@@ -196,7 +192,7 @@ class Answer:
             return [Markup("No null was given, so no latent is called and no count has a false-positive rate.")]
         text = sentence(
             "Latents are called at a stated false discovery rate of {q} against {null}.",
-            q=written(self.study.config.calibration.q, "percent"),
+            q=setting(written(self.study.config.calibration.q, "percent"), "calibration", "q"),
             null=null,
         )
         met = verdict(self.numbers.metrics["calibration"], self.study.config.calibration.q)

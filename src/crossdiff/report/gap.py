@@ -103,6 +103,7 @@ def halves(numbers: Numbers) -> Markup | None:
     Clearly: the 95 % interval of the difference, from paired conversations, is above 0.
     """
     better: list[Markup] = []
+    wider: list[Markup] = []
     others: list[Markup] = []
     for item in numbers.metrics["dictionaries"]:
         best, random = recovered(item, "best-nu"), recovered(item, "random")
@@ -111,22 +112,21 @@ def halves(numbers: Numbers) -> Markup | None:
         values = [numbers.brief(*path, style="percent") for path in (best, random)]
         text = sentence("{name} ({best} against {random})", name=name(item), best=values[0], random=values[1])
         margin = numbers.leaf("dictionaries", item, "margins", "all", "best_over_random")
-        clear = margin is not None and ends(margin)[0] > 0 and numbers.point(best) > 0
-        (better if clear else others).append(text)
-    what = "of the KL gap than a random set of their size"
-    if better and others:
-        pattern = "The latents that ν ranks first close clearly more {what} in {better}. They do not in {others}."
-    elif better:
-        pattern = "The latents that ν ranks first close clearly more {what}: {better}."
-    elif others:
-        pattern = "The latents that ν ranks first close not clearly more {what}: {others}."
-    else:
+        clear = margin is not None and ends(margin)[0] > 0
+        (better if clear and numbers.point(best) > 0 else wider if clear else others).append(text)
+    patterns = {
+        "close clearly more of the KL gap than a random set of their size in {what}": better,
+        "do clearly less harm than a random set, but close nothing of the gap, in {what}": wider,
+        "do not clearly better than a random set in {what}": others,
+    }
+    parts = [sentence(pattern, what=listed(found)) for pattern, found in patterns.items() if found]
+    if not parts:
         return None
-    pattern += (
-        " ν: how much of a latent's direction the base uses, 0 not at all, 1 as much as chat. Clearly: the 95 %"
-        " interval of the difference, over conversations, is above 0."
+    return sentence(
+        "The latents that ν ranks first {parts}. ν: how much of a latent's direction the base uses, 0 not at all, 1 as"
+        " much as chat. Clearly: the 95 % interval of the difference, over conversations, is above 0.",
+        parts=Markup("; they ").join(parts),
     )
-    return sentence(pattern, what=what, better=listed(better), others=listed(others))
 
 
 def overlap(numbers: Numbers, one: Path, other: Path) -> bool:

@@ -39,7 +39,7 @@ def of_dictionary(study: Study, item: Dictionary) -> Tree:
     """The same for a dictionary's interventions, and margins, as shares of the KL gap, from paired conversations.
 
     {margins: {positions: {best_over_random, whole_over_template, whole_over_components, rest_over_whole}}}: how much
-    more of the gap the best half by ν closes than a random set of its size, the whole dictionary than the chat stream
+    more of the gap the latents first by ν close than a random set of as many, the whole dictionary than the chat stream
     at template tokens and than the difference's principal components, and everything but the latents than the whole.
     """
     table = by_conversation(pl.concat([run.kl for run in item.runs]))

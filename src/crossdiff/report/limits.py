@@ -63,14 +63,14 @@ def nulls(study: Study) -> Markup:
     if study.config.null_pair:
         seeds = "one seed" if len(calibration.null_seeds) == 1 else f"{spelled(len(calibration.null_seeds))} seeds"
         pattern = (
-            "Calls are calibrated on a synthetic null; they are upheld if they also hold on a tune of the same base on"
-            " nothing that is looked for, {seeds} of each dictionary. What that tune adds in truth counts as false"
+            "Calls are calibrated on a synthetic null; they are upheld if they also hold on the null tune, {tune}"
+            " ({seeds} of each dictionary). What that tune adds in truth counts as false"
             " there, so what is upheld errs towards too few, and what is called may be what any tune adds."
             if study.config.synthetic and calibration.synthetic
-            else "Calls are calibrated on a tune of the same base on nothing that is looked for, {seeds} of each"
-            " dictionary. What that tune adds in truth counts as false there, so they err towards too few."
+            else "Calls are calibrated on the null tune, {tune} ({seeds} of each dictionary). What that tune adds in"
+            " truth counts as false there, so they err towards too few."
         )
-        return sentence(pattern, seeds=seeds)
+        return sentence(pattern, seeds=seeds, tune=tune(study))
     if study.config.synthetic and calibration.synthetic:
         return Markup(
             "Calls are calibrated on a synthetic null alone, which knows nothing of real tunes. On the packaged pair a"
@@ -91,6 +91,14 @@ def smaller_null(numbers: Numbers) -> Iterator[Markup]:
             null=numbers.brief(*paths[1], style="percent"),
             pair=numbers.brief(*paths[0], style="percent"),
         )
+
+
+def tune(study: Study) -> str:
+    """What the null tune is, in a few words."""
+    source = study.config.calibration.null_tune
+    if source is not None and source.planted is not None:
+        return f"the same base tuned on {source.planted.general} general conversations, with nothing planted"
+    return "another tune of the same base, on nothing that is looked for"
 
 
 def nulls_named(study: Study) -> str | None:

@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from crossdiff.report import names, scoreboard
-from crossdiff.report.numbers import Numbers
+from crossdiff.report.numbers import Numbers, setting
 from crossdiff.report.words import listed, name, sentence, some, spelled
 
 Path = tuple[str, ...]
@@ -14,13 +14,13 @@ def found(item: str, edit: str) -> Path:
     return ("dictionaries", item, "behaviours_found", edit)
 
 
-def shifts(numbers: Numbers) -> Markup | None:
+def shifts(numbers: Numbers, sets: int) -> Markup | None:
     """On how many behaviours latents shift the answer's log-probability, how many answers turn, and who does better."""
     planted = numbers.leaf("pair", "behaviours")
     edits = [edit for edit in names.EDITS if counts(numbers, edit)]
     if not isinstance(planted, dict) or not edits:
         return None
-    first, *others = (shift(numbers, edit, len(planted)) for edit in edits)
+    first, *others = (shift(numbers, edit, len(planted), sets) for edit in edits)
     others = [text[:1].lower() + text[1:] for text in others]
     return Markup("; ").join([first, *others, *beaten(numbers, edits)]) + "."
 
@@ -31,8 +31,8 @@ def counts(numbers: Numbers, edit: str) -> dict[str, float]:
     return {item: numbers.point(path) for item, path in paths.items() if numbers.leaf(*path) is not None}
 
 
-def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
-    """What the best dictionary does by one edit."""
+def shift(numbers: Numbers, edit: str, planted: int, sets: int) -> Markup:
+    """What the best dictionary does by one edit, beside ``sets`` random sets of its latents."""
     by_item = counts(numbers, edit)
     most = max(by_item.values())
     best = [item for item, count in by_item.items() if count == most]
@@ -45,11 +45,13 @@ def shift(numbers: Numbers, edit: str, planted: int) -> Markup:
             all=spelled(planted),
             way=way,
         )
+    rivals = "a random set" if sets == 1 else f"each of {spelled(sets)} random sets"
     text = sentence(
-        "Latents of {best}, {edit}, shift the log-probability of the answer more than any random set for {n} of {all}"
-        " planted behaviours",
+        "Latents of {best}, {edit}, shift the log-probability of the answer more than {sets} for {n} of {all} planted"
+        " behaviours",
         best="every dictionary" if len(best) == len(by_item) > 1 else listed([name(item) for item in best]),
         edit=names.EDITS[edit],
+        sets=setting(rivals, "evidence", "random_sets"),
         n=numbers.show(*found(best[0], edit), style="count"),
         all=numbers.words(planted, "pair", "behaviours"),
     )
@@ -67,7 +69,7 @@ def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
     text = sentence(
         " (of the answers generated{n}{at_most} {share} {turn}",
         at_most=" at most" if len(items) > 1 else "",
-        n=sentence(" to {n} prompts", n=numbers.brief(*path, "best", "n", style="count"))
+        n=sentence(" to {n} prompts in each seed", n=numbers.brief(*path, "best", "n", style="count"))
         if isinstance(best, dict)
         else "",
         share=numbers.brief(*path, "best", style="percent"),

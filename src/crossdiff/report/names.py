@@ -1,10 +1,10 @@
 """What interventions, positions and edits are called in words, and the order they are shown in."""
 
 HALVES = {
-    "best-delta": "best half by Δ_norm",
-    "worst-delta": "worst half by Δ_norm",
-    "best-nu": "best half by ν",
-    "worst-nu": "worst half by ν",
+    "best-delta": "first by Δ_norm",
+    "worst-delta": "last by Δ_norm",
+    "best-nu": "first by ν",
+    "worst-nu": "last by ν",
 }
 INTERVENTIONS = {
     "none": "base stream, unedited",

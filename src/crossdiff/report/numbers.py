@@ -36,6 +36,11 @@ def pointed(address: str, text: Any) -> Markup:
     return Markup('<span class="n" tabindex="0" data-src="{}">{}</span>').format(address, text)
 
 
+def setting(text: Any, *path: str) -> Markup:
+    """A number that the config sets, with its address in the record of the page, which holds the whole config."""
+    return pointed(f"report/run.json#{pointer('params', *path)}", text)
+
+
 def digits(value: float, significant: int) -> int:
     """Decimals that show ``significant`` digits of a number below 100, none from there on; three at most."""
     if value == 0:

@@ -1,4 +1,4 @@
-"""Whether the stated rate of false calls is the one that is met: a verdict, and the worst rate of each call."""
+"""Whether the stated rate of false calls is the one that is met: a verdict, and the rates of each call."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from crossdiff.report.calls import held
-from crossdiff.report.numbers import written
+from crossdiff.report.numbers import setting, written
 from crossdiff.report.seeds import mean
 from crossdiff.report.words import listed, name, sentence
 
@@ -35,21 +35,23 @@ def verdict(entries: Entries, q: float) -> Markup | None:
     which = [
         sentence("{name} ({calls})", name=name(item), calls=", ".join(calls)) for item, calls in missed.items() if calls
     ]
-    rate = written(q, "percent")
+    rate = setting(written(q, "percent"), "calibration", "q")
     if not which:
-        return sentence("The stated {rate} is met wherever it was tested", rate=rate)
+        return sentence("The stated {rate} is met wherever it was tested (1½ times counts as met)", rate=rate)
     return sentence(
-        "<strong>The stated {rate} is not met everywhere it was tested</strong>: not in {which}",
+        "<strong>The stated {rate} is not met everywhere it was tested</strong> (1½ times counts as met): not in"
+        " {which}",
         rate=rate,
         which=listed(which),
     )
 
 
-def grid(entries: Entries, q: float) -> tuple[list[str], dict[str, dict[str, dict[str, Any]]]]:
-    """(calls, dictionary -> call -> entry with the highest observed rate at a stated ``q``)."""
-    worst: dict[str, dict[str, dict[str, Any]]] = {}
+def grid(entries: Entries, q: float) -> tuple[list[str], dict[str, dict[str, list[dict[str, Any]]]]]:
+    """(calls, dictionary -> call -> entries of all sources at a stated ``q``, the highest observed rate first)."""
+    every: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for call, entry in stated(entries, q):
-        row = worst.setdefault(entry["dictionary"], {})
-        if call not in row or mean(entry["observed"]) > mean(row[call]["observed"]):
-            row[call] = entry
-    return list(dict.fromkeys(call for row in worst.values() for call in row)), worst
+        every.setdefault(entry["dictionary"], {}).setdefault(call, []).append(entry)
+    for by_call in every.values():
+        for found in by_call.values():
+            found.sort(key=lambda entry: -mean(entry["observed"]))
+    return list(dict.fromkeys(call for row in every.values() for call in row)), every

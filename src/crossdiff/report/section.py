@@ -18,7 +18,7 @@ from crossdiff.report import names
 from crossdiff.report.collect import Study
 from crossdiff.report.figures import files, theme
 from crossdiff.report.latents import CLASSES, NU_ACTIVATION
-from crossdiff.report.numbers import Numbers, pointed, written
+from crossdiff.report.numbers import Numbers, pointed, setting, written
 from crossdiff.report.seeds import Tree
 from crossdiff.report.words import commit, spelled, symbols
 
@@ -69,6 +69,7 @@ class Context:
             "show": self.numbers.show,
             "words": self.numbers.words,
             "pointed": pointed,
+            "setting": setting,
             "caption": files.caption,
             "under": lambda *path: partial(self.numbers.show, *path),
             "has": lambda *path: self.numbers.leaf(*path) is not None,

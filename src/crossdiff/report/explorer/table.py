@@ -16,7 +16,7 @@ MOST = 24_000
 """Latents of all dictionaries and seeds, at most; the called ones come first, then those with examples."""
 NUMBERS = (
     "frequency", "delta_norm", "nu_reconstruction", "nu_error", "nu_activation", "nu_activation_se", "cosine",
-    "norm_base", "norm_chat", "max", "mean", "q", "reappears",
+    "norm_base", "norm_chat", "max", "mean", "q", "reappears", "tested", "tested_low", "tested_high",
 )  # fmt: skip
 """Columns that are shown where the tables have them."""
 SHARES = ("bos", "template", "user", "assistant", "text")
@@ -75,6 +75,7 @@ def columns(tables: Sequence[pl.DataFrame]) -> dict[str, list[Any]]:
         "call": whole["call"].to_list(),
         "upheld": whole["upheld"].cast(pl.Int8).to_list(),
         "agreed": whole["agreed"].to_list(),
+        "tested_by": whole["tested_by"].to_list(),
         "specific": whole["specific"].cast(pl.Int8).to_list(),
         "valid": whole["nu_valid"].fill_null(False).cast(pl.Int8).to_list(),
     }

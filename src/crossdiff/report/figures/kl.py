@@ -23,13 +23,13 @@ from crossdiff.report.figures.theme import (
 )
 from crossdiff.report.seeds import Tree, ends, mean
 
-PARTS = {"whole dictionary": INK, "best half by ν": CHAT, "random set of that size": FAINT}
+PARTS = {"whole dictionary": INK, "latents first by ν": CHAT, "random set of as many": FAINT}
 """What of a dictionary the main figure shows, and in which colour."""
 KINDS = {
     "no dictionary": FAINT,
     "whole dictionary": INK,
-    "best half": CHAT,
-    "worst half": PALE,
+    "first": CHAT,
+    "last": PALE,
     "random": OTHER,
     "error": SHARED,
 }
@@ -166,18 +166,17 @@ def levels(metrics: Tree, positions: str) -> Iterator[dict[str, Any]]:
 
 
 def size(metrics: Tree, dictionary: str, intervention: str) -> str:
-    """How many latents lie beyond a threshold, mean over seeds, or principal components there are; other sets are as
-    large as their name says."""
+    """How many latents a set has, mean over seeds, or principal components there are; nothing for a whole."""
     if intervention == "components":
         return f" ({metrics['pair'].get('components', 0)})"
     found = metrics["dictionaries"].get(dictionary, {}).get("patched", {}).get(intervention)
-    beyond = intervention.startswith(("delta-", "nu-"))
-    return f" ({mean(found):,.0f})" if beyond and found is not None else ""
+    some = intervention.startswith(("delta-", "nu-", "best-", "worst-", "opposite-", "random"))
+    return f" ({mean(found):,.0f})" if some and found is not None else ""
 
 
 def kind(intervention: str) -> str:
     """Colour group of an intervention."""
     if intervention in names.WHOLE:
         return "whole dictionary"
-    groups = {"best": "best half", "delta": "best half", "nu": "best half", "worst": "worst half"}
-    return (groups | {"opposite": "worst half", "random": "random"}).get(intervention.split("-")[0], "error")
+    groups = {"best": "first", "delta": "first", "nu": "first", "worst": "last"}
+    return (groups | {"opposite": "last", "random": "random"}).get(intervention.split("-")[0], "error")

@@ -11,7 +11,7 @@ from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data
 from crossdiff.report.seeds import Tree, ends, mean
 
 MARGINS = {
-    "best_over_random": "best half by ν over a random set of its size",
+    "best_over_random": "latents first by ν over a random set of as many",
     "whole_over_template": "whole dictionary over template tokens alone",
     "whole_over_components": "whole dictionary over principal components",
 }

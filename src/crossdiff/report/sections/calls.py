@@ -1,7 +1,7 @@
 """Calls at a stated rate of false discoveries: how many, how often they are wrong, and whether seeds share them."""
 
 from crossdiff.report.calls import beside_the_null, held
-from crossdiff.report.limits import nulls
+from crossdiff.report.limits import nulls, tune
 from crossdiff.report.rates import grid, verdict
 from crossdiff.report.section import Context, Section
 
@@ -19,6 +19,7 @@ def section(context: Context) -> Section:
         held=held,
         agreed=agreed,
         nulls=nulls(context.study),
+        tune=tune(context.study),
         upheld=any("upheld" in tree["counts"] for tree in trees.values()),
         against={name: beside_the_null(tree) for name, tree in trees.items()},
     )

@@ -7,6 +7,7 @@ from typing import Any
 from crossdiff.evidence.calls.honesty import CALLS
 from crossdiff.report.explorer.data import document
 from crossdiff.report.explorer.payload import fitted
+from crossdiff.report.limits import tune
 from crossdiff.report.section import Context, Section
 
 COLUMNS = {
@@ -37,6 +38,7 @@ def section(context: Context) -> Section:
             calls=kinds(table, called),
             upheld=kinds(table, upheld) if known(table, "upheld") else None,
             agreed=any(call in CALLS for call in table["agreed"]),
+            tune=tune(context.study),
             left_out=sum(data["examples"][row] is None for row in called),
             found_classes=sorted({kind for kind in table["kind"] if kind}),
             behaviours=sorted({name for use in data["behaviours"] for name in use}),

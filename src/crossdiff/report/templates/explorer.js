@@ -182,6 +182,7 @@ function filter(wanted) {
   refresh();
   if (state.order.length) show(state.order[0], false);
   form.scrollIntoView({ block: "start" });
+  form.elements.text.focus({ preventScroll: true });
 }
 
 function absent(name) {
@@ -211,6 +212,16 @@ hidden.addEventListener("click", () => {
   form.elements.examples.focus();
 });
 form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("reset", () => setTimeout(() => {
+  state.shown = EACH;
+  sortBy("calls first", true);
+  refresh();
+}));
+// The whole row opens its latent, but a selection of its text or a link in it is left alone.
+rows.addEventListener("click", (event) => {
+  const link = event.target.closest("tr").querySelector("a");
+  if (!event.target.closest("a") && !String(getSelection())) location.hash = link.hash;
+});
 more.addEventListener("click", () => { state.shown += EACH; list(); });
 addEventListener("hashchange", () => follow(true));
 // Keys act only while the focus is inside, so that none is taken from the rest of the page or from a field.

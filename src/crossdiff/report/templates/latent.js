@@ -1,6 +1,6 @@
 // One latent as elements: what it is called, its numbers, texts, tokens and twins. Text is only ever set as text.
 const INVISIBLE = { "\n": "↵", "\t": "⇥", "\r": "\\r", "\u00a0": "nbsp", "\u200b": "∅", "\ufeff": "∅" };
-const NOT_UPHELD = "Called, not upheld: it is further out than the latents of a synthetic pair in which nothing is new, but not clearly further than those of the null tune, the same base tuned on nothing that is looked for; so it cannot be told from what another tune adds.";
+const NOT_UPHELD = "Called, not upheld: it is further out than the latents of a synthetic pair in which nothing is new, but not clearly further than those of the null tune, another tune of the same base; so it cannot be told from what another tune adds.";
 
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -103,7 +103,7 @@ function twins(row) {
 function steering(row, run, uses) {
   const found = uses.flatMap((name) => (run.samples[name] || []).map((sample) => [name, sample]));
   if (!found.length) return [];
-  return [make("div", { class: "block" }, make("h4", {}, "Answers when it is edited"),
+  return [make("div", { class: "block" }, make("h4", {}, "Answers when the latents for a behaviour, this one among them, are edited"),
     make("p", { class: "note" }, "Greedy answers to held-out prompts: the unedited model's; with all the latents edited that this dictionary uses for the behaviour, this one among them; and with as many random latents that are as active. The first prompts of each behaviour, whatever the answers say."),
     ...found.map(([name, sample]) => make("div", { class: "sample" },
       make("h5", { tabindex: "0", "data-files": `evidence/${run.folder}/behaviours.parquet truth/answers.parquet` }, make("b", {}, name), `, latents ${sample.edit}`),

@@ -1,11 +1,12 @@
 // A latent's numbers: what each means, the file that holds it, and its activity as shares and bars.
 const ROLES = ["bos", "template", "user", "assistant", "text"];
 const FACTS = [
-  ["place", "rank", "rank", "Place among the live latents of this dictionary and seed: those chat-specific by ν first, then by |ν| (of a crosscoder by |ν_r| and |ν_ε| together)."],
-  ["nu_activation", "ν", "number", "How much the base's activations follow its direction while it is active, as a share of how much chat's do: 0 not at all, 1 as much; ± its jackknife error. Ill-posed where chat's own are not clear of 0."],
+  ["place", "rank", "rank", "Derived: the place among the live latents of this dictionary and seed: those chat-specific by ν first, then by |ν| (of a crosscoder by |ν_r| and |ν_ε| together)."],
+  ["nu_activation", "ν", "number", "How much the base's activations follow its direction while it is active, relative to how much chat's do: 0 not at all, 1 as much, more than 1 more, less than 0 the other way round; ± its jackknife error. Ill-posed where chat's own are not clear of 0."],
   ["nu_reconstruction", "ν_r", "number", "ν of what the dictionary reconstructs."],
   ["nu_error", "ν_ε", "number", "ν of what the reconstruction leaves out, with this latent added back."],
   ["delta_norm", "Δ_norm", "number", "The chat row's part in its two decoder norms: 1 only chat's, 0.5 both alike, 0 only the base's."],
+  ["tested", "tested", "number", "What its call rests on, with its 95 % interval: centred ν, within 0.2 of 0 for a call; of a diff-SAE separation, 1 if only chat moves along the direction, −1 if only the base does."],
   ["q", "q", "number", "The lowest false discovery rate at which it would be called that."],
   ["reappears", "matched in other seeds", "seeds", "Other seeds of its dictionary with a latent that is its nearest, whose nearest it is, and that fires on the same tokens."],
   ["cosine", "cosine of decoder rows", "number", "Whether its base and chat rows point the same way."],
@@ -15,7 +16,8 @@ const FACTS = [
   ["max", "largest activation", "number", "On any held-out token."],
   ["mean", "mean where active", "number", "Over the tokens on which it is active."],
 ];
-const BY_CALL = ["call", "upheld", "consensus_call", "q", "reappears"];
+const BY_CALL = ["call", "upheld", "consensus_call", "q", "reappears", "tested"];
+const TESTED = { nu_centred: "centred ν", nu_centred_base: "centred ν, base's row", delta_fitted: "Δ of fitted rows", separation_difference: "separation, chat − base" };
 
 // The address of one value of a latent: <file>#latent=N&column=C, of a table of several seeds with seed=S before it.
 function addressOf(row, column, table_ = "") {
@@ -23,7 +25,7 @@ function addressOf(row, column, table_ = "") {
   const latent = `latent=${table.latent[row]}`;
   if (column === "place") return addressOf(row, run.twoSided ? "nu_reconstruction" : "nu_activation");
   if (!BY_CALL.includes(column)) return `${fileOf(run, table_)}#${latent}&column=${column}`;
-  const of = column === "q" ? `q_${(isCall(row) ? table.call[row] : "chat-specific").replace("-", "_")}` : column;
+  const of = { q: `q_${(isCall(row) ? table.call[row] : "chat-specific").replace("-", "_")}`, tested: table.tested_by && table.tested_by[row] }[column] || column;
   return `calls/${run.name}.parquet#seed=${run.seed}&${latent}&column=${of}`;
 }
 
@@ -32,8 +34,8 @@ function fileOf(run, table_) {
   return table_ === "examples" ? `examples/${run.folder}.parquet` : `latents/${run.folder}${table_ && `.${table_}`}.parquet`;
 }
 
-function sourced(row, column, text, table_ = "") {
-  return make("span", { "data-src": addressOf(row, column, table_), tabindex: "0" }, text);
+function sourced(row, column, text, table_ = "", more = {}) {
+  return make("span", { "data-src": addressOf(row, column, table_), tabindex: "0", ...more }, text);
 }
 
 // Whether a call says that a latent differs between the models.
@@ -85,8 +87,10 @@ function facts(row, run) {
       const error = table.nu_activation_se && table.nu_activation_se[row];
       if (error && table.valid[row]) text += ` ± ${written(error, style)}`;
     }
-    const title = column === "q" ? `q as ${isCall(row) ? table.call[row] : "chat-specific"}` : name;
-    return make("div", meaning ? { title: meaning } : {}, make("dt", {}, ...symbols(title)), make("dd", {}, sourced(row, column, text)));
+    if (column === "tested") text += ` (${written(table.tested_low[row], style)} to ${written(table.tested_high[row], style)})`;
+    const derived = column === "place" ? { "data-hint": "the row's place when sorted by this column" } : {};
+    const title = column === "tested" ? `tested: ${TESTED[table.tested_by[row]]}` : column === "q" ? `q as ${isCall(row) ? table.call[row] : "chat-specific"}` : name;
+    return make("div", meaning ? { title: meaning } : {}, make("dt", {}, ...symbols(title)), make("dd", {}, sourced(row, column, text, "", derived)));
   });
   const terms = found.flatMap(([, name, , meaning]) => [make("dt", {}, ...symbols(name)), make("dd", {}, ...symbols(meaning))]);
   return [make("dl", { class: "numbers" }, ...numbers, ...alike(row, run)),

@@ -1,0 +1,92 @@
+"""What a rule without a rate names: how many latents, which of them every seed has, and what no test can see."""
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from crossdiff.report.collect import Dictionary, Study
+from crossdiff.report.latents import specific
+from crossdiff.report.numbers import Numbers
+from crossdiff.report.steady import steady
+from crossdiff.report.words import listed, name, sentence, spelled, symbols
+
+SHOWN = 3
+"""Latents of a dictionary that the text names, at most."""
+LEAST = ("chat-specific", "least_calls")
+"""Where the smallest number of calls that a test can make stands below it."""
+
+
+def candidates(study: Study, numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
+    """What a rule without a rate names, and how few new latents the tests could not have seen."""
+    norms = [("dictionaries", item.name, "classes", "chat-only") for item in ranked if item.two_sided]
+    text = scaled(numbers, ranked)
+    if norms:
+        shown = [numbers.brief(*path, style="count") for path in norms]
+        same = len({numbers.point(path) for path in norms}) == 1
+        text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
+        text += " in any crosscoder" if same and len(norms) > 1 else ""
+    return text + "." + in_every_seed(numbers, ranked) + unseen(numbers, ranked, both_nulls(study))
+
+
+def both_nulls(study: Study) -> bool:
+    """Whether calls are made on a synthetic null, and upheld on the null tune."""
+    return study.config.synthetic is not None and study.config.calibration.synthetic
+
+
+def scaled(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
+    """How many latents ν names."""
+    counts = [
+        sentence(
+            "{n} in {name} (by {nu})",
+            n=numbers.show(*specific(item), style="count"),
+            name=name(item.name),
+            nu=symbols("ν_r and ν_ε" if item.two_sided else "ν"),
+        )
+        for item in ranked
+    ]
+    return sentence(
+        'Latent Scaling, which states no rate, names (<a href="#latents">which</a>) {counts}',
+        counts=listed(counts),
+    )
+
+
+def in_every_seed(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
+    """The latents that ν names in every seed as one; empty where there is one seed or none is."""
+    links = [
+        sentence("{name} {latents}", name=name(item.name), latents=Markup(", ").join(linked(item, group)))
+        for item in ranked
+        for group in steady(item)[:SHOWN]
+    ]
+    if not links:
+        return Markup()
+    total = sum(len(steady(item)) for item in ranked)
+    return sentence(
+        " Every seed has {n} of these as one and the same latent: {links}{more}.",
+        n=numbers.words(spelled(total), "dictionaries"),
+        links=listed(links),
+        more=" and others" if total > len(links) else "",
+    )
+
+
+def linked(item: Dictionary, group: Mapping[int, int]) -> list[Markup]:
+    """Links to the latents of a group {seed: latent}."""
+    return [
+        Markup('<a href="#latent={}/{}/{}">#{}</a> (seed {})').format(item.name, seed, latent, latent, seed)
+        for seed, latent in group.items()
+    ]
+
+
+def unseen(numbers: Numbers, ranked: Sequence[Dictionary], both: bool) -> Markup:
+    """How few new latents the tests could not have seen; empty where nothing is called."""
+    tests = ("power", "power_upheld") if both else ("power",)
+    paths = [("dictionaries", item.name, "calls", test, *LEAST) for item in ranked for test in tests]
+    known = [path for path in paths if numbers.leaf(*path) is not None]
+    if not known:
+        return Markup()
+    least, most = (numbers.brief(*end(known, key=numbers.point), style="count") for end in (min, max))
+    return sentence(
+        " A small set cannot pass the tests: fewer than {least} to {most} latents, by dictionary and test, are not"
+        " called, however clear they are.",
+        least=least,
+        most=most,
+    )
