@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from crossdiff.report import overall
+from crossdiff.report import openings, overall
 from crossdiff.report.collect import Study
 from crossdiff.report.figures import cosines, frequency, places, ranks, scaling, theme, thresholds, twins
 from crossdiff.report.section import Context, Section, flat
@@ -22,10 +22,14 @@ def section(context: Context) -> Section:
     """Cosines, thresholds, ranks, twins, frequencies and the template's places, and the numbers beside them."""
     study = context.study
     figures = drawings(study)
+    two_sided = [item for item in study.dictionaries if item.two_sided]
     html = context.render(
         "drawn.html.j2",
         figures=figures,
-        two_sided=[item for item in study.dictionaries if item.two_sided],
+        two_sided=two_sided,
+        rows_alike=openings.rows_alike(two_sided, context.numbers),
+        norms_and_nu=openings.norms_and_nu(two_sided, context.numbers),
+        template=openings.template(study.dictionaries, context.numbers),
         correlated=CORRELATED,
         overlapped=OVERLAPPED,
         levels=overall.LEVELS,

@@ -1,5 +1,6 @@
 """Whether the methods agree: every dictionary beside the others and beside what needs no dictionary."""
 
+from crossdiff.report import openings
 from crossdiff.report.section import Context, Section
 
 
@@ -9,5 +10,5 @@ def section(context: Context) -> Section:
         id="dictionaries",
         title="Methods",
         question="Do the methods agree?",
-        html=context.render("methods.html.j2"),
+        html=context.render("methods.html.j2", opening=openings.methods(context.study.dictionaries, context.numbers)),
     )
