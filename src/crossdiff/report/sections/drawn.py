@@ -29,7 +29,7 @@ def section(context: Context) -> Section:
         two_sided=two_sided,
         rows_alike=openings.rows_alike(two_sided, context.numbers),
         norms_and_nu=openings.norms_and_nu(two_sided, context.numbers),
-        template=openings.template(study.dictionaries, context.numbers),
+        on_template=openings.template(study.dictionaries, context.numbers),
         correlated=CORRELATED,
         overlapped=OVERLAPPED,
         levels=overall.LEVELS,
