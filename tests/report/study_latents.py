@@ -87,7 +87,9 @@ def examples(rng: np.random.Generator, table: pl.DataFrame, rows: pl.DataFrame, 
     """
     found = []
     live = table.filter(~pl.col("dead")).sort("nu_activation")["latent"].to_list()
-    for latent in [*live[:40], *(latent for latent in live[40:] if latent in called)]:
+    own = np.random.default_rng(1)  # of the called ones, so that those of lowest ν stay what they are
+    lowest = live[:40]
+    for latent, rng in [(each, rng) for each in lowest] + [(each, own) for each in live[40:] if each in called]:
         for rank in range(4):
             row = rows.row(int(rng.integers(0, rows.height)), named=True)
             position = int(rng.integers(3, 21))

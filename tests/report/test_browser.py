@@ -257,7 +257,7 @@ def test_a_link_to_a_filter_lists_what_it_names(browser: Browser, planted: Writt
 
 
 def test_every_number_of_a_latent_names_its_file(browser: Browser, planted: Written) -> None:
-    address = re.compile(r"(latents|calls)/([\w.-]+)\.parquet#(seed=(\d+)&)?latent=(\d+)&column=(\w+)")
+    address = re.compile(r"(latents|examples|calls)/([\w.-]+)\.parquet#(seed=(\d+)&)?latent=(\d+)&column=(\w+)")
     with opened(browser, planted.root / "report/report.html") as found:
         page = found.page
         page.get_by_label("with examples").check()
@@ -294,7 +294,7 @@ def test_texts_that_are_left_out_are_told_to_be_elsewhere(browser: Browser, plan
     run = whole["runs"][whole["table"]["run"][row]]
     with opened(browser, file, f"#latent={run['name']}/{run['seed']}/{whole['table']['latent'][row]}") as found:
         page = found.page
-        expect(page.locator("#latent")).to_contain_text("For the page's size its texts stand in latents/")
+        expect(page.locator("#latent")).to_contain_text("For the page's size its texts stand in examples/")
         page.get_by_label("with examples").check()
         kept = [turn for turn, examples in zip(whole["table"]["turn"], whole["examples"], strict=True) if examples]
         assert counts(page)[0] == sum(turn < 30 for turn in kept) > 0

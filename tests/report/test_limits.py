@@ -15,8 +15,12 @@ from crossdiff.report.numbers import Numbers
     ("calibration", "synthetic", "said"),
     [
         (Calibration(), Synthetic(), "on a synthetic null alone"),
-        (Calibration(null_tune=Source(path="general")), Synthetic(), "upheld if they also hold on a tune"),
-        (Calibration(null_tune=Source(path="general"), null_seeds=[0, 1]), None, "two seeds of each dictionary. What"),
+        (
+            Calibration(null_tune=Source(path="general")),
+            Synthetic(),
+            "upheld if they also hold on the null tune, another tune of the same base",
+        ),
+        (Calibration(null_tune=Source(path="general"), null_seeds=[0, 1]), None, "two seeds of each dictionary"),
         (Calibration(synthetic=False), Synthetic(), "nothing is called"),
         (Calibration(), None, "nothing is called"),
     ],
