@@ -80,7 +80,8 @@ def test_every_result_has_a_record_of_its_origin(done: Tree) -> None:
     expected |= drawn
     expected |= {f"calls/{name}.run.json" for name in ("crosscoder", "diff-sae")}
     expected |= {f"evidence/{name}/run.json" for name in ("baselines", *TRAINED)}
-    expected |= {f"dictionaries/{name}/run.json" for name in TRAINED} | {f"latents/{name}.run.json" for name in TRAINED}
+    expected |= {f"dictionaries/{name}/run.json" for name in TRAINED}
+    expected |= {f"{where}/{name}.run.json" for where in ("latents", "examples") for name in TRAINED}
     expected |= {f"null/{where}/run.json" for where in ("models/chat", "pair", "activations")}
     expected |= {f"null/dictionaries/{name}/run.json" for name in NULL} | {
         f"null/latents/{name}.run.json" for name in NULL
@@ -147,6 +148,7 @@ def test_only_what_depends_on_a_dictionary_reruns_with_it(done: Tree, tmp_path: 
         "attribution": 3,
         "evidence": 2,
         "calls": 1,
+        "examples": 2,
         "report": 1,
         "crate": 1,
         "all": 1,
