@@ -36,11 +36,11 @@ def made(**dictionaries: dict[str, object]) -> tuple[list[Item], Numbers]:
 
 def test_methods_agree_only_if_one_is_first_by_all() -> None:
     assert told(openings.methods(*made(a=tree(0.5, 9, 3), b=tree(0.2, 4, 1)))).startswith(
-        "They agree on which comes first:"
+        "One dictionary comes first by each measure:"
     )
     said = told(openings.methods(*made(a=tree(0.5, 2, 3), b=tree(0.2, 4, 1))))
     assert said == (
-        "They do not agree on which comes first: a has most of the KL gap (50 %), b has the most latents named by ν (4)"
+        "Not on which dictionary comes first: a has most of the KL gap (50 %), b has the most latents named by ν (4)"
         " and a has the most behaviours shifted by removal (3)."
     )
 

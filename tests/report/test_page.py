@@ -255,8 +255,8 @@ def test_a_planted_pair_is_no_chat_tuning(planted: Written, plain: Written) -> N
 def test_shifted_answers_are_told_apart_from_turned_ones(planted: Written) -> None:
     text = re.sub(r"\s+", " ", Page(planted.page).text)
     lead = text.partition("Which latents are candidates")[0]
-    assert "shift the log-probability of the answer more than each of two random sets" in lead
-    assert "of the answers generated" in lead
+    assert "shift the answer's log-probability more than each of two random sets" in lead
+    assert "of the answers to" in lead
 
 
 def test_numbers_that_were_not_measured_are_dashes() -> None:

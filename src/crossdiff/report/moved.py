@@ -20,7 +20,8 @@ def shifts(numbers: Numbers, sets: int) -> Markup | None:
     edits = [edit for edit in names.EDITS if counts(numbers, edit)]
     if not isinstance(planted, dict) or not edits:
         return None
-    first, *others = (shift(numbers, edit, len(planted), sets) for edit in edits)
+    told = [any(any(counts(numbers, each).values()) for each in edits[:place]) for place in range(len(edits))]
+    first, *others = (shift(numbers, edit, len(planted), sets, said) for edit, said in zip(edits, told, strict=True))
     others = [text[:1].lower() + text[1:] for text in others]
     return Markup("; ").join([first, *others, *beaten(numbers, edits)]) + "."
 
@@ -31,8 +32,11 @@ def counts(numbers: Numbers, edit: str) -> dict[str, float]:
     return {item: numbers.point(path) for item, path in paths.items() if numbers.leaf(*path) is not None}
 
 
-def shift(numbers: Numbers, edit: str, planted: int, sets: int) -> Markup:
-    """What the best dictionary does by one edit, beside ``sets`` random sets of its latents."""
+def shift(numbers: Numbers, edit: str, planted: int, sets: int, told: bool) -> Markup:
+    """What the best dictionary does by one edit, beside ``sets`` random sets of its latents.
+
+    If it was ``told`` of another edit what is shifted and by more than what, that is not said again.
+    """
     by_item = counts(numbers, edit)
     most = max(by_item.values())
     best = [item for item, count in by_item.items() if count == most]
@@ -46,9 +50,12 @@ def shift(numbers: Numbers, edit: str, planted: int, sets: int) -> Markup:
             way=way,
         )
     rivals = "a random set" if sets == 1 else f"each of {spelled(sets)} random sets"
+    what = "Latents of {best}, {edit}, "
+    what += (
+        "do so for {n}" if told else "shift the answer's log-probability more than {sets} for {n} of {all} behaviours"
+    )
     text = sentence(
-        "Latents of {best}, {edit}, shift the log-probability of the answer more than {sets} for {n} of {all} planted"
-        " behaviours",
+        what,
         best="every dictionary" if len(best) == len(by_item) > 1 else listed([name(item) for item in best]),
         edit=names.EDITS[edit],
         sets=setting(rivals, "evidence", "random_sets"),
@@ -67,9 +74,9 @@ def turned(numbers: Numbers, items: list[str], edit: str) -> Markup:
     path = max(paths, key=lambda each: numbers.point((*each, "best")))
     best = numbers.leaf(*path, "best")
     text = sentence(
-        " (of the answers generated{n}{at_most} {share} {turn}",
-        at_most=" at most" if len(items) > 1 else "",
-        n=sentence(" to {n} prompts in each seed", n=numbers.brief(*path, "best", "n", style="count"))
+        " ({at_most}{share} of the answers{n} {turn}",
+        at_most="at most " if len(items) > 1 else "",
+        n=sentence(" to {n} prompts", n=numbers.brief(*path, "best", "n", style="count"))
         if isinstance(best, dict)
         else "",
         share=numbers.brief(*path, "best", style="percent"),

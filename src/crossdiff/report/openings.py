@@ -35,7 +35,7 @@ def methods(items: Sequence[Dictionary], numbers: Numbers) -> Markup:
         sentence("{name} has " + words, name=name(path[1]), n=numbers.brief(*path, style=style))
         for words, (path, style) in firsts.items()
     ]
-    start = "They agree on which comes first" if same else "They do not agree on which comes first"
+    start = "One dictionary comes first by each measure" if same else "Not on which dictionary comes first"
     return sentence("<strong>{start}:</strong> {parts}.", start=start, parts=listed(parts))
 
 
