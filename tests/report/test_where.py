@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
 import polars as pl
 import pytest
-from browser import chromium, opened
+from browser import opened
 from playwright.sync_api import Browser, expect
 from study_files import Written
 
@@ -18,13 +17,6 @@ from crossdiff.provenance.chain import within
 from crossdiff.provenance.record import code
 
 pytestmark = pytest.mark.xdist_group("browser")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this file."""
-    with chromium() as found:
-        yield found
 
 
 def test_a_number_names_its_files_run_and_command(browser: Browser, planted: Written) -> None:
@@ -74,6 +66,24 @@ def known(study: Written) -> dict[str, Any]:
     assert found
     data: dict[str, Any] = json.loads(found[1])
     return data
+
+
+def test_what_is_made_of_whole_files_names_them(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        page = found.page
+        page.get_by_label("Used for").select_option("french-animals")
+        page.locator("#rows tr a").first.click()
+        part = page.locator("#latent [data-files]").first
+        part.hover()
+        files = (part.get_attribute("data-files") or "").split()
+        told = page.locator("#where")
+        expect(told).to_be_visible()
+        assert len(files) > 1
+        for file in files:
+            expect(told).to_contain_text(file)
+        expect(told).to_contain_text(f"/{files[0]}' in the study's folder")
+        expect(told).to_contain_text("/run.json")
+        expect(told).not_to_contain_text("figures/")
 
 
 def test_every_number_has_files_and_these_a_run(planted: Written) -> None:

@@ -24,9 +24,10 @@ function noted(pointer) {
   return [...new Map(inside.map((source) => [source.join("#"), source])).values()];
 }
 
-// [file, key] of all that a figure, a number of metrics.json, or what stands in another file is made of.
-function sourcesOf({ figure, src }) {
+// [file, key] of all that a figure, a number of metrics.json, or what stands in other files is made of.
+function sourcesOf({ figure, src, files }) {
   if (figure) return origin.figures[figure] || [];
+  if (files) return files.split(" ").map((file) => [file, ""]);
   const [file, key] = src.split("#");
   const drawn = file.match(/^report\/figures\/(.*)\.vl\.json$/);
   if (drawn) return origin.figures[drawn[1]] || [];
@@ -43,13 +44,13 @@ function shortened(lines) {
 }
 
 function answer(target) {
-  const { src, figure, hint } = target.dataset;
+  const { src, figure, files, hint } = target.dataset;
   const made = sourcesOf(target.dataset);
   const records = [...new Set(made.map(([file]) => origin.records[file]).filter(Boolean))];
   const shown = src && !target.matches(".source") ? (target.querySelector("b") || target).textContent : "";
-  const place = src || `report/figures/${figure}.vl.json`;
+  const place = src || (files ? made[0][0] : `report/figures/${figure}.vl.json`);
   return element("dl",
-    ...(src ? told("number", element("code", src)) : told("figure", element("code", `figures/${figure}.vl.json`), ", .svg, .csv")),
+    ...(src ? told("number", element("code", src)) : files ? [] : told("figure", element("code", `figures/${figure}.vl.json`), ", .svg, .csv")),
     ...(shown ? told("value", hint ? `${shown} · ${hint}` : shown) : []),
     ...told("made of", ...shortened(made.map(([file, key]) => element("div", element("code", file), key ? ` ${key}` : "")))),
     ...told("by", ...shortened(records.map(stepLine))),
@@ -77,7 +78,7 @@ function dismiss() {
 
 for (const [start, stop] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
   document.addEventListener(start, (event) => {
-    const target = event.target.closest && event.target.closest("[data-src], [data-figure]");
+    const target = event.target.closest && event.target.closest("[data-src], [data-files], [data-figure]");
     if (target && target !== asked) ask(target);
   });
   document.addEventListener(stop, (event) => {
