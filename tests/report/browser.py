@@ -5,6 +5,7 @@ machine that ought to have one cannot pass by leaving them out.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = "no Chromium is installed (Debian: apt-get install chromium)"
 WIDE, NARROW = (1440, 900), (390, 844)
+LATENT = re.compile(r"latent=(.+)/(\d+)/(\d+)$")
 
 
 @dataclass
@@ -63,3 +65,19 @@ def opened(
         yield found
     finally:
         context.close()
+
+
+def open_first(page: Page) -> None:
+    """Choose the first row, and wait until the page has shown it: only then does the focus go to the latent."""
+    page.locator("#rows tr a").first.click()
+    expect(page.locator("#latent")).to_be_focused()
+
+
+def counts(page: Page) -> list[int]:
+    """Numbers told above the list: latents listed and all, and of those listed the called and upheld ones."""
+    return [int(part.replace(",", "")) for part in re.findall(r"[\d,]*\d", page.locator("#found").inner_text())]
+
+
+def cells(page: Page, column: int) -> list[str]:
+    """A column of the list, from 1; the second is the first number."""
+    return page.locator(f"#rows tr td:nth-child({column + 1})").all_text_contents()

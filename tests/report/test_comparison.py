@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import NARROW, chromium, opened
+from browser import NARROW, opened
+from playwright.sync_api import Browser
 from study_files import Written
 from typer.testing import CliRunner
 
@@ -55,10 +56,10 @@ def test_numbers_settings_and_what_is_apart(planted: Written, other: Path) -> No
 
 
 @pytest.mark.xdist_group("browser")
-def test_it_opens_everywhere(planted: Written, other: Path) -> None:
+def test_it_opens_everywhere(browser: Browser, planted: Written, other: Path) -> None:
     file = other / "comparison.html"
     file.write_text(comparison([side(str(planted.root), Path()), side(str(other), Path())]))
-    with chromium() as browser, opened(browser, file, size=NARROW) as found:
+    with opened(browser, file, size=NARROW) as found:
         assert found.errors == []
         assert found.requests == [file.as_uri()]
         assert found.page.evaluate("document.documentElement.scrollWidth") <= NARROW[0]
