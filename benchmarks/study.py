@@ -13,7 +13,7 @@ from benchmarks.harness import Row
 
 ORDER = (
     "fetch", "download", "convert", "plant", "pair", "truth", "corpus", "activations", "dictionaries", "attribution",
-    "evidence", "report",
+    "calls", "evidence", "examples", "report",
 )  # fmt: skip
 """Stages in the order they run in; others come last."""
 NULL = "null"

@@ -74,6 +74,15 @@ def test_twice_the_machine_takes_half_as_long() -> None:
         assert work(MACHINE) == pytest.approx(2 * work(twice))
 
 
+def test_more_texts_and_a_larger_vocabulary_take_longer() -> None:
+    some, more = (named(replace(WORK, example_latents=count))["examples"] for count in (100, 200))
+    assert len(some.seconds) == 4
+    assert more.seconds[0] - STARTUP == pytest.approx(2 * (some.seconds[0] - STARTUP))
+    wide = replace(WORK, model=replace(WORK.model, vocabulary=2 * WORK.model.vocabulary))
+    longer = named(wide)["attribution"].seconds[0] - named(WORK)["attribution"].seconds[0]
+    assert longer == pytest.approx(2 * 2 * 4608 * 576 * 49_152 / (GEMM * MACHINE.part(1).fp32))
+
+
 def test_stages_scale_with_tokens_steps_and_seeds() -> None:
     once, more = named(WORK), named(replace(WORK, train_tokens=800_000, validation_tokens=160_000))
     assert more["activations"].disk == 2 * once["activations"].disk == 2 * 480_000 * (2 * 576 * 2 + 21)

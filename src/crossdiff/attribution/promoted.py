@@ -30,13 +30,13 @@ def token_table(dictionary: Dictionary, latents: list[int], pair: Pair) -> pl.Da
     """
     tokenizer = pair.tokenizer()
     written = cache(lambda token: str(tokenizer.decode([token])))
-    rows_LFD = dictionary.directions().cpu()
+    rows_LFD = dictionary.directions()
     found: list[tuple[Any, ...]] = []
     with progress(len(MODELS) * len(latents), "promoted tokens", "latent") as bar:
         for number, which in enumerate(MODELS):
             model = pair.ends(which)
             norm: Any = getattr(decoder(model), "norm", nn.Identity())
-            head_VD = unembedding(model.get_output_embeddings(), norm)
+            head_VD = unembedding(model.get_output_embeddings(), norm).to(rows_LFD.device)
             rows_FD = rows_LFD[min(number, len(rows_LFD) - 1)]
             for first in range(0, len(latents), TOGETHER):
                 some = latents[first : first + TOGETHER]

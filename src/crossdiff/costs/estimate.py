@@ -43,6 +43,7 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         batch_tokens=study.activations.batch_tokens,
         shard_tokens=study.activations.shard_tokens,
         attribution_tokens=measured,
+        example_latents=study.examples.latents,
         conversations=evidence.conversations,
         answer_tokens=evidence.answer_tokens,
         interventions=tuple(evidence.interventions),

@@ -79,6 +79,17 @@ def attribution_seconds(recipe: Recipe, width: int, tokens: int, machine: Machin
     return 2.0 * tokens * wide * recipe.latents / (GEMM * machine.fp32) + moved / (STREAM * machine.bandwidth)
 
 
+def promoted_seconds(recipe: Recipe, model: Model, machine: Machine) -> float:
+    """2·F·D·V in float32 for each model's head."""
+    return 2 * 2.0 * recipe.latents * model.width * model.vocabulary / (GEMM * machine.fp32)
+
+
+def examples_seconds(recipe: Recipe, width: int, tokens: int, latents: int, machine: Machine) -> float:
+    """2·n·I a shown latent in float32, and its activity on each token written and read once."""
+    shown = min(latents, recipe.latents)
+    return tokens * shown * (2.0 * recipe.models * width / (GEMM * machine.fp32) + 8.0 / (STREAM * machine.bandwidth))
+
+
 def evidence_seconds(work: Work, streams: int, machine: Machine) -> float:
     """KL: both models up to the site, the chat model above it for each stream, the head at predicted positions;
     behaviours: gradients of the chosen prompts, answers read and generated under each edit.

@@ -60,6 +60,8 @@ class Work:
     batch_tokens: int = 4096
     shard_tokens: int = 65_536
     attribution_tokens: int = 0
+    example_latents: int = 0
+    """Latents of each dictionary and seed that get texts; how many are called is not known before."""
     conversations: int = 48
     answer_tokens: int = 32
     interventions: tuple[str, ...] = ("whole", "halves")

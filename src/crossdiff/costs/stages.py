@@ -8,8 +8,10 @@ from crossdiff.costs.seconds import (
     STARTUP,
     attribution_seconds,
     evidence_seconds,
+    examples_seconds,
     forward_seconds,
     generation_seconds,
+    promoted_seconds,
     prompts_seconds,
     steering_seconds,
     step_seconds,
@@ -40,6 +42,7 @@ def stages(work: Work, machine: Machine) -> list[Stage]:
     prepare = Stage("models, corpus", [STARTUP] * 3, RUNTIME, 2 * work.model.parameters * work.models_made)
     benchmark = [_synthetic(work, machine, work.synthetic)] if work.synthetic else []
     dictionaries = [_training(work, machine), _attribution(work, machine), _evidence(work, machine)]
+    dictionaries += [_examples(work, machine)]
     dictionaries += [_null(work, machine)] if work.null_seeds else []
     report = Stage("report", [2 * STARTUP], RUNTIME)
     return [prepare, *benchmark, *planting, _activations(work, machine), *dictionaries, report]
@@ -98,13 +101,28 @@ def _training(work: Work, machine: Machine) -> Stage:
 
 def _attribution(work: Work, machine: Machine) -> Stage:
     own, width = machine.part(work.threads_dictionaries), work.model.width
-    each = [STARTUP + attribution_seconds(recipe, width, work.attribution_tokens, own) for recipe in work.dictionaries]
+    each = [
+        STARTUP
+        + attribution_seconds(recipe, width, work.attribution_tokens, own)
+        + promoted_seconds(recipe, work.model, own)
+        for recipe in work.dictionaries
+    ]
     largest = max(
         (8 * weights(r, width) + 8.0 * r.batch * r.latents + 16.0 * r.latents * width for r in work.dictionaries),
         default=0.0,
     )
     mapped, beside = work.bytes(work.attribution_tokens), machine.beside(work.threads_dictionaries)
     return Stage("attribution", each * work.seeds, RUNTIME + largest, 0.0, beside, mapped)
+
+
+def _examples(work: Work, machine: Machine) -> Stage:
+    own, width, tokens = machine.part(work.threads_dictionaries), work.model.width, work.attribution_tokens
+    each = [
+        STARTUP + examples_seconds(recipe, width, tokens, work.example_latents, own) for recipe in work.dictionaries
+    ]
+    held = max((4 * weights(recipe, width) for recipe in work.dictionaries), default=0.0)
+    mapped, beside = work.bytes(tokens), machine.beside(work.threads_dictionaries)
+    return Stage("examples", each * work.seeds, RUNTIME + held, 0.0, beside, mapped, rough=True)
 
 
 def _evidence(work: Work, machine: Machine) -> Stage:
