@@ -3,12 +3,12 @@
 from functools import cache
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from crossdiff.activations.places import lengths, places
 from crossdiff.activations.store import View
 from crossdiff.attribution.directions import subset
 from crossdiff.cli import progress
@@ -33,14 +33,9 @@ MARKS = ("latent", "rank", "bin", "among", "row", "position", "first", "activati
 
 def stand(view: View, rows: pl.DataFrame) -> Tokens:
     """Where the tokens of a view stand in ``rows``, which has the columns row and ids."""
-    shards = list(zip(view.activations.tensors, view.kept, strict=True))
-    row_N, position_N = (
-        torch.cat([tensors[name][places] for tensors, places in shards]).long().numpy() for name in ("row", "position")
-    )
-    number_R = rows["row"].to_numpy()
-    lengths = np.zeros(1 + number_R.max(), np.int64)
-    lengths[number_R] = rows["ids"].list.len().to_numpy()
-    return Tokens(row_N, position_N, lengths)
+    row_N, position_N = places(view)
+    lengths_R = lengths(rows["row"].to_torch(), rows["ids"].list.len().to_torch(), len(view.activations.split_R))
+    return Tokens(row_N.numpy(), position_N.numpy(), lengths_R.numpy())
 
 
 def reader(dictionary: Dictionary, view: View, mean_D: Tensor) -> Encode:

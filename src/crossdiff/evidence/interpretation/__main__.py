@@ -18,6 +18,7 @@ import torch
 import typer
 from transformers import PreTrainedTokenizerBase
 
+from crossdiff.activations.places import lengths, places
 from crossdiff.activations.store import SPLITS, Activations, View
 from crossdiff.attribution.directions import subset
 from crossdiff.cli import progress, stage
@@ -26,7 +27,7 @@ from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation import tables
 from crossdiff.evidence.interpretation.activity import Texts
 from crossdiff.evidence.interpretation.ask import Answered, Question, answer
-from crossdiff.evidence.interpretation.choose import BATCH, Chosen, choose
+from crossdiff.evidence.interpretation.choose import Chosen, choose
 from crossdiff.evidence.interpretation.endpoint import Endpoint
 from crossdiff.evidence.interpretation.local import Local
 from crossdiff.evidence.interpretation.prompts import marked
@@ -62,8 +63,7 @@ def judges(chosen: Interpretation, device: str, replies: Replies) -> tuple[Remem
 
 def cut(rows: pl.DataFrame, stored: Activations, tokens: int) -> Texts:
     """Rows cut into texts of ``tokens`` tokens."""
-    lengths_R = torch.zeros(len(stored.split_R), dtype=torch.int64)
-    lengths_R[rows["row"].to_torch().long()] = rows["ids"].list.len().to_torch().long()
+    lengths_R = lengths(rows["row"].to_torch(), rows["ids"].list.len().to_torch(), len(stored.split_R))
     return Texts.of(lengths_R, tokens)
 
 
@@ -75,9 +75,7 @@ class Reader:
     ) -> None:
         self.ids = dict(zip(rows["row"], rows["ids"], strict=True))
         self.texts, self.view, self.dictionary, self.tokenizer = texts, view, dictionary, tokenizer
-        row_N, position_N = (
-            torch.cat([getattr(block, name) for block in view.blocks(BATCH)]).long() for name in ("row_B", "position_B")
-        )
+        row_N, position_N = places(view)
         self.number_N, self.position_N = texts.number(row_N, position_N), position_N
 
     def tokens(self, number: int) -> list[str]:
