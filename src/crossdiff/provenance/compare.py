@@ -18,7 +18,7 @@ from crossdiff.provenance.audit.hashes import Hashes
 from crossdiff.provenance.audit.recomputed import equal
 from crossdiff.provenance.audit.study import REPORT, Study
 from crossdiff.provenance.files import AFTER
-from crossdiff.provenance.origins import METRICS, leaves
+from crossdiff.provenance.origins import METRICS, leaves, names
 from crossdiff.provenance.record import read as read_record
 
 EVERY = "every step"
@@ -39,6 +39,11 @@ class Side:
     """Leaves of metrics.json by pointer."""
     changed: frozenset[str] = frozenset()
     """Records of the steps that ran with changes on top of their commit."""
+
+    @property
+    def dictionaries(self) -> list[str]:
+        """Names of the dictionaries, in the study's order."""
+        return list(dict.fromkeys(names(key)[1] for key in self.numbers if key.startswith("/dictionaries/")))
 
     @property
     def commits(self) -> tuple[str, ...]:

@@ -92,8 +92,7 @@ def comparison(sides: Sequence[Side]) -> str:
 
 def dictionaries(sides: Sequence[Side]) -> list[str]:
     """Names of all dictionaries, in the order of the studies."""
-    found = [key.split("/")[2] for side in sides for key in side.numbers if key.startswith("/dictionaries/")]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(name for side in sides for name in side.dictionaries))
 
 
 def rows(sides: Sequence[Side], quantities: Sequence[Quantity], above: Path) -> list[Row]:

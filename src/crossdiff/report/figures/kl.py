@@ -19,6 +19,7 @@ from crossdiff.report.figures.theme import (
     TOP,
     Figure,
     data,
+    intervals,
     present,
 )
 from crossdiff.report.seeds import Tree, ends, mean
@@ -59,7 +60,7 @@ def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bo
     rows = list(shares(metrics, positions))
     low = min([0.0, *(row["low"] for row in rows)])
     scale = alt.Scale(domain=[max(low, -1.0), max(1.0, *(row["high"] for row in rows))], nice=False, clamp=True)
-    x = alt.X("share:Q", scale=scale, axis=alt.Axis(title="share of the KL gap closed", format="%", tickCount=5))
+    axis = alt.Axis(title="share of the KL gap closed", format="%", tickCount=5)
     y = alt.Y(
         "dictionary:N",
         sort=study.names,
@@ -74,10 +75,7 @@ def panel(study: Study, metrics: Tree, positions: str, stacked: bool, labels: bo
         legend=alt.Legend(title=None, symbolOpacity=1, columns=2 if stacked else 3),
     )
     base = alt.Chart(data(rows)).encode(y=y, yOffset=offset, color=colour)
-    layers = [
-        base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
-        base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
-    ]
+    layers = intervals(base, "share", axis, scale)
     lines, labels_ = undictionaried(metrics, positions, scale)
     return alt.layer(*lines, *layers, *labels_).properties(
         width=360 if not stacked else 220,

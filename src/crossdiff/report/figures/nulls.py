@@ -7,7 +7,7 @@ import altair as alt
 
 from crossdiff.report import names
 from crossdiff.report.collect import Study
-from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data
+from crossdiff.report.figures.theme import CHAT, INK, MUTED, Figure, data, intervals
 from crossdiff.report.seeds import Tree, ends, mean
 
 MARGINS = {
@@ -49,8 +49,7 @@ def panel(study: Study, key: str, title: str, rows: list[dict[str, Any]]) -> Fig
     axis = alt.Axis(title="margin, share of the KL gap", format="%", tickCount=5)
     layers = [
         alt.Chart(data([{"zero": 0}])).mark_rule(color=MUTED, strokeDash=[4, 3]).encode(x=alt.X("zero:Q")),
-        base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=alt.X("low:Q", axis=axis), x2="high:Q"),
-        base.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("margin:Q", axis=axis)),
+        *intervals(base, "margin", axis),
     ]
     return Figure(
         name="nulls-" + key.replace("_", "-"),

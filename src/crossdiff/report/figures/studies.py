@@ -7,7 +7,7 @@ import altair as alt
 
 from crossdiff.provenance.compare import Side
 from crossdiff.report import names
-from crossdiff.report.figures.theme import INK, SERIES, Figure, data
+from crossdiff.report.figures.theme import INK, SERIES, Figure, data, intervals
 from crossdiff.report.seeds import ends, mean
 
 PANELS = {"closed": ("share of the KL gap closed", "%"), "called": ("latents called chat-specific", ",d")}
@@ -44,7 +44,7 @@ def values(sides: Sequence[Side]) -> Iterator[dict[str, Any]]:
 
 def asked(side: Side) -> Iterator[tuple[str, str, str]]:
     """(subject, panel, pointer of its number) for every dictionary of a study, and for what needs none."""
-    for name in dict.fromkeys(key.split("/")[2] for key in side.numbers if key.startswith("/dictionaries/")):
+    for name in side.dictionaries:
         above = f"/dictionaries/{name}"
         for whole in names.WHOLE:
             if f"{above}/kl_recovered/all/{whole}" in side.numbers:
@@ -76,9 +76,6 @@ def panel(rows: Sequence[dict[str, Any]], name: str, studies_: list[str], stacke
         legend=alt.Legend(title=None, symbolOpacity=1, columns=1 if stacked else 3),
     )
     base = alt.Chart(data(shown)).encode(y=y, yOffset=alt.YOffset("study:N", sort=studies_), color=colour)
-    return alt.layer(
-        base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
-        base.mark_point(filled=True, size=60, opacity=1).encode(
-            x=alt.X("value:Q", scale=scale, axis=alt.Axis(title=title, format=written, tickCount=5))
-        ),
-    ).properties(width=220 if stacked else 300, height=alt.Step(16))
+    axis = alt.Axis(title=title, format=written, tickCount=5)
+    dots = alt.layer(*intervals(base, "value", axis, scale))
+    return dots.properties(width=220 if stacked else 300, height=alt.Step(16))

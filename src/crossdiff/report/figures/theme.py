@@ -115,6 +115,14 @@ def _short(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def intervals(base: alt.Chart, field: str, axis: alt.Axis, scale: Any = alt.Undefined) -> list[alt.Chart]:
+    """A dot at each row's ``field``, on a line from its low to its high."""
+    return [
+        base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=alt.X(f"{field}:Q", scale=scale, axis=axis)),
+    ]
+
+
 def styled(chart: Any) -> Any:
     """The chart with the common look."""
     return chart.configure(
