@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from crossdiff.parts.calibration import Calibration
-from crossdiff.parts.pair import Source
+from crossdiff.parts.pair import Planting, Source
 from crossdiff.parts.synthetic import Synthetic
 from crossdiff.report.limits import nulls, smaller_null
 from crossdiff.report.numbers import Numbers
@@ -21,6 +21,11 @@ from crossdiff.report.numbers import Numbers
             "upheld if they also hold on the null tune, another tune of the same base",
         ),
         (Calibration(null_tune=Source(path="general"), null_seeds=[0, 1]), None, "two seeds of each dictionary"),
+        (
+            Calibration(null_tune=Source(planted=Planting(behaviours=[], general=9))),
+            Synthetic(),
+            "the same base tuned on 9 general conversations, with nothing planted (one seed of each dictionary)",
+        ),
         (Calibration(synthetic=False), Synthetic(), "nothing is called"),
         (Calibration(), None, "nothing is called"),
     ],

@@ -75,7 +75,7 @@ class Answer:
         """How far apart the models are at the site, as whole models and in what the chat model's top makes of it."""
         text = sentence(
             "At block {layer} the difference between the two models makes up {share} of the activations' variance",
-            layer=self.study.config.activations.layer,
+            layer=setting(self.study.config.activations.layer, "activations", "layer"),
             share=self.numbers.brief("pair", "difference_share", "overall", style="percent"),
         )
         path = ("pair", "kl", "kl", "all", "base")

@@ -10,8 +10,8 @@ from crossdiff.report.numbers import Numbers
 from crossdiff.report.steady import steady
 from crossdiff.report.words import listed, name, sentence, spelled, symbols
 
-SHOWN = 3
-"""Latents of a dictionary that the text names, at most."""
+SHOWN = 4
+"""Latents that the text names, at most."""
 LEAST = ("chat-specific", "least_calls")
 """Where the smallest number of calls that a test can make stands below it."""
 
@@ -25,7 +25,7 @@ def candidates(study: Study, numbers: Numbers, ranked: Sequence[Dictionary]) -> 
         same = len({numbers.point(path) for path in norms}) == 1
         text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
         text += " in any crosscoder" if same and len(norms) > 1 else ""
-    return text + "." + in_every_seed(numbers, ranked) + unseen(numbers, ranked, both_nulls(study))
+    return text + "." + in_every_seed(ranked) + unseen(numbers, ranked, both_nulls(study))
 
 
 def both_nulls(study: Study) -> bool:
@@ -50,21 +50,20 @@ def scaled(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
     )
 
 
-def in_every_seed(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
+def in_every_seed(ranked: Sequence[Dictionary]) -> Markup:
     """The latents that ν names in every seed as one; empty where there is one seed or none is."""
+    groups = [(item, group) for item in ranked for group in steady(item)]
     links = [
         sentence("{name} {latents}", name=name(item.name), latents=Markup(", ").join(linked(item, group)))
-        for item in ranked
-        for group in steady(item)[:SHOWN]
+        for item, group in groups[:SHOWN]
     ]
     if not links:
         return Markup()
-    total = sum(len(steady(item)) for item in ranked)
     return sentence(
         " Every seed has {n} of these as one and the same latent: {links}{more}.",
-        n=numbers.words(spelled(total), "dictionaries"),
+        n=spelled(len(groups)),
         links=listed(links),
-        more=" and others" if total > len(links) else "",
+        more=" and others" if len(groups) > SHOWN else "",
     )
 
 

@@ -20,10 +20,13 @@ def shifts(numbers: Numbers, sets: int) -> Markup | None:
     edits = [edit for edit in names.EDITS if counts(numbers, edit)]
     if not isinstance(planted, dict) or not edits:
         return None
-    told = [any(any(counts(numbers, each).values()) for each in edits[:place]) for place in range(len(edits))]
-    first, *others = (shift(numbers, edit, len(planted), sets, said) for edit, said in zip(edits, told, strict=True))
-    others = [text[:1].lower() + text[1:] for text in others]
-    return Markup("; ").join([first, *others, *beaten(numbers, edits)]) + "."
+    texts: list[Markup] = []
+    told = False
+    for edit in edits:
+        text = shift(numbers, edit, len(planted), sets, told)
+        texts.append(text[:1].lower() + text[1:] if texts else text)
+        told = told or any(counts(numbers, edit).values())
+    return Markup("; ").join([*texts, *beaten(numbers, edits)]) + "."
 
 
 def counts(numbers: Numbers, edit: str) -> dict[str, float]:
