@@ -43,7 +43,7 @@ def called(rng: np.random.Generator, config: Config, count: int) -> pl.DataFrame
             "seed": pl.Series([seed] * count, dtype=pl.UInt32),
             "call": call.tolist(),
             "upheld": pl.Series(upheld if config.null_pair else [None] * count, dtype=pl.Boolean),
-            "nu_centred": nu, "nu_centred_low": nu - 0.1, "nu_centred_high": nu + 0.1,
+            "tested": nu, "tested_low": nu - 0.1, "tested_high": nu + 0.1, "tested_by": ["nu_centred"] * count,
             "consensus": pl.Series(range(count), dtype=pl.Int64),
             "q_chat_specific": q,
             "q_base_specific": 1 - q,

@@ -211,9 +211,9 @@ def test_a_latent_shows_what_was_tested_and_that_its_rank_is_derived(browser: Br
     named = calls.filter(seed=0, call="chat-specific").row(0, named=True)
     with opened(browser, planted.root / "report/report.html", f"#latent=diff-sae/0/{named['latent']}") as found:
         shown = found.page.locator("#latent .numbers div", has_text="tested: centred ν")
-        expect(shown).to_contain_text(f"({signed(named['nu_centred_low'], 3)[:5]}")
+        expect(shown).to_contain_text(f"({signed(named['tested_low'], 3)[:5]}")
         assert shown.locator("[data-src]").get_attribute("data-src") == (
-            f"calls/diff-sae.parquet#seed=0&latent={named['latent']}&column=nu_centred"
+            f"calls/diff-sae.parquet#seed=0&latent={named['latent']}&column=tested"
         )
         found.page.locator("#latent .numbers div", has_text="rank").locator("[data-src]").hover()
         expect(found.page.locator("#where")).to_contain_text("the row's place when sorted by this column")

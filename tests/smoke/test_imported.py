@@ -47,6 +47,13 @@ def test_an_imported_crosscoder_has_the_latents_it_had_bit_for_bit(taken: Path, 
     assert_frame_equal(*tables(taken, "theirs", f"latents/{{}}{ending}.parquet"), check_exact=True)
 
 
+def test_an_imported_crosscoder_shows_the_texts_it_had(taken: Path) -> None:
+    theirs, ours = tables(taken, "theirs", "examples/{}.parquet")
+    both = pl.col("latent").is_in(list(set(theirs["latent"]) & set(ours["latent"])))  # calls, made of the seeds, differ
+    assert theirs.filter(both).height > 0
+    assert_frame_equal(theirs.filter(both), ours.filter(both), check_exact=True)
+
+
 def test_an_imported_crosscoder_has_the_evidence_it_had(taken: Path) -> None:
     assert_frame_equal(*tables(taken, "theirs", "evidence/{}/kl.parquet"), check_exact=True)
 

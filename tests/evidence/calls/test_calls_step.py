@@ -82,6 +82,11 @@ def test_one_row_a_latent_and_seed(study):
     inside = table.filter(pl.col("nu_centred_low").is_not_null())
     assert (inside["nu_centred_low"] < inside["nu_centred"]).all()
     assert (inside["nu_centred"] < inside["nu_centred_high"]).all()
+    for call, statistic in (("chat-specific", "nu_centred"), ("base-specific", "nu_centred_base")):
+        of_call = table.filter(call=call)
+        assert set(of_call["tested_by"]) == {statistic}
+        for end in ("", "_low", "_high"):
+            assert of_call[f"tested{end}"].to_list() == of_call[f"{statistic}{end}"].to_list()
 
 
 def test_calls_are_upheld_where_the_null_tune_has_nothing_like_them(study):

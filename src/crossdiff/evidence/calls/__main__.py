@@ -26,7 +26,7 @@ from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence.calls import firing, nulls, stable
 from crossdiff.evidence.calls.calling import Called
-from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
+from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed, statistic
 from crossdiff.evidence.calls.honesty import CALLS
 from crossdiff.evidence.intervals import t_interval
 from crossdiff.parsing import settings
@@ -65,7 +65,7 @@ class Seed:
 
 
 def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
-    """One row a latent: its call, p and q of each call, and its numbers with 95 % intervals."""
+    """One row a latent: its call, p and q of each call, what was tested for it, and its numbers with 95 % intervals."""
     columns: dict[str, Any] = {
         "latent": pl.Series(range(len(item.called.call)), dtype=pl.UInt32),
         "seed": pl.Series([item.seed] * len(item.called.call), dtype=pl.UInt32),
@@ -77,15 +77,24 @@ def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
     for name in item.called.p:
         key = name.replace("-", "_")
         columns[f"p_{key}"], columns[f"q_{key}"] = item.called.p[name], item.called.q[name]
-    for value, se in SHOWN.items():
-        if value in item.latents:
-            low, high = t_interval(item.latents[value], item.latents[se], item.latents["active_blocks"])
-            ends = [np.clip(end, *RANGES.get(value, (-np.inf, np.inf))) for end in (low, high)]
-            columns |= {value: item.latents[value], f"{value}_low": ends[0], f"{value}_high": ends[1]}
+    value, error, by = statistic(item.latents, item.dictionary.kind, item.called.call)
+    columns |= with_ends("tested", value, error, item.latents, RANGES.get(by[0])) | {"tested_by": by.tolist()}
+    for shown, se in SHOWN.items():
+        if shown in item.latents:
+            columns |= with_ends(shown, item.latents[shown], item.latents[se], item.latents, RANGES.get(shown))
     for (criterion, what), mask in fixed(item.latents, item.dictionary.kind).items():
         columns[f"{what} by {criterion}"] = mask
     table = pl.DataFrame(columns)
     return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+
+
+def with_ends(
+    name: str, value: np.ndarray, error: np.ndarray, latents: Latents, within: tuple[float, float] | None
+) -> dict[str, np.ndarray]:
+    """A number of each latent with the ends of its 95 % interval, cut to what it can be."""
+    ends = t_interval(value, error, latents["active_blocks"])
+    low, high = ends if within is None else (np.clip(end, *within) for end in ends)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def counts(items: Sequence[Seed], calibrated: bool) -> dict[str, Any]:

@@ -150,6 +150,22 @@ def column(latents: Latents, name: str) -> Array:
     return np.asarray(latents[name], dtype=np.float64)
 
 
+def statistic(latents: Latents, kind: str, call: np.ndarray) -> tuple[Array, Array, np.ndarray]:
+    """(value, error, columns it is the larger of) of the statistic behind each latent's ``call``, each [F].
+
+    Of latents that are called nothing it is the first criterion's; the value is NaN where it is ill-posed.
+    """
+    first, *others = CRITERIA[kind]
+    value, error = first.statistic.of(latents)
+    name = np.full(len(call), ", ".join(first.statistic.columns), dtype=object)
+    for criterion in others:
+        mine = call == criterion.call
+        for kept, own in zip((value, error), criterion.statistic.of(latents), strict=True):
+            kept[mine] = own[mine]
+        name[mine] = ", ".join(criterion.statistic.columns)
+    return value, error, name
+
+
 def fixed(latents: Latents, kind: str) -> dict[tuple[str, str], np.ndarray]:
     """The literature's thresholds: (criterion, call) -> latents [F] that they call. study_spec §1.6, §1.7.
 

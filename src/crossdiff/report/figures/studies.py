@@ -10,7 +10,7 @@ from crossdiff.report import names
 from crossdiff.report.figures.theme import INK, SERIES, Figure, data, intervals
 from crossdiff.report.seeds import ends, mean
 
-PANELS = {"closed": ("share of the KL gap closed", "%"), "called": ("latents called chat-specific", ",d")}
+PANELS = {"closed": ("share of the KL gap closed", "%"), "called": ("latents called chat-specific", ",~g")}
 """Title of each panel's axis, and the format of its numbers."""
 UNDICTIONARIED = {"template": "template tokens alone", "components": "principal components"}
 

@@ -6,7 +6,7 @@ const FACTS = [
   ["nu_reconstruction", "ν_r", "number", "ν of what the dictionary reconstructs."],
   ["nu_error", "ν_ε", "number", "ν of what the reconstruction leaves out, with this latent added back."],
   ["delta_norm", "Δ_norm", "number", "The chat row's part in its two decoder norms: 1 only chat's, 0.5 both alike, 0 only the base's."],
-  ["tested", "tested", "number", "What its call rests on, with its 95 % interval: centred ν, within 0.2 of 0 for a call; of a diff-SAE separation, 1 if only chat moves along the direction, −1 if only the base does."],
+  ["tested", "tested", "number", "What its call rests on, else the chat-specific one would, with its 95 % interval: centred ν, within 0.2 of 0 for a call; of a rotated latent the larger of both; of a rescaled one the log of chat's strength over the base's; of a diff-SAE separation, 1 if only chat moves along the direction, −1 if only the base does."],
   ["q", "q", "number", "The lowest false discovery rate at which it would be called that."],
   ["reappears", "matched in other seeds", "seeds", "Other seeds of its dictionary with a latent that is its nearest, whose nearest it is, and that fires on the same tokens."],
   ["cosine", "cosine of decoder rows", "number", "Whether its base and chat rows point the same way."],
@@ -17,7 +17,10 @@ const FACTS = [
   ["mean", "mean where active", "number", "Over the tokens on which it is active."],
 ];
 const BY_CALL = ["call", "upheld", "consensus_call", "q", "reappears", "tested"];
-const TESTED = { nu_centred: "centred ν", nu_centred_base: "centred ν, base's row", delta_fitted: "Δ of fitted rows", separation_difference: "separation, chat − base" };
+const TESTED = {
+  nu_centred: "centred ν", nu_centred_base: "centred ν, base's row", "nu_centred, nu_centred_base": "larger centred ν",
+  strength_ratio: "log ratio of strengths", separation_difference: "separation, chat − base",
+};
 
 // The address of one value of a latent: <file>#latent=N&column=C, of a table of several seeds with seed=S before it.
 function addressOf(row, column, table_ = "") {
@@ -25,7 +28,7 @@ function addressOf(row, column, table_ = "") {
   const latent = `latent=${table.latent[row]}`;
   if (column === "place") return addressOf(row, run.twoSided ? "nu_reconstruction" : "nu_activation");
   if (!BY_CALL.includes(column)) return `${fileOf(run, table_)}#${latent}&column=${column}`;
-  const of = { q: `q_${(isCall(row) ? table.call[row] : "chat-specific").replace("-", "_")}`, tested: table.tested_by && table.tested_by[row] }[column] || column;
+  const of = column === "q" ? `q_${(isCall(row) ? table.call[row] : "chat-specific").replace("-", "_")}` : column;
   return `calls/${run.name}.parquet#seed=${run.seed}&${latent}&column=${of}`;
 }
 
