@@ -34,10 +34,12 @@ def compare(given, count):
     torch.testing.assert_close(error.cpu(), x - (plain.decode(decoder) + bias), rtol=1e-5, atol=1e-4)
     parts = gradients.segments(chosen, latents)
     assert torch.equal(parts.fired_F.cpu(), plain.fired())
-    pulled = gradients.pull(parts, decoder_, delta_, input__)
+    pulled, squares = gradients.pull(parts, decoder_, delta_, input__)
     for mine, other in zip(pulled, plain.pull(decoder, delta, input_, None), strict=True):
         torch.testing.assert_close(mine.cpu(), other, rtol=0, atol=1e-5 * max(1.0, float(other.abs().max())))
-    again = gradients.pull(gradients.segments(chosen, latents), decoder_, delta_, input__)
+    wanted = sum(float(tensor.double().square().sum()) for tensor in pulled)
+    assert float(squares) == pytest.approx(wanted, rel=1e-5, abs=1e-12)
+    again, _ = gradients.pull(gradients.segments(chosen, latents), decoder_, delta_, input__)
     assert all(torch.equal(one, two) for one, two in zip(pulled, again, strict=True))
     return parts
 
@@ -81,5 +83,17 @@ def test_slots_left_over_have_no_effect():
     for count in (positive, 2 * positive):
         chosen = select.batch_topk(pre, weight, count)
         parts = gradients.segments(chosen, 11)
-        results.append([decode.error_of(chosen, decoder, bias, x), *gradients.pull(parts, decoder, delta, input_)])
+        results.append([decode.error_of(chosen, decoder, bias, x), *gradients.pull(parts, decoder, delta, input_)[0]])
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+
+
+def test_bf16_operands_are_summed_in_fp32():
+    """As if they had been rounded before and were fp32: bit for bit."""
+    pre, decoder, _, _, delta, input_ = (tensor.to(DEVICE) for tensor in draw(9, 14, 12, 4))
+    chosen = select.batch_topk(pre, torch.ones(14, device=DEVICE), 9 * 3)
+    parts = gradients.segments(chosen, 14)
+    narrow = [tensor.bfloat16() for tensor in (delta, input_)]
+    once, _ = gradients.pull(parts, decoder, *narrow)
+    again, _ = gradients.pull(parts, decoder, *(tensor.float() for tensor in narrow))
+    assert all(tensor.dtype == torch.float32 for tensor in once)
+    assert all(torch.equal(one, two) for one, two in zip(once, again, strict=True))

@@ -40,11 +40,12 @@ def same(pre, weight, count):
     bf16=st.booleans(),
     weighted=st.booleans(),
     sample=st.sampled_from([4, 16, 131_072]),
-    tile=st.sampled_from([8, 4096]),
+    tile=st.sampled_from([8, 2048]),
+    part=st.sampled_from([4, 512]),
     seed=st.integers(0, 10_000),
 )
 @settings(max_examples=3 * kernel_device.EXAMPLES, deadline=None)
-def test_keeps_what_batch_topk_keeps(tokens, latents, k, levels, shift, bf16, weighted, sample, tile, seed):
+def test_keeps_what_batch_topk_keeps(tokens, latents, k, levels, shift, bf16, weighted, sample, tile, part, seed):
     """Few levels make ties; shifted, few are positive or none; a small sample makes its level matter, and fail."""
     g = torch.Generator().manual_seed(seed)
     pre = torch.randint(-levels, levels + 1, (tokens, latents), generator=g) / levels + shift
@@ -53,6 +54,7 @@ def test_keeps_what_batch_topk_keeps(tokens, latents, k, levels, shift, bf16, we
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(select, "SAMPLE", sample)
         patch.setattr(select, "TILE", tile)
+        patch.setattr(select, "PART", part)
         same(pre, weight, tokens * min(k, latents))
 
 

@@ -28,7 +28,8 @@ def by_kernels(monkeypatch):
     """
     if INTERPRETED:
         monkeypatch.setattr(kernels, "serve", lambda tensor: True)
-        monkeypatch.setattr(select, "TILE", 64)
+        for tile in ("TILE", "PART"):
+            monkeypatch.setattr(select, tile, 64)
         for module in (decode, gradients):
             monkeypatch.setattr(module, "COLUMNS", 16)
 
@@ -42,7 +43,7 @@ def home(done):
     least = float(done.least_score)
     return replace(
         done, active=int(done.active), least_score=None if least == float("inf") else least,
-        error_BI=done.error_BI.cpu(), silent_F=done.silent_F.cpu(),
+        error_BI=done.error_BI.cpu(), norm=None, silent_F=done.silent_F.cpu(),
         gradients=Parameters(*(tensor.cpu() for tensor in done.gradients.tensors)),
     )  # fmt: skip
 
@@ -105,7 +106,7 @@ def test_the_host_never_waits(kind):
     try:
         with Deaf():
             done = gpu.step(moved, x, recipe, 3, silent, watched)
-            move(moved, done.gradients, moments, recipe, 1)
+            move(moved, done.gradients, moments, recipe, 1, done.norm)
     finally:
         if not INTERPRETED:
             torch.cuda.set_sync_debug_mode("default")
@@ -161,3 +162,16 @@ def test_a_training_repeats_and_resumes_bit_for_bit(tmp_path):
     assert begun[0] == 4
     assert all(torch.equal(tensor, resumed.tensors[name]) for name, tensor in whole.tensors.items())
     assert curves == again
+
+
+@pytest.mark.parametrize(
+    ("kind", "dead_after", "knows"), [("crosscoder", 10**7, True), ("crosscoder", 1, False), ("diff-sae", 10**7, False)]
+)
+def test_tells_the_norm_of_its_gradients_where_nothing_else_is_added(kind, dead_after, knows):
+    recipe = small(kind, dead_after_tokens=dead_after)
+    moved, x, silent = there(*start(recipe, 8, 5))
+    done = gpu.step(moved, x, recipe, 3, silent)
+    assert (done.norm is not None) == knows
+    if knows:
+        wanted = torch.nn.utils.get_total_norm(done.gradients.tensors)
+        torch.testing.assert_close(done.norm, wanted, rtol=1e-5, atol=0)

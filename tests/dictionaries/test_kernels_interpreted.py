@@ -25,11 +25,11 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from crossdiff.dictionaries.kernels import adam, decode, gradients, select
+from crossdiff.dictionaries.kernels import adam, decode, gradients, rows, select
 
 KINDS = {
     "fp32": "pre_BF weight_F value_N score_N decoder_FI bias_I x_BI error_BI delta_BI input_BI code_N encoder_FI bias_F"
-    " encoder_SI bias_S decoder_SI parameter_M gradient_M factor",
+    " encoder_SI bias_S decoder_SI parameter_M gradient_M factor gradient_FI unit_FI matrix_FI squares_CX squares_SX",
     "i32": "span_3 counts_H least_1 ahead_BT tied_BT start_BT token_N latent_N start_B latent_C start_F chunk_F spill_F"
     " latent_S",
     "i64": "room_1", "u8": "mean_top_K square_top_K",
@@ -47,12 +47,15 @@ def build(kernel, constants, **types):
 
 for pre in ("*bf16", "*fp32"):
     build(select._add_to_histogram, {"SHIFT": select.LOW_BITS, "TILE": select.TILE}, pre_BF=pre)
-    build(select._count_tiles, {"TILE": select.TILE}, pre_BF=pre)
-    build(select._write, {"TILE": select.TILE}, pre_BF=pre)
+    build(select._count_tiles, {"TILE": select.PART}, pre_BF=pre)
+    build(select._write, {"TILE": select.PART}, pre_BF=pre)
 build(decode._error, {"ENTRIES": decode.ENTRIES, "COLUMNS": decode.COLUMNS})
-sizes = {"CHUNK": gradients.CHUNK, "ENTRIES": gradients.ENTRIES, "COLUMNS": gradients.COLUMNS}
-build(gradients._code_gradients, sizes)
-build(gradients._sum_chunks, sizes)
+sizes = {"CHUNK": gradients.CHUNK, "COLUMNS": gradients.COLUMNS}
+for operand in ("*bf16", "*fp32"):
+    build(gradients._code_gradients, sizes | {"ENTRIES": gradients.ENTRIES}, delta_BI=operand)
+    build(gradients._sum_chunks, sizes, delta_BI=operand, input_BI=operand)
+for kernel in (rows._remove_parallel, rows._to_unit):
+    build(kernel, {"COLUMNS": rows.COLUMNS})
 build(gradients._sum_spill, {"COLUMNS": gradients.COLUMNS})
 for bits, kind in ((32, "*fp32"), (16, "*i16"), (8, "*u8")):
     build(adam._move, {"BITS": bits, "CLIPPED": True}, mean_M=kind, square_M=kind)

@@ -11,6 +11,7 @@ it costs nothing. Looks fall on fixed steps and checkpoints keep what was seen, 
 Shapes: B tokens, F latents, I = models × width, K latents that may be dead.
 """
 
+import torch
 from torch import Tensor
 
 from crossdiff.dictionaries.auxiliary import auxiliary
@@ -40,13 +41,18 @@ def step(
     error_BI = error_of(chosen, parameters.decoder_FI, parameters.decoder_bias_I, x_BI)
     loss, delta_BI = reconstruction(error_BI, recipe)
     parts = segments(chosen, recipe.latents)
-    pulled = pull(parts, parameters.decoder_FI, delta_BI, input_BI)
+    kind = getattr(torch, recipe.matmul)
+    pulled, squares = pull(parts, parameters.decoder_FI, delta_BI.to(kind), input_BI.to(kind))
     silent_F = silence(silent_F, parts.fired_F, tokens)
     dead_K = silent_F.index_select(0, may_die_K) >= recipe.dead_after_tokens
     aux = auxiliary(parameters, pulled, pre_BF, weight_F, error_BI, input_BI, may_die_K, recipe, dead_K)
+    gradients = gather(pulled, delta_BI, parameters, recipe)
+    # What the auxiliary loss adds, and what `move` takes from an SAE's decoder rows, the sum of squares does not know.
+    known = len(may_die_K) == 0 and not recipe.unit_norm
+    norm = (squares + gradients.decoder_bias_I.square().sum()).sqrt() if known else None
     return Step(
-        loss + recipe.aux_weight * aux, gather(pulled, delta_BI, parameters, recipe), error_BI, silent_F,
-        chosen.start_B[-1], chosen.score_N.amin(), aux,
+        loss + recipe.aux_weight * aux, gradients, error_BI, silent_F, chosen.start_B[-1], chosen.score_N.amin(), aux,
+        norm,
     )  # fmt: skip
 
 

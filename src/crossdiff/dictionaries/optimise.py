@@ -81,19 +81,29 @@ def no_moments(parameters: Parameters, form: Moment = "float32") -> Moments:
     )
 
 
-def move(parameters: Parameters, gradients: Parameters, moments: Moments, recipe: Recipe, step: int) -> None:
-    """One step of Adam with what the recipe asks for around it; all tensors are changed in place."""
+def move(
+    parameters: Parameters,
+    gradients: Parameters,
+    moments: Moments,
+    recipe: Recipe,
+    step: int,
+    norm: Tensor | None = None,
+) -> None:
+    """One step of Adam with what the recipe asks for around it; all tensors are changed in place.
+
+    ``norm`` is the gradients' global norm, where it is known.
+    """
     if recipe.unit_norm:
         remove_parallel(gradients.decoder_FI, parameters.decoder_FI)
     largest = recipe.clip_norm if recipe.sparsity == "batchtopk" else None
     if recipe.moments != "float32" or kernels.serve(parameters.encoder_FI):  # gradients are clipped as they are read
-        factor = None if largest is None else clip_factor(gradients.tensors, largest)
+        factor = None if largest is None else clip_factor(gradients.tensors, largest, norm)
         groups = [group.tensors for group in (parameters, gradients, moments.mean, moments.square)]
         short.move(groups, moments.exponents, short.rule(learning_rate(recipe, step), recipe.betas, step, factor))
     else:
         _move_as_pytorch(parameters, gradients, moments, recipe, step, largest)
     if recipe.unit_norm:
-        parameters.decoder_FI.div_(torch.linalg.vector_norm(parameters.decoder_FI, dim=1, keepdim=True))
+        to_unit(parameters.decoder_FI)
 
 
 def _move_as_pytorch(
@@ -111,8 +121,23 @@ def _move_as_pytorch(
 
 def remove_parallel(gradient_FI: Tensor, decoder_FI: Tensor) -> None:
     """Take from each row of the gradient what is parallel to the decoder's row of norm 1, in place."""
+    if kernels.serve(gradient_FI):
+        from crossdiff.dictionaries.kernels import rows
+
+        rows.remove_parallel(gradient_FI, decoder_FI)
+        return
     along_F1 = torch.linalg.vecdot(gradient_FI, decoder_FI).unsqueeze(1)
     gradient_FI.addcmul_(decoder_FI, along_F1, value=-1)
+
+
+def to_unit(decoder_FI: Tensor) -> None:
+    """Scale each row to norm 1, in place."""
+    if kernels.serve(decoder_FI):
+        from crossdiff.dictionaries.kernels import rows
+
+        rows.to_unit(decoder_FI)
+        return
+    decoder_FI.div_(torch.linalg.vector_norm(decoder_FI, dim=1, keepdim=True))
 
 
 def clip(gradients: list[Tensor], largest: float) -> None:
@@ -120,6 +145,8 @@ def clip(gradients: list[Tensor], largest: float) -> None:
     torch._foreach_mul_(gradients, clip_factor(gradients, largest))
 
 
-def clip_factor(gradients: list[Tensor], largest: float) -> Tensor:
-    """What scales gradients to a global norm of at most ``largest``, fp32 []."""
-    return (largest / (torch.nn.utils.get_total_norm(gradients) + 1e-6)).clamp_max(1.0)
+def clip_factor(gradients: list[Tensor], largest: float, norm: Tensor | None = None) -> Tensor:
+    """What scales gradients to a global norm of at most ``largest``, fp32 []; ``norm`` is theirs, if known."""
+    if norm is None:
+        norm = torch.nn.utils.get_total_norm(gradients)
+    return (largest / (norm + 1e-6)).clamp_max(1.0)

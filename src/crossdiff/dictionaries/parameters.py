@@ -66,3 +66,5 @@ class Step:
     """Smallest kept score; None, or inf if a tensor, if nothing was kept; None for L1."""
     auxiliary: float | Tensor
     """The auxiliary loss, before its weight; 0 when no latent is dead."""
+    norm: Tensor | None = None
+    """Global norm of the gradients, fp32 [], where the step learnt it on its way."""

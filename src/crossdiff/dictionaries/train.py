@@ -151,7 +151,7 @@ def _advance(state: State, x_BI: Tensor, recipe: Recipe) -> Step:
         done = gpu.step(*given, gpu.look(state, recipe))
     else:
         done = sparse.step(*given)
-    move(state.parameters, done.gradients, state.moments, recipe, state.step)
+    move(state.parameters, done.gradients, state.moments, recipe, state.step, done.norm)
     state.silent_F = done.silent_F
     state.threshold = next_threshold(state.threshold, done.least_score, recipe, state.step)
     state.step += 1

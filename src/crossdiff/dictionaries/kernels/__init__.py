@@ -1,8 +1,8 @@
 """Triton kernels of the training step and of Adam, each beside a plain statement of the same elsewhere.
 
 `select` chooses the entries, `decode` rebuilds the tokens, `gradients` returns to the latents, `adam` moves the
-weights. No kernel adds floats atomically, none waits for the host: a step repeats bit for bit. Triton is imported by
-these four modules only, and they are imported only where `serve` says yes.
+weights, `rows` keeps those of an SAE's decoder at norm 1. No kernel adds floats atomically, none waits for the host: a
+step repeats bit for bit. Triton is imported by these five modules only, and they only where `serve` says yes.
 """
 
 from functools import cache

@@ -20,7 +20,7 @@ from crossdiff.dictionaries.kernels.select import Chosen
 CHUNK = 128
 """Entries of a latent that one program sums."""
 ENTRIES = 4
-"""Entries read at a time."""
+"""Entries whose products are taken at a time; sums go entry by entry, by one warp that never waits for another."""
 COLUMNS = 512
 """Columns a program works on."""
 
@@ -67,25 +67,32 @@ def segments(chosen: Chosen, latents: int) -> Segments:
     )  # fmt: skip
 
 
-def pull(parts: Segments, decoder_FI: Tensor, delta_BI: Tensor, input_BI: Tensor) -> Pullback:
-    """Gradients for ∂loss/∂x̂ = ``delta`` [B, I] and encoder input [B, I], all fp32."""
+def pull(parts: Segments, decoder_FI: Tensor, delta_BI: Tensor, input_BI: Tensor) -> tuple[Pullback, Tensor]:
+    """Gradients for ∂loss/∂x̂ = ``delta`` [B, I] and encoder input [B, I], and the sum of all their squares [], fp32.
+
+    Both tensors are fp32 or both are bf16: they are read once for each entry, which bf16 halves.
+    """
     latents, width = decoder_FI.shape
     chunks, spilled, blocks = len(parts.latent_C), len(parts.latent_S), triton.cdiv(width, COLUMNS)
-    sizes = {"latents": latents, "width": width, "CHUNK": CHUNK, "ENTRIES": ENTRIES, "COLUMNS": COLUMNS}
+    sizes = {"latents": latents, "width": width, "CHUNK": CHUNK, "COLUMNS": COLUMNS}
     where = parts.latent_C, parts.start_F, parts.chunk_F
     code_N = torch.empty_like(parts.value_N)
-    _code_gradients[(chunks,)](*where, parts.token_N, decoder_FI, delta_BI, code_N, **sizes)
+    _code_gradients[(chunks,)](*where, parts.token_N, decoder_FI, delta_BI, code_N, ENTRIES=ENTRIES, **sizes)
 
     def sums(rows: int) -> tuple[Tensor, Tensor, Tensor]:
         weight, bias = decoder_FI.new_empty(rows, width), decoder_FI.new_empty(rows)
         return weight, bias, torch.empty_like(weight)
 
     pulled, spill = Pullback(*sums(latents)), sums(spilled)
+    squares_CX, squares_SX = (decoder_FI.new_zeros(rows, blocks) for rows in (chunks, spilled))
     _sum_chunks[(chunks, blocks)](
-        *where, parts.spill_F, parts.token_N, parts.value_N, code_N, delta_BI, input_BI, *pulled, *spill, **sizes
+        *where, parts.spill_F, parts.token_N, parts.value_N, code_N, delta_BI, input_BI, *pulled, *spill, squares_CX,
+        **sizes, num_warps=1,
+    )  # fmt: skip
+    _sum_spill[(spilled, blocks)](
+        parts.latent_S, parts.spill_F, *spill, *pulled, squares_SX, latents, width, COLUMNS=COLUMNS
     )
-    _sum_spill[(spilled, blocks)](parts.latent_S, parts.spill_F, *spill, *pulled, latents, width, COLUMNS=COLUMNS)
-    return pulled
+    return pulled, squares_CX.sum() + squares_SX.sum()
 
 
 def _starts(count_F: Tensor) -> Tensor:
@@ -123,15 +130,15 @@ def _code_gradients(
                     mask=there[:, None] & inside[None, :],
                     other=0.0,
                 )
-                sums += row[None, :] * delta
+                sums += row[None, :] * delta.to(tl.float32)
             tl.store(code_N + entry, tl.sum(sums, 1), mask=there)
 
 
 @triton.jit
 def _sum_chunks(
     latent_C, start_F, chunk_F, spill_F, token_N, value_N, code_N, delta_BI, input_BI,
-    encoder_FI, bias_F, decoder_FI, encoder_SI, bias_S, decoder_SI, latents, width,
-    CHUNK: tl.constexpr, ENTRIES: tl.constexpr, COLUMNS: tl.constexpr,
+    encoder_FI, bias_F, decoder_FI, encoder_SI, bias_S, decoder_SI, squares_CX, latents, width,
+    CHUNK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Σ_b g·x, Σ_b g and Σ_b f·δ of a chunk, to the latent's row or, if it has several chunks, to the spill."""
     latent = tl.load(latent_C + tl.program_id(0))
@@ -139,23 +146,19 @@ def _sum_chunks(
         begin, end = _chunk(latent, start_F, chunk_F, CHUNK)
         column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
         inside = column < width
-        encoder = tl.zeros([ENTRIES, COLUMNS], tl.float32)
-        decoder = tl.zeros([ENTRIES, COLUMNS], tl.float32)
-        bias = tl.zeros([ENTRIES], tl.float32)
-        for first in range(begin, end, ENTRIES):
-            entry = first + tl.arange(0, ENTRIES)
-            there = entry < end
-            code = tl.load(code_N + entry, mask=there, other=0.0)
-            value = tl.load(value_N + entry, mask=there, other=0.0)
-            token = tl.load(token_N + entry, mask=there, other=0).to(tl.int64)
-            place = token[:, None] * width + column[None, :]
-            both = there[:, None] & inside[None, :]
-            encoder += code[:, None] * tl.load(input_BI + place, mask=both, other=0.0)
-            decoder += value[:, None] * tl.load(delta_BI + place, mask=both, other=0.0)
+        encoder = tl.zeros([COLUMNS], tl.float32)
+        decoder = tl.zeros([COLUMNS], tl.float32)
+        bias = 0.0
+        for entry in range(begin, end):
+            code = tl.load(code_N + entry)
+            place = tl.load(token_N + entry).to(tl.int64) * width + column
+            encoder += code * tl.load(input_BI + place, mask=inside, other=0.0).to(tl.float32)
+            decoder += tl.load(value_N + entry) * tl.load(delta_BI + place, mask=inside, other=0.0).to(tl.float32)
             bias += code
         spill = tl.load(spill_F + latent)
         if tl.load(spill_F + latent + 1) == spill:
             _store(encoder_FI, bias_F, decoder_FI, latent, width, column, inside, encoder, bias, decoder)
+            _store_squares(squares_CX, encoder, bias, decoder)
         else:
             spill += tl.program_id(0) - tl.load(chunk_F + latent)
             _store(encoder_SI, bias_S, decoder_SI, spill, width, column, inside, encoder, bias, decoder)
@@ -164,15 +167,24 @@ def _sum_chunks(
 @triton.jit
 def _store(encoder_RI, bias_R, decoder_RI, row, width, column, inside, encoder, bias, decoder):
     place = row.to(tl.int64) * width + column
-    tl.store(encoder_RI + place, tl.sum(encoder, 0), mask=inside)
-    tl.store(decoder_RI + place, tl.sum(decoder, 0), mask=inside)
+    tl.store(encoder_RI + place, encoder, mask=inside)
+    tl.store(decoder_RI + place, decoder, mask=inside)
     if tl.program_id(1) == 0:
-        tl.store(bias_R + row, tl.sum(bias, 0))
+        tl.store(bias_R + row, bias)
+
+
+@triton.jit
+def _store_squares(squares_PX, encoder, bias, decoder):
+    """The sum of squares of what this program stored, each bias counted once."""
+    squares = tl.sum(encoder * encoder + decoder * decoder, 0)
+    if tl.program_id(1) == 0:
+        squares += bias * bias
+    tl.store(squares_PX + tl.program_id(0) * tl.num_programs(1) + tl.program_id(1), squares)
 
 
 @triton.jit
 def _sum_spill(
-    latent_S, spill_F, encoder_SI, bias_S, decoder_SI, encoder_FI, bias_F, decoder_FI, latents, width,
+    latent_S, spill_F, encoder_SI, bias_S, decoder_SI, encoder_FI, bias_F, decoder_FI, squares_SX, latents, width,
     COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Add up the chunks of a latent, in order; the program at its first place in the spill does it."""
@@ -191,8 +203,5 @@ def _sum_spill(
                 decoder += tl.load(decoder_SI + place, mask=inside, other=0.0)
                 bias += tl.load(bias_S + chunk)
                 place += width
-            place = latent.to(tl.int64) * width + column
-            tl.store(encoder_FI + place, encoder, mask=inside)
-            tl.store(decoder_FI + place, decoder, mask=inside)
-            if tl.program_id(1) == 0:
-                tl.store(bias_F + latent, bias)
+            _store(encoder_FI, bias_F, decoder_FI, latent, width, column, inside, encoder, bias, decoder)
+            _store_squares(squares_SX, encoder, bias, decoder)

@@ -19,10 +19,10 @@ from torch import Tensor
 
 SAMPLE = 131_072
 """Entries looked at to estimate the level."""
-TILE = 4096
-"""Entries of a row that a program looks at."""
-WARPS = 8
-"""Of a program; with 4 `_write` needs 231 registers a thread (by ptxas for sm_90), with 8 it needs 126."""
+TILE, TILE_WARPS = 2048, 2
+"""Entries of a row that a program of the histograms looks at."""
+PART, PART_WARPS = 512, 2
+"""Entries of a row that a program looks at to write what is kept: on average it keeps less than one, often none."""
 LOW_BITS = 15
 """Bits of the second digit; the first has the 16 above them (positive floats have 31)."""
 ALL = 2**31 - 1
@@ -50,19 +50,18 @@ def batch_topk(pre_BF: Tensor, weight_F: Tensor, count: int) -> Chosen:
     """
     least, ahead = _wanted(pre_BF, weight_F, count)
     tokens, latents = pre_BF.shape
-    tiles = triton.cdiv(latents, TILE)
+    tiles = triton.cdiv(latents, PART)
     grid = (tokens, tiles)
-    counts_2BT = torch.empty(2, tokens * tiles, dtype=torch.int32, device=pre_BF.device)
-    _count_tiles[grid](pre_BF, weight_F, least, counts_2BT, counts_2BT[1], latents, TILE=TILE, num_warps=WARPS)
-    before_2BT = counts_2BT.cumsum(1, dtype=torch.int64)
+    ahead_BT, tied_BT = torch.empty(2, tokens * tiles, dtype=torch.int32, device=pre_BF.device)
+    _count_tiles[grid](pre_BF, weight_F, least, ahead_BT, tied_BT, latents, TILE=PART, num_warps=PART_WARPS)
     room = count - ahead  # for tied entries
-    end_BT = before_2BT[0] + torch.minimum(before_2BT[1], room)
+    tied_end_BT = tied_BT.cumsum(0)
+    end_BT = ahead_BT.cumsum(0) + torch.minimum(tied_end_BT, room)
     start_BT = torch.cat([end_BT.new_zeros(1), end_BT]).int()
-    tied_BT = (before_2BT[1] - counts_2BT[1]).int()
     chosen = _empty(count, latents, start_BT[::tiles].contiguous())
     _write[grid](
-        pre_BF, weight_F, least, start_BT, tied_BT, room,
-        chosen.token_N, chosen.latent_N, chosen.value_N, chosen.score_N, latents, TILE=TILE, num_warps=WARPS,
+        pre_BF, weight_F, least, start_BT, (tied_end_BT - tied_BT).int(), room,
+        chosen.token_N, chosen.latent_N, chosen.value_N, chosen.score_N, latents, TILE=PART, num_warps=PART_WARPS,
     )  # fmt: skip
     return chosen
 
@@ -123,7 +122,7 @@ def _histogram(
     """Count the scores whose bits are in [low, high) by (bits − base) >> shift; span is (low, high, base)."""
     grid = (pre_BF.shape[0], triton.cdiv(pre_BF.shape[1], TILE))
     _add_to_histogram[grid](
-        pre_BF, weight_F, torch.cat(span), counts_H, pre_BF.shape[1], SHIFT=shift, TILE=TILE, num_warps=WARPS
+        pre_BF, weight_F, torch.cat(span), counts_H, pre_BF.shape[1], SHIFT=shift, TILE=TILE, num_warps=TILE_WARPS
     )
 
 
@@ -171,9 +170,11 @@ def _write(
     if tl.load(start_BT + tile + 1) > start:
         bits, value, score, column = _tile_bits(pre_BF, weight_F, latents, TILE)
         least = tl.load(least_1)
+        keep = bits > least
         tied = ((bits == least) & (bits > 0)).to(tl.int32)
-        tied_before = tl.load(tied_BT + tile) + tl.cumsum(tied, 0) - tied
-        keep = (bits > least) | ((tied > 0) & (tied_before < tl.load(room_1)))
+        if tl.sum(tied, 0) > 0:
+            tied_before = tl.load(tied_BT + tile) + tl.cumsum(tied, 0) - tied
+            keep = keep | ((tied > 0) & (tied_before < tl.load(room_1)))
         slot = start + tl.cumsum(keep.to(tl.int32), 0) - 1
         tl.store(token_N + slot, tl.zeros([TILE], tl.int32) + tl.program_id(0), mask=keep)
         tl.store(latent_N + slot, column, mask=keep)
