@@ -24,7 +24,8 @@ from crossdiff.report.numbers import Numbers
         (
             Calibration(null_tune=Source(planted=Planting(behaviours=[], general=9))),
             Synthetic(),
-            "the same base tuned on 9 general conversations, with nothing planted (one seed of each dictionary)",
+            "the same base tuned three times through 9 general conversations, with nothing planted (one seed of each"
+            " dictionary)",
         ),
         (Calibration(synthetic=False), Synthetic(), "nothing is called"),
         (Calibration(), None, "nothing is called"),

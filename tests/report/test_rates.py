@@ -38,8 +38,10 @@ def test_where_nothing_was_called_that_should_be_no_rate_was_seen() -> None:
     assert verdict([silent, entry("rotated", 0.4)], 0.1) == verdict([entry("rotated", 0.4)], 0.1)
 
 
-def test_the_grid_holds_every_source_of_each_call_the_worst_first() -> None:
+def test_the_grid_has_a_row_for_each_source() -> None:
     calls, every = grid([entry("rotated", 0.0), entry("rotated", 1.0, "pair"), entry("rescaled", 0.0)], 0.1)
     assert calls == ["rotated", "rescaled"]
-    assert [found["source"] for found in every["cc"]["rotated"]] == ["pair", "null"]
-    assert len(every["cc"]["rescaled"]) == 1
+    assert {source: list(row) for source, row in every["cc"].items()} == {
+        "null": ["rotated", "rescaled"], "pair": ["rotated"],
+    }  # fmt: skip
+    assert every["cc"]["pair"]["rotated"]["observed"]["mean"] == 1.0

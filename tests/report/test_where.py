@@ -44,6 +44,24 @@ def test_a_number_names_its_files_run_and_command(browser: Browser, planted: Wri
         assert found.errors == []
 
 
+def test_a_table_is_one_stop_of_the_tab_key_and_arrows_go_through_it(browser: Browser, planted: Written) -> None:
+    with opened(browser, planted.root / "report/report.html") as found:
+        table = found.page.locator("#dictionaries table").first
+        numbers = table.locator("[data-src][tabindex]")
+        assert numbers.count() > 10
+        expect(table.locator("[data-src][tabindex='0']")).to_have_count(1)
+        numbers.first.focus()
+        for key, wanted in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowUp", 1)):
+            found.page.keyboard.press(key)
+            expect(numbers.nth(wanted)).to_be_focused()
+        found.page.keyboard.press("ArrowDown")
+        below = found.page.evaluate("document.activeElement.closest('tr').rowIndex")
+        assert below == numbers.nth(1).evaluate("number => number.closest('tr').rowIndex") + 1
+        expect(table.locator("[data-src][tabindex='0']")).to_have_count(1)
+        expect(found.page.get_by_role("tooltip")).to_contain_text("crossdiff explain")
+        assert found.errors == []
+
+
 def test_a_figure_names_its_tables_runs_and_command(browser: Browser, planted: Written) -> None:
     with opened(browser, planted.root / "report/report.html") as found:
         box = found.page.get_by_role("tooltip")

@@ -20,7 +20,8 @@ from crossdiff.report.seeds import Tree
 from crossdiff.report.words import commit
 
 SCRIPTS = (
-    "where.js", "figures.js", "unpack.js", "search.js", "numbers.js", "texts.js", "latent.js", "explorer.js",
+    "where.js", "tables.js", "figures.js", "unpack.js", "search.js", "numbers.js", "texts.js", "latent.js",
+    "explorer.js",
 )  # fmt: skip
 SHEETS = ("page.css", "where.css", "explorer.css")
 

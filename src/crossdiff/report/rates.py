@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from crossdiff.report.calls import held
 from crossdiff.report.numbers import setting, written
-from crossdiff.report.seeds import mean
 from crossdiff.report.words import listed, name, sentence
 
 Entries = Sequence[dict[str, Any]]
@@ -46,12 +45,10 @@ def verdict(entries: Entries, q: float) -> Markup | None:
     )
 
 
-def grid(entries: Entries, q: float) -> tuple[list[str], dict[str, dict[str, list[dict[str, Any]]]]]:
-    """(calls, dictionary -> call -> entries of all sources at a stated ``q``, the highest observed rate first)."""
-    every: dict[str, dict[str, list[dict[str, Any]]]] = {}
+def grid(entries: Entries, q: float) -> tuple[list[str], dict[str, dict[str, dict[str, dict[str, Any]]]]]:
+    """(calls, dictionary -> source -> call -> entry) at a stated ``q``."""
+    every: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for call, entry in stated(entries, q):
-        every.setdefault(entry["dictionary"], {}).setdefault(call, []).append(entry)
-    for by_call in every.values():
-        for found in by_call.values():
-            found.sort(key=lambda entry: -mean(entry["observed"]))
-    return list(dict.fromkeys(call for row in every.values() for call in row)), every
+        every.setdefault(entry["dictionary"], {}).setdefault(entry["source"], {})[call] = entry
+    rows = [row for by_source in every.values() for row in by_source.values()]
+    return list(dict.fromkeys(call for row in rows for call in row)), every
