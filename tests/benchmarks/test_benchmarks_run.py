@@ -9,12 +9,23 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import attribution, extraction, harness, planted, products, sampling, study, subjects, training
+from benchmarks import (
+    attribution,
+    extraction,
+    harness,
+    planted,
+    precision,
+    products,
+    sampling,
+    study,
+    subjects,
+    training,
+)
 from benchmarks.published import PublishedTrainer
 from benchmarks.subjects import Case
 from crossdiff.activations.extract import batch_plan, padded, read_tokens
 
-ALONE = ["training", "extraction", "sampling", "attribution", "products"]
+ALONE = ["training", "extraction", "sampling", "attribution", "precision", "products"]
 TRAINING = ["--latents", "48", "--width", "16", "-k", "3", "--batch", "64", "--rounds", "2", "--steps", "1"]
 OWN = ["crossdiff", "crossdiff eager", "published", "encoder product", "bare product"]
 
@@ -30,6 +41,16 @@ def test_training_compares_with_all(tmp_path: Path) -> None:
     assert set(ratios(rows, "crossdiff")) == {"crossdiff eager", "published", "encoder product"}
     assert all(isinstance(row.value, float) and row.value > 0 for row in rows)
     assert len(json.loads(file.read_text())["rows"]) == len(rows)
+
+
+def test_precision_trains_each_form_and_repeats() -> None:
+    sizes = ["--latents", "64", "--width", "16", "--k", "4", "--batch", "64", "--batches", "10", "--steps", "200"]
+    rows = precision.main(sizes)
+    fve = {(row.subject, row.metric): row.value for row in rows if row.metric.startswith("FVE")}
+    assert len(fve) == 2 * len(precision.VARIANTS)
+    assert all(isinstance(value, float) and value > 0.05 for value in fve.values())
+    assert fve["fp32", "FVE, seed 0"] != fve["bf16", "FVE, seed 0"]
+    assert (rows[-1].subject, rows[-1].value) == ("repeated", 0.0)
 
 
 def test_training_measures_memory_of_a_subject_alone() -> None:
