@@ -37,11 +37,13 @@ def sources(module: str, *data: str) -> list[str]:
     return sorted(os.path.relpath(path) for path in files)
 
 
+@cache
 def _file(module: str) -> Path | None:
     stem = SRC.joinpath(*module.split("."))
     return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
 
 
+@cache  # most files belong to several steps
 def _imports(name: str, path: Path, whole: bool) -> list[tuple[str, bool]]:
     """(what may be a module, whether all of it is meant) for each import of a file, and for the package it lies in.
 
@@ -64,8 +66,10 @@ def _imports(name: str, path: Path, whole: bool) -> list[tuple[str, bool]]:
 
 def _running(tree: ast.AST, functions: bool) -> Iterator[ast.AST]:
     """Nodes that run: not those for type checkers, and those inside functions only if ``functions``."""
-    for node in ast.iter_child_nodes(tree):
-        checking = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        if not checking and (functions or not isinstance(node, ast.FunctionDef)):
-            yield node
-            yield from _running(node, functions)
+    todo = [tree]
+    while todo:
+        for node in ast.iter_child_nodes(todo.pop()):
+            checking = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+            if not checking and (functions or not isinstance(node, ast.FunctionDef)):
+                yield node
+                todo.append(node)

@@ -12,14 +12,14 @@ from study_files import Written, make_config, report, write_study
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """Four dictionaries, two seeds, planted behaviours."""
     config = make_config()
-    return report(write_study(tmp_path_factory.mktemp("planted"), config), config)
+    return report(write_study(tmp_path_factory.mktemp("planted"), config), config, drawn=True)
 
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """One crosscoder and one SAE, one seed, nothing planted."""
     config = make_config(planted=False, seeds=(3,), names=("crosscoder-batchtopk", "chat-sae"))
-    return report(write_study(tmp_path_factory.mktemp("plain"), config), config)
+    return report(write_study(tmp_path_factory.mktemp("plain"), config), config, drawn=True)
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from crossdiff.config import Config
 from crossdiff.examples.choose import called as named
 from crossdiff.parsing import dump, parse
 from crossdiff.report.__main__ import main
+from crossdiff.report.figures import theme
 from crossdiff.workflow import results
 from tests.report.study_behaviours import BEHAVIOURS, CALLED, on_behaviours
 from tests.report.study_calls import called, calls_results, synthetic_scores
@@ -42,9 +44,12 @@ class Written:
     metrics: dict[str, Any]
 
 
-def report(root: Path, config: Config) -> Written:
-    """Run the step on the files under ``root``."""
-    main(dump(config), root, root / "report", root / "metrics.json", png_scale=1.0)
+def report(root: Path, config: Config, drawn: bool = False) -> Written:
+    """Run the step on the files under ``root``; its figures are empty drawings unless they are to be ``drawn``."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr(theme.vl_convert, "vegalite_to_svg", lambda *_, **__: '<svg width="1"></svg>')
+        main(dump(config), root, root / "report", root / "metrics.json", png_scale=1.0 if drawn else 0)
     page = (root / "report/report.html").read_text()
     return Written(config, root, page, json.loads((root / "metrics.json").read_text()))
 

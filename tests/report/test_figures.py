@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import altair as alt
 import numpy as np
 import polars as pl
 import pytest
@@ -76,7 +77,9 @@ def test_all_figures_are_written_with_their_specification(planted: Written) -> N
     }
     assert expected <= stems
     for path in folder.glob("*.vl.json"):
-        assert json.loads(path.read_text())["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+        spec = json.loads(path.read_text())
+        assert spec["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+        alt.Chart.from_dict(spec, validate=True)  # raises for what Vega-Lite's schema does not know
 
 
 def test_every_colour_has_a_partner_on_a_dark_page(planted: Written) -> None:

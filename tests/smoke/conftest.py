@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from warm import warm
 
 ROOT = Path(__file__).parents[2]
 MAKE_STUDY = ("make", "--assume-old=.venv/.crossdiff-ready", "study")
@@ -20,14 +22,13 @@ class Tree:
     """A checkout in which commands are run."""
 
     root: Path
+    tools: Path = Path(sys.executable).parent
+    """Where the commands are: those of this environment, or of a process that has imported what they need (`warm`)."""
 
     def run(self, *command: str, check: bool = True) -> str:
         """Output of a command (stdout and stderr); fails the test, showing it, if the command fails."""
-        tools, source = Path(sys.executable).parent, self.root / "src"
-        # As in a fresh shell: no path to this source, no server, no hub.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PYTEST"))}
-        environment |= {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(source)}
-        environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.root.parent / "hub"), "OMP_NUM_THREADS": "1"}
+        places = f"{self.tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = fresh(self.root.parent / "hub") | {"PATH": places, "PYTHONPATH": str(self.root / "src")}
         done = subprocess.run(command, cwd=self.root, env=environment, text=True, capture_output=True, check=False)
         output = done.stdout + done.stderr
         if check and done.returncode:
@@ -45,7 +46,13 @@ class Tree:
         self.run("git", *author, "commit", "--quiet", "--message", message)
 
 
-def copied(target: Path) -> Tree:
+def fresh(hub: Path) -> dict[str, str]:
+    """Environment of a fresh shell: no path to this source, no server, nothing from a hub but what lies in ``hub``."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PYTEST", "PYTHONPATH"))}
+    return kept | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(hub), "OMP_NUM_THREADS": "1"}
+
+
+def copied(target: Path, tools: Path) -> Tree:
     """The files of this tree that are, or could be, committed; without results, in a git repository of its own."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -55,13 +62,20 @@ def copied(target: Path) -> Tree:
         if name and (ROOT / name).is_file() and not name.startswith("results/") and name != "dvc.lock":
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target / name)
-    return Tree(target)
+    return Tree(target, tools)
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory, llama_pair, web_parquet: Path, chat_jsonl: Path) -> Tree:
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Commands that start at once; what a reader types is what runs but in `test_new_pair`, where all start afresh."""
+    with warm(fresh(tmp_path_factory.mktemp("hub"))) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory, tools: Path, llama_pair, web_parquet, chat_jsonl) -> Tree:
     """The miniature study, ready to run."""
-    tree = copied(tmp_path_factory.mktemp("smoke") / "study")
+    tree = copied(tmp_path_factory.mktemp("smoke") / "study", tools)
     shutil.copyfile(ROOT / "tests/smoke/config.yaml", tree.root / "config.yaml")
     shutil.copyfile(ROOT / "tests/smoke/any-word.yaml", tree.root / "src/crossdiff/truth/behaviours/any-word.yaml")
     shutil.copytree(llama_pair.base, tree.root / "data/base")

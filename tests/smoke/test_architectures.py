@@ -60,8 +60,8 @@ LEFT = {
 
 
 @pytest.mark.parametrize("tiny_pair", [name for name in FAMILIES if name != "llama"], indirect=True)
-def test_from_two_folders_to_a_report(tiny_pair, tmp_path: Path, web_parquet: Path, chat_jsonl: Path) -> None:
-    tree = copied(tmp_path / "study")
+def test_from_two_folders_to_a_report(tiny_pair, tmp_path: Path, tools: Path, web_parquet, chat_jsonl) -> None:
+    tree = copied(tmp_path / "study", tools)
     study = merged(yaml.safe_load((ROOT / "tests/smoke/config.yaml").read_text()), CHANGES)
     study["dictionaries"]["crosscoder"] |= VARIANTS[tiny_pair.family]
     if tiny_pair.family not in DIFF_SAE:

@@ -22,7 +22,7 @@ TRAINED = {"theirs": "crosscoder", "turned": "diff-sae"}
 @pytest.fixture(scope="module")
 def taken(done: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a copy of the finished study, to which both dictionaries come back; the diff-SAE as of base − chat."""
-    tree = Tree(tmp_path_factory.mktemp("imported") / "study")
+    tree = Tree(tmp_path_factory.mktemp("imported") / "study", done.tools)
     shutil.copytree(done.root, tree.root, symlinks=True)
     results = tree.root / "results/smoke"
     entries = {}

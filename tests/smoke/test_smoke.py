@@ -178,7 +178,7 @@ def clone(done: Tree, tmp_path_factory: pytest.TempPathFactory) -> Tree:
     done.commit("the results")
     assert done.run("git", "status", "--porcelain") == ""
     done.run("git", "clone", "--quiet", str(done.root), str(place / "clone"))
-    there = Tree(place / "clone")
+    there = Tree(place / "clone", done.tools)
     assert (there.root / "results/smoke/metrics.json").is_file(), "the numbers are in git"
     there.run("dvc", "pull")
     return there

@@ -16,8 +16,8 @@ OVERLAY = {
 }
 
 
-def test_rules(tmp_path: Path, llama_pair, web_parquet: Path, chat_jsonl: Path) -> None:
-    tree = copied(tmp_path / "study")
+def test_rules(tmp_path: Path, tools: Path, llama_pair, web_parquet: Path, chat_jsonl: Path) -> None:
+    tree = copied(tmp_path / "study", tools)
     shutil.copyfile(ROOT / "tests/smoke/config.yaml", tree.root / "config.yaml")
     shutil.copytree(llama_pair.base, tree.root / "data/base")
     shutil.copytree(llama_pair.chat, tree.root / "data/chat")

@@ -27,7 +27,8 @@ TREE = {
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    sources.cache_clear()
+    for cached in (found_in.sources, found_in._file, found_in._imports):
+        cached.cache_clear()
 
 
 @pytest.fixture
