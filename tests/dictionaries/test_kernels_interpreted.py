@@ -11,10 +11,9 @@ pytest.importorskip("triton")
 FILES = sorted(str(file) for file in Path(__file__).parent.glob("test_kernel_*.py"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: Path(file).stem)
-def test_in_the_interpreter(file):
+def test_in_the_interpreter():
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", file]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *FILES]
     environment = kept | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
