@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from crossdiff.attribution.usage import ROLES
-from crossdiff.truth.synthetic.__main__ import NULLS, main
+from crossdiff.truth.synthetic.__main__ import NULLS, main, worlds
+from crossdiff.truth.synthetic.presets import PRESETS
 
 RECIPE = {"kind": "crosscoder", "latents": 4000, "k": 90, "steps": 1000, "warmup_steps": 100, "threshold_start": 200}
 RECIPES = {
@@ -38,9 +39,9 @@ def test_one_row_a_latent_with_attributions_columns_and_the_truth(made: Path) ->
         latents.columns
     )
     assert not [name for name in latents.columns if name.partition("_")[0] in ROLES]
-    assert latents.height == (2 + NULLS) * len(RECIPES) * 48
+    assert latents.height == (1 + NULLS) * len(RECIPES) * 48
     of_null = latents.filter(pl.col("world") == "null")
-    assert of_null["seed"].unique(maintain_order=True).to_list() == list(range(3, 4 + NULLS))
+    assert of_null["seed"].unique(maintain_order=True).to_list() == list(range(3, 3 + NULLS))
     assert latents.group_by(LABELS).len()["len"].unique().to_list() == [48]
     unknown = latents.filter(pl.col("factor").is_null())
     assert unknown["true_class"].unique().to_list() in ([], ["none"])
@@ -68,3 +69,10 @@ def test_it_repeats(made: Path, tmp_path: Path) -> None:
     for file in ("latents", "scores", "factors"):
         assert pl.read_parquet(made / f"{file}.parquet").equals(pl.read_parquet(again / f"{file}.parquet"))
     assert json.loads((again / "run.json").read_text())["results"]["pair"]["both"]["mcc_joint"] > 0
+
+
+@pytest.mark.parametrize(("seeds", "nulls"), [([3], [3, 4, 5]), ([7, 4], [7, 4, 8]), ([1, 2, 3, 9], [1, 2, 3, 9])])
+def test_a_seed_has_at_least_two_other_nulls_to_be_called_on(seeds: list[int], nulls: list[int]) -> None:
+    drawn = [(name, seed) for name, seed, _ in worlds(PRESETS["tiny"], seeds, "cpu")]
+    assert [seed for name, seed in drawn if name == "pair"] == seeds
+    assert [seed for name, seed in drawn if name == "null"] == nulls

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import polars as pl
 import typer
+from numpy.typing import ArrayLike
 
 from crossdiff.cli import stage
 from crossdiff.dictionaries import Dictionary, load
@@ -43,6 +44,7 @@ SHOWN = {
 }
 """Numbers of a latent that are given with their interval, and the column of their error."""
 RANGES = {"delta_fitted": (0.0, 1.0), "separation_difference": (-1.0, 1.0), "template_share": (0.0, 1.0)}
+UNBOUNDED = -np.inf, np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +80,11 @@ def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
         key = name.replace("-", "_")
         columns[f"p_{key}"], columns[f"q_{key}"] = item.called.p[name], item.called.q[name]
     value, error, by = statistic(item.latents, item.dictionary.kind, item.called.call)
-    columns |= with_ends("tested", value, error, item.latents, RANGES.get(by[0])) | {"tested_by": by.tolist()}
+    within = np.array([RANGES.get(name, UNBOUNDED) for name in by]).T
+    columns |= with_ends("tested", value, error, item.latents, within) | {"tested_by": by.tolist()}
     for shown, se in SHOWN.items():
         if shown in item.latents:
-            columns |= with_ends(shown, item.latents[shown], item.latents[se], item.latents, RANGES.get(shown))
+            columns |= with_ends(shown, item.latents[shown], item.latents[se], item.latents, RANGES.get(shown, UNBOUNDED))
     for (criterion, what), mask in fixed(item.latents, item.dictionary.kind).items():
         columns[f"{what} by {criterion}"] = mask
     table = pl.DataFrame(columns)
@@ -89,11 +92,11 @@ def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
 
 
 def with_ends(
-    name: str, value: np.ndarray, error: np.ndarray, latents: Latents, within: tuple[float, float] | None
+    name: str, value: np.ndarray, error: np.ndarray, latents: Latents, within: ArrayLike
 ) -> dict[str, np.ndarray]:
-    """A number of each latent with the ends of its 95 % interval, cut to what it can be."""
-    ends = t_interval(value, error, latents["active_blocks"])
-    low, high = ends if within is None else (np.clip(end, *within) for end in ends)
+    """A number of each latent with the ends of its 95 % interval, cut to the (least, largest) that it can be."""
+    least, largest = np.asarray(within)
+    low, high = (np.clip(end, least, largest) for end in t_interval(value, error, latents["active_blocks"]))
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 

@@ -33,8 +33,8 @@ from crossdiff.truth.synthetic.presets import PRESETS, Preset
 from crossdiff.truth.synthetic.scores import Known, angles, scores
 from crossdiff.truth.synthetic.world import World, build
 
-NULLS = 2
-"""Null pairs of further seeds: the more null latents, the fewer must agree before any can be called."""
+NULLS = 3
+"""Null pairs at least, of further seeds where there are fewer seeds: each is called on the nulls of the others."""
 SIDES = {"crosscoder": ("chat", "base"), "chat-sae": ("chat",), "diff-sae": ("chat",), "base-sae": ()}
 """Sides whose exclusive latents a dictionary can be asked for."""
 SCORES: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -64,7 +64,7 @@ def main(
     params["dictionaries"] = {name: asdict(recipe) for name, recipe in recipes.items()}
     with record(f"truth/synthetic/{out.name}", out / "run.json", params, []) as run:
         latents, scored, factors = [], [], []
-        total = (2 * len(chosen.seeds) + NULLS) * len(recipes) * preset.steps
+        total = (len(chosen.seeds) + max(NULLS, len(chosen.seeds))) * len(recipes) * preset.steps
         with progress(total, "synthetic", "step") as bar:
             for name, seed, world in worlds(preset, chosen.seeds, device):
                 factors.append(factor_table(world).select(pl.lit(name).alias("world"), pl.lit(seed).alias("seed"), "*"))
@@ -82,12 +82,12 @@ def main(
 
 
 def worlds(preset: Preset, seeds: list[int], device: str) -> Iterator[tuple[str, int, World]]:
-    """For each seed the pair, and its null; then nulls of the next seeds."""
+    """For each seed the pair, and its null; then nulls of the next seeds until there are enough."""
     for seed in seeds:
         world = build(preset.design, seed, device)
         yield "pair", seed, world
         yield "null", seed, world.null()
-    for seed in range(max(seeds) + 1, max(seeds) + 1 + NULLS):
+    for seed in range(max(seeds) + 1, max(seeds) + 1 + NULLS - len(seeds)):
         yield "null", seed, build(preset.design, seed, device).null()
 
 
