@@ -15,6 +15,7 @@ from warm import warm
 ROOT = Path(__file__).parents[2]
 MAKE_STUDY = ("make", "--assume-old=.venv/.crossdiff-ready", "study")
 """`make study` with this environment in the place of .venv."""
+ENVIRONMENT = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,12 @@ class Tree:
     """A checkout in which commands are run."""
 
     root: Path
-    tools: Path = Path(sys.executable).parent
+    tools: Path = ENVIRONMENT
     """Where the commands are: those of this environment, or of a process that has imported what they need (`warm`)."""
 
     def run(self, *command: str, check: bool = True) -> str:
         """Output of a command (stdout and stderr); fails the test, showing it, if the command fails."""
-        places = f"{self.tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        places = f"{self.tools}:{ENVIRONMENT}:{os.environ['PATH']}"
         environment = fresh(self.root.parent / "hub") | {"PATH": places, "PYTHONPATH": str(self.root / "src")}
         done = subprocess.run(command, cwd=self.root, env=environment, text=True, capture_output=True, check=False)
         output = done.stdout + done.stderr
@@ -52,7 +53,7 @@ def fresh(hub: Path) -> dict[str, str]:
     return kept | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(hub), "OMP_NUM_THREADS": "1"}
 
 
-def copied(target: Path, tools: Path) -> Tree:
+def copied(target: Path, tools: Path = ENVIRONMENT) -> Tree:
     """The files of this tree that are, or could be, committed; without results, in a git repository of its own."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
