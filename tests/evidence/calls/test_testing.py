@@ -50,7 +50,7 @@ def test_only_latents_that_are_what_the_claim_asks_for_are_compared():
     latents, _ = make_latents(0, latents=4, shares={})
     latents |= {
         "delta_fitted": np.array([0.5, 0.95, 0.5, 0.7]),
-        "cosine": np.array([0.9, 0.9, 0.3, 0.9]),
+        "cosine": np.array([0.95, 0.95, 0.3, 0.95]),
         "strength_ratio": np.array([0.0, 3.0, 0.5, 0.4]),
         "active_blocks": np.array([MIN_BLOCKS, MIN_BLOCKS, MIN_BLOCKS, MIN_BLOCKS - 1]),
     }

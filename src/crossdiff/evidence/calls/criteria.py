@@ -12,7 +12,7 @@ Berger 1982; `testing` makes them):
     rotated           the larger of both ν low             and both < 0.9: each model follows the other's direction less
                                                            than its own; neither row twice as strong as the other
     rescaled          log strength of d^c over d^b far off and the weaker row at least a fifth weaker, but not by four
-                                                           fifths; both rows less than 45° apart
+                                                           fifths; both rows less than 26° apart
 
 A diff-SAE's ν is ill-posed; its latents are called by their separation (`attribution.separation`), and only chat- or
 base-specific. Latents whose denominators are not clear of zero, or that fired on too few blocks of rows, are not
@@ -41,8 +41,9 @@ UNEQUAL = -math.log(1 - EXCLUSIVE)
 """Size of the log ratio of both rows' strengths above which the weaker one is at least a fifth weaker."""
 SHARED = (EXCLUSIVE / 2, 1 - EXCLUSIVE / 2)
 """Δ between which the weaker row has more than a fifth of the other's strength: both models have the latent."""
-ALIKE = math.sqrt(0.5)
-"""Cosine of both rows above which they point the same way: less than 45° apart."""
+ALIKE = 0.9
+"""Cosine of both rows above which they point the same way: less than 26° apart. Below it a latent of several factors,
+one of which changed, passes for a rescaled one."""
 MIN_BLOCKS = 5
 """Blocks of rows a latent must have fired on for an interval over blocks to mean anything."""
 
