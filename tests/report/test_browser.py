@@ -13,15 +13,14 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 from study_files import Written
 
-pytestmark = pytest.mark.xdist_group("browser")
 looks = pytest.mark.parametrize(
     ("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["wide-light", "narrow-dark"]
 )
 
 
-def pixels(png: bytes) -> np.ndarray:
+def pixels(picture: bytes) -> np.ndarray:
     """[height, width, 3] of 8 bits."""
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
 @looks
@@ -36,7 +35,7 @@ def test_it_opens_without_errors_or_requests_and_fits(
             assert found.errors == []
             assert found.requests == [file.as_uri()]
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-            shot = pixels(page.screenshot(full_page=True))
+            shot = pixels(page.screenshot(full_page=True, type="jpeg"))
             assert shot.shape[0] > 3 * size[1]
             dark = shot.mean() < 100
             assert dark == (scheme == "dark")

@@ -55,7 +55,6 @@ def test_numbers_settings_and_what_is_apart(planted: Written, other: Path) -> No
     assert page.count("apart</td>") == 1
 
 
-@pytest.mark.xdist_group("browser")
 def test_it_opens_everywhere(browser: Browser, planted: Written, other: Path) -> None:
     file = other / "comparison.html"
     file.write_text(comparison([side(str(planted.root), Path()), side(str(other), Path())]))

@@ -15,8 +15,6 @@ from study_files import Written
 from crossdiff.report.explorer.payload import cut, packed
 from crossdiff.report.numbers import signed
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def called_in_words(page: Page) -> str:
     """The part of a column's name that stands for what the open latent is called."""

@@ -1,11 +1,8 @@
 """The explorer's list in a real browser: search, filters, order, and links to them."""
 
-import pytest
 from browser import LATENT, cells, counts, open_first, opened
 from playwright.sync_api import Browser, expect
 from study_files import Written
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_search_leaves_what_holds_the_words(browser: Browser, planted: Written) -> None:

@@ -16,8 +16,6 @@ from crossdiff.provenance import addresses
 from crossdiff.provenance.chain import within
 from crossdiff.provenance.record import code
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def test_a_number_names_its_files_run_and_command(browser: Browser, planted: Written) -> None:
     with opened(browser, planted.root / "report/report.html") as found:

@@ -18,7 +18,7 @@ from crossdiff.overlay import merged
 
 from .conftest import ROOT, copied
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(600)]
 SMALL = {"latents": 48, "steps": 15, "threshold_start": 5}
 CHANGES = {
     "pair": {"name": "tiny", "chat": {"path": "data/chat", "planted": None}},
