@@ -84,7 +84,9 @@ def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
     columns |= with_ends("tested", value, error, item.latents, within) | {"tested_by": by.tolist()}
     for shown, se in SHOWN.items():
         if shown in item.latents:
-            columns |= with_ends(shown, item.latents[shown], item.latents[se], item.latents, RANGES.get(shown, UNBOUNDED))
+            columns |= with_ends(
+                shown, item.latents[shown], item.latents[se], item.latents, RANGES.get(shown, UNBOUNDED)
+            )
     for (criterion, what), mask in fixed(item.latents, item.dictionary.kind).items():
         columns[f"{what} by {criterion}"] = mask
     table = pl.DataFrame(columns)

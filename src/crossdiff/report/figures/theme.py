@@ -70,7 +70,9 @@ class Figure:
 
         It is not held against Vega-Lite's schema, which takes as long as drawing it; the tests do that.
         """
-        return styled(self.chart).to_dict(validate=False) | {"usermeta": {"files": self.files, "counts": dict(self.counts)}}
+        return styled(self.chart).to_dict(validate=False) | {
+            "usermeta": {"files": self.files, "counts": dict(self.counts)}
+        }
 
     @cached_property
     def svg(self) -> str:
