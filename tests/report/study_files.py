@@ -55,7 +55,7 @@ def report(root: Path, config: Config, drawn: bool = False) -> Written:
 
 
 def make_config(
-    planted: bool = True, seeds: tuple[int, ...] = (0, 1), latents: int = 300, names: tuple[str, ...] = tuple(KINDS)[:4]
+    planted: bool = True, seeds: tuple[int, ...] = (0, 1), latents: int = 160, names: tuple[str, ...] = tuple(KINDS)[:4]
 ) -> Config:
     """A config of the made-up study."""
     recipe = {"latents": latents, "steps": 40, "batch": 64, "warmup_steps": 1, "threshold_start": 10}
