@@ -1,6 +1,6 @@
 """Commands that need no time to start: a process with the slow imports done runs each in a fork of itself.
 
-A step of a miniature study computes for a second and imports for seven. `Warm.tools` is a folder to put first on PATH:
+A step of a miniature study computes for a second and imports for seven. `warm` gives a folder to put first on PATH:
 its `python -m`, `snakemake`, `dvc` and `crossdiff` are those of this environment, from the working directory, with the
 environment and the streams of whoever calls. Only packages are imported beforehand, never crossdiff.
 """

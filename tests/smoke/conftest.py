@@ -68,7 +68,7 @@ def copied(target: Path, tools: Path = ENVIRONMENT) -> Tree:
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Commands that start at once; what a reader types is what runs but in `test_new_pair`, where all start afresh."""
+    """Commands that start at once; in `test_new_pair` alone each starts afresh."""
     with warm(fresh(tmp_path_factory.mktemp("hub"))) as folder:
         yield folder
 
