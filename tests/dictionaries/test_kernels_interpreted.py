@@ -1,6 +1,7 @@
 """Runs the tests of kernels on this CPU, in Triton's interpreter, and compiles the kernels for their GPUs."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,12 @@ FILES = sorted(str(file) for file in Path(__file__).parent.glob("test_kernel_*.p
 
 def test_in_the_interpreter():
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *FILES]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", *FILES]
     environment = kept | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
+    for file in FILES:
+        assert re.search(rf"{Path(file).name}::\S.* PASSED", done.stdout), f"nothing of {file} was run:\n{done.stdout}"
 
 
 COMPILE = """

@@ -44,4 +44,5 @@ def test_nan_counts_as_not_measured(tmp_path: Path) -> None:
     config = make_config(names=("chat-sae",), seeds=(0,))
     write_study(tmp_path, config)
     edit(tmp_path / "latents/chat-sae-seed0.parquet", lambda t: t.with_columns(nu_activation=pl.lit(float("nan"))))
-    assert collect(config, tmp_path).dictionaries[0].runs[0].latents["nu_activation"].null_count() == 160
+    latents = collect(config, tmp_path).dictionaries[0].runs[0].latents
+    assert latents["nu_activation"].null_count() == latents.height == config.dictionaries["chat-sae"].latents
