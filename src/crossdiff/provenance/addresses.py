@@ -5,13 +5,13 @@ a table is that of `crossdiff.provenance.cells`. What a figure is drawn from is 
 figure's own specification under ``usermeta``; there a pointer into metrics.json may hold * for any name.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from crossdiff.errors import UserError
 from crossdiff.provenance import origins
-from crossdiff.provenance.origins import METRICS, Origins, Source, leaves, names
+from crossdiff.provenance.origins import LEAF, METRICS, Origins, Source, names, pointer
 
 FIGURES = "report/figures"
 SPECIFICATION = ".vl.json"
@@ -68,8 +68,15 @@ def sources(addresses: Iterable[str], metrics: Mapping[str, Any], known: Origins
 
 def below(tree: Mapping[str, Any], pattern: str) -> Iterator[str]:
     """Pointers of the numbers at or below a pointer, in which * stands for any name."""
-    wanted = names(pattern)
-    for pointer, _ in leaves(tree):
-        path = names(pointer)
-        if len(path) >= len(wanted) and all(name in ("*", own) for name, own in zip(wanted, path, strict=False)):
-            yield pointer
+    yield from _below(tree, names(pattern), "")
+
+
+def _below(tree: Mapping[str, Any], wanted: Sequence[str], above: str) -> Iterator[str]:
+    for name, node in tree.items():
+        if wanted and wanted[0] not in ("*", name):
+            continue
+        here = above + pointer(name)
+        if isinstance(node, Mapping) and set(node) != LEAF:
+            yield from _below(node, wanted[1:], here)
+        elif len(wanted) <= 1:
+            yield here

@@ -62,7 +62,8 @@ def promoted(tokens: pl.DataFrame | None, table: pl.DataFrame) -> list[dict[str,
     """For each row of ``table``: {model: {promoted | suppressed: [tokens]}}; empty where it was not measured."""
     found: dict[int, dict[str, Any]] = {}
     if tokens is not None:
-        for row in tokens.sort("latent", "model", "side", "rank").iter_rows(named=True):
+        own = tokens.filter(pl.col("latent").is_in(table["latent"].to_list()))
+        for row in own.sort("latent", "model", "side", "rank").iter_rows(named=True):
             model = found.setdefault(row["latent"], {}).setdefault(row["model"], {})
             model.setdefault(row["side"], []).append([row["token"], float(f"{row['logit']:.3g}")])
     return [found.get(latent, {}) for latent in table["latent"]]

@@ -14,7 +14,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 import vl_convert
+from altair.utils.schemapi import disable_debug_mode
 from markupsafe import escape
+
+disable_debug_mode()  # each part of a chart would be held against Vega-Lite's schema as it is made; see `Figure.spec`
 
 INK, MUTED, FAINT, RULE, PAPER = "#1d2329", "#66707a", "#9aa3ad", "#e3e6ea", "#ffffff"
 CHAT, BASE, GREEN, PURPLE = "#d55e00", "#0072b2", "#00855f", "#a8497f"
@@ -86,11 +89,18 @@ class Figure:
         return re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), text)
 
 
-def data(rows: pl.DataFrame | Iterable[Mapping[str, Any]], name: str | None = None) -> alt.InlineData:
+class Rows(alt.InlineData):
+    """Inline data that all copies of a chart share; Altair copies a chart for each thing that is said of it."""
+
+    def __deepcopy__(self, memo: Any) -> "Rows":
+        return self
+
+
+def data(rows: pl.DataFrame | Iterable[Mapping[str, Any]], name: str | None = None) -> Rows:
     """Rows as inline data, numbers cut to six digits; ``name`` tells them apart in the table of a figure of several."""
     items = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
     values = [{key: _short(value) for key, value in item.items()} for item in items]
-    return alt.InlineData(values=values, name=name) if name else alt.InlineData(values=values)
+    return Rows(values=values, name=name) if name else Rows(values=values)
 
 
 def decades(title: str) -> alt.Axis:
