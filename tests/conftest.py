@@ -1,7 +1,7 @@
 """Fixtures for everyone: tiny pairs on disk, their tokenizer, and small local corpora."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from hypothesis import settings
 from tiny import FAMILIES, SENTENCES, TinyPair, conversation, make_pair, make_tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
+from warm import fresh, warm
+
+from crossdiff import products
 
 torch.set_num_threads(1)
 logging.disable_progress_bar()
@@ -20,6 +23,33 @@ logging.disable_progress_bar()
 settings.register_profile("any machine", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile("any machine")
+
+SHARED = {"tools": "tools", "planted": "report", "plain": "report", "browser": "report"}
+"""Fixture that takes long to make -> the group of tests that one worker runs, so that it is made once."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests by what they share; groups and slow tests come first, that none is left to one worker at the end."""
+    for item in items:
+        for name in SHARED.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(SHARED[name]))
+    items.sort(key=lambda item: not any(item.get_closest_marker(mark) for mark in ("slow", "xdist_group")))
+
+
+@pytest.fixture(autouse=True)
+def products_as_before() -> Iterator[None]:
+    """A step takes products its own way for the rest of its process, which costs each small operation; here it ends."""
+    yield
+    while products._kept:
+        products._kept.pop().__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of commands that start at once; the study of docs/new-pair.md alone starts each step afresh."""
+    with warm(fresh(tmp_path_factory.mktemp("hub"))) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ environment and the streams of whoever calls. Only packages are imported beforeh
 import atexit
 import gc
 import importlib
+import inspect
 import json
 import os
 import runpy
@@ -46,6 +47,12 @@ with socket.socket(socket.AF_UNIX) as server:
 """
 
 
+def fresh(hub: Path) -> dict[str, str]:
+    """Environment of a fresh shell: no path to this source, no server, nothing from a hub but what lies in ``hub``."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PYTEST", "PYTHONPATH"))}
+    return kept | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(hub), "OMP_NUM_THREADS": "1"}
+
+
 @contextmanager
 def warm(environment: Mapping[str, str]) -> Iterator[Path]:
     """A folder of commands, until the end of the block; packages are imported in ``environment``."""
@@ -69,6 +76,11 @@ def main(address: str) -> NoReturn:
     """Import, then run what is asked for."""
     for name in IMPORTED:
         importlib.import_module(name)
+    # Caches that each command would fill again: pydantic looks for the docstrings of its models in all files that
+    # modules are of, and transformers lists how weights of all its models are renamed.
+    inspect.getmodule(compile("", "nowhere", "exec"))
+    conversion_mapping = importlib.import_module("transformers.conversion_mapping")
+    conversion_mapping.get_checkpoint_conversion_mapping("llama")
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)

@@ -1,8 +1,6 @@
 """Each benchmark on a tiny case."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,6 @@ from benchmarks.published import PublishedTrainer
 from benchmarks.subjects import Case
 from crossdiff.activations.extract import batch_plan, padded, read_tokens
 
-ALONE = ["training", "extraction", "sampling", "attribution", "precision", "products"]
 TRAINING = ["--latents", "48", "--width", "16", "-k", "3", "--batch", "64", "--rounds", "2", "--steps", "1"]
 OWN = ["crossdiff", "crossdiff eager", "published", "encoder product", "bare product"]
 
@@ -44,10 +41,10 @@ def test_training_compares_with_all(tmp_path: Path) -> None:
 
 
 def test_precision_trains_each_form_and_repeats() -> None:
-    sizes = ["--latents", "64", "--width", "16", "--k", "4", "--batch", "64", "--batches", "10", "--steps", "200"]
-    rows = precision.main(sizes)
+    sizes = ["--latents", "64", "--width", "16", "--k", "4", "--batch", "64", "--batches", "10", "--steps", "150"]
+    rows = precision.main([*sizes, "--rounds", "1"])
     fve = {(row.subject, row.metric): row.value for row in rows if row.metric.startswith("FVE")}
-    assert len(fve) == 2 * len(precision.VARIANTS)
+    assert len(fve) == len(precision.VARIANTS)
     assert all(isinstance(value, float) and value > 0.05 for value in fve.values())
     assert fve["fp32", "FVE, seed 0"] != fve["bf16", "FVE, seed 0"]
     assert (rows[-1].subject, rows[-1].value) == ("repeated", 0.0)
@@ -168,13 +165,3 @@ def test_study_tabulates_stages(tmp_path: Path) -> None:
     assert rows["all stages", "wall, summed"].value == 16
     with pytest.raises(SystemExit, match=r"no benchmarks/"):
         study.read(tmp_path)
-
-
-def test_the_gpu_benchmarks_need_no_workflow_library() -> None:
-    program = (
-        "import importlib, sys\n"
-        "sys.modules.update(dict.fromkeys(['polars', 'typer', 'pydantic', 'mlflow', 'datasets', 'peft']))\n"
-        f"[importlib.import_module(f'benchmarks.{{name}}') for name in {ALONE}]"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -95,7 +95,7 @@ def test_short_moments_train_about_as_well(kind, moments):
 @cache
 def fve(kind, moments):
     """FVE after a training."""
-    recipe = small(kind, moments=moments, steps=300, k=2, init_norm=0.5, lr=5e-3)
+    recipe = small(kind, moments=moments, steps=150, k=2, init_norm=0.5, lr=5e-3)
     return run(recipe, Planted(2 if kind == "crosscoder" else 1))[1][-1]["fve"]
 
 

@@ -7,16 +7,6 @@ from browser import chromium
 from playwright.sync_api import Browser
 from study_files import Written, make_config, report, write_study
 
-DEAR = {"planted", "plain", "browser"}
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a drawn report or the browser are one group, so that one worker makes them."""
-    for item in items:
-        if DEAR & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("report"))
-
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Written:

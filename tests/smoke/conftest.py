@@ -5,12 +5,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from warm import warm
+from warm import fresh
 
 ROOT = Path(__file__).parents[2]
 MAKE_STUDY = ("make", "--assume-old=.venv/.crossdiff-ready", "study")
@@ -47,12 +46,6 @@ class Tree:
         self.run("git", *author, "commit", "--quiet", "--message", message)
 
 
-def fresh(hub: Path) -> dict[str, str]:
-    """Environment of a fresh shell: no path to this source, no server, nothing from a hub but what lies in ``hub``."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PYTEST", "PYTHONPATH"))}
-    return kept | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(hub), "OMP_NUM_THREADS": "1"}
-
-
 def copied(target: Path, tools: Path = ENVIRONMENT) -> Tree:
     """The files of this tree that are, or could be, committed; without results, in a git repository of its own."""
     listed = subprocess.run(
@@ -64,13 +57,6 @@ def copied(target: Path, tools: Path = ENVIRONMENT) -> Tree:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target / name)
     return Tree(target, tools)
-
-
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Commands that start at once; in `test_new_pair` alone each starts afresh."""
-    with warm(fresh(tmp_path_factory.mktemp("hub"))) as folder:
-        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from crossdiff.dictionaries.published.registry import write
 
 from .conftest import Tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FORMAT = "science-of-finetuning"
 TRAINED = {"theirs": "crosscoder", "turned": "diff-sae"}
 """Which dictionary each imported one was."""

@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import ROOT, Tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 GEMMA = "configs/gemma-2-2b.yaml"
 KEY = "dictionaries.diff-sae.fve.pooled"
 TRAINED = "crosscoder-batchtopk-seed0"

@@ -18,7 +18,7 @@ from crossdiff.provenance.files import sha256_file
 
 from .conftest import MAKE_STUDY, Tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 NOTHING = "Nothing to be done"
 KEY = "dictionaries.diff-sae.fve.pooled"
 NULL = ["crosscoder-seed0", "diff-sae-seed0"]

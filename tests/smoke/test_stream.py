@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import ROOT, copied
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 OVERLAY = {
     "pair": {"name": "streamed", "chat": {"path": "data/chat", "planted": None}},
     "activations": {"store": "stream", "dtype": "int8", "sample_tokens": 1000, "buffer_tokens": 900},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smoke")]
+pytestmark = [pytest.mark.slow]
 PROGRAM = """
 import os, sys
 print(os.getcwd(), os.environ["HERE"], sys.argv[1:], __name__, "crossdiff" in sys.modules)

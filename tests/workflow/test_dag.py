@@ -5,7 +5,7 @@ import io
 import os
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -13,18 +13,24 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/*.yaml"))
-pytestmark = pytest.mark.xdist_group("dag")
+Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 NO_NULL = "calibration: {null_tune: null}\n"
 
 
-def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--nolock", *arguments]
+@pytest.fixture
+def snakemake(tools: Path) -> Snakemake:
+    """The command in this tree."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [tools / "snakemake", "--nolock", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.mark.parametrize("overlay", [None, *OVERLAYS], ids=lambda path: Path(path or "config").stem)
-def test_builds(overlay: str | None) -> None:
+def test_builds(snakemake: Snakemake, overlay: str | None) -> None:
     # As for a folder without results: whatever lies in this one, everything is asked for.
     done = snakemake("-n", "--forceall", *(["--configfile", "config.yaml", overlay] if overlay else []))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -38,7 +44,7 @@ def test_builds(overlay: str | None) -> None:
     assert {rule: int(counts[rule]) for rule in wanted} == wanted
 
 
-def test_dictionaries_of_a_stream_are_one_job(tmp_path: Path) -> None:
+def test_dictionaries_of_a_stream_are_one_job(snakemake: Snakemake, tmp_path: Path) -> None:
     (tmp_path / "stream.yaml").write_text("activations: {store: stream}\n")
     done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "stream.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,7 +57,7 @@ def test_dictionaries_of_a_stream_are_one_job(tmp_path: Path) -> None:
     assert jobs == [1, 1, measured, 1]
 
 
-def test_more_evidence_is_asked_for_by_switches(tmp_path: Path) -> None:
+def test_more_evidence_is_asked_for_by_switches(snakemake: Snakemake, tmp_path: Path) -> None:
     prompts = "{path: some/prompts, column: prompt}"
     (tmp_path / "more.yaml").write_text(f"evidence: {{layer_sweep: all, steering: {{}}, prompts: {prompts}}}")
     done = snakemake("-n", "--forceall", "-p", "--configfile", "config.yaml", str(tmp_path / "more.yaml"))
@@ -67,7 +73,7 @@ def test_more_evidence_is_asked_for_by_switches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("store", ["disk", "stream"])
-def test_published_dictionaries_are_taken_instead_of_trained(tmp_path: Path, store: str) -> None:
+def test_published_dictionaries_are_taken_instead_of_trained(snakemake: Snakemake, tmp_path: Path, store: str) -> None:
     trained = 2 * len(yaml.safe_load((ROOT / "config.yaml").read_text())["seeds"])
     entries = "crosscoder-l1: null, chat-sae: null, theirs: {from: org/theirs, kind: crosscoder}"
     (tmp_path / "theirs.yaml").write_text(f"{NO_NULL}activations: {{store: {store}}}\ndictionaries: {{{entries}}}")
@@ -79,7 +85,7 @@ def test_published_dictionaries_are_taken_instead_of_trained(tmp_path: Path, sto
     assert (counts.get("dictionary"), counts.get("dictionaries_chat")) == jobs
 
 
-def test_one_seed_of_each_dictionary_is_explained_if_a_model_is_named(tmp_path: Path) -> None:
+def test_one_seed_of_each_dictionary_is_explained_if_a_model_is_named(snakemake: Snakemake, tmp_path: Path) -> None:
     (tmp_path / "asked.yaml").write_text("evidence: {interpretation: {explainer: {path: org/chat}}}")
     done = snakemake("-n", "--forceall", "--configfile", "config.yaml", str(tmp_path / "asked.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -88,7 +94,7 @@ def test_one_seed_of_each_dictionary_is_explained_if_a_model_is_named(tmp_path: 
     assert counts["interpretation"] == str(len(study["dictionaries"]))
 
 
-def test_a_study_may_train_nothing(tmp_path: Path) -> None:
+def test_a_study_may_train_nothing(snakemake: Snakemake, tmp_path: Path) -> None:
     names = yaml.safe_load((ROOT / "config.yaml").read_text())["dictionaries"]
     entries = "".join(f"{name}: null, " for name in names) + "theirs: {from: org/theirs, kind: diff-sae}"
     (tmp_path / "theirs.yaml").write_text(f"dictionaries: {{{entries}}}")
@@ -99,7 +105,7 @@ def test_a_study_may_train_nothing(tmp_path: Path) -> None:
     assert (counts["published"], counts["attribution"], counts["report"], counts["plant"]) == ("1", "1", "1", "1")
 
 
-def test_dvc_covers_everything_that_is_read_and_made() -> None:
+def test_dvc_covers_everything_that_is_read_and_made(snakemake: Snakemake) -> None:
     pair = yaml.safe_load((ROOT / "config.yaml").read_text())["pair"]["name"]
     text = (ROOT / "dvc.yaml").read_text().replace("${pair.name}", pair)
     stage = yaml.safe_load(text)["stages"]["study"]
@@ -134,7 +140,7 @@ def covered(path: str, roots: list[str]) -> bool:
         ("seeds: [0]\nseeds: [1]", "overlay.yaml, line 2: seeds was given in line 1 already"),
     ],
 )
-def test_a_wrong_config_ends_with_one_message(tmp_path: Path, overlay: str, message: str) -> None:
+def test_a_wrong_config_ends_with_one_message(snakemake: Snakemake, tmp_path: Path, overlay: str, message: str) -> None:
     file = tmp_path / "overlay.yaml"
     file.write_text(overlay)
     done = snakemake("-n", "--configfile", "config.yaml", str(file))

@@ -1,9 +1,9 @@
-"""The numerics import on a machine that has only torch, transformers, safetensors, numpy and scipy."""
+"""Numerics and their benchmarks import on a machine with only torch, transformers, safetensors, numpy and scipy."""
 
 import subprocess
 import sys
 
-ABSENT = ("polars", "datasets", "pydantic", "mlflow", "snakemake", "dvc", "peft", "altair")
+ABSENT = ("polars", "typer", "datasets", "pydantic", "mlflow", "snakemake", "dvc", "peft", "altair")
 NUMERICS = [
     "activations.checks",
     "activations.extract",
@@ -59,12 +59,14 @@ NUMERICS = [
     "truth.synthetic.scores",
     "truth.synthetic.world",
 ]
+BENCHMARKS = ["training", "extraction", "sampling", "attribution", "precision", "products"]
+"""Those that measure a GPU."""
 PROGRAM = """
 import importlib, sys
 absent, names = sys.argv[1].split(","), sys.argv[2].split(",")
 sys.modules.update(dict.fromkeys(absent))  # None there makes an import fail as if it were not installed
 for name in names:
-    importlib.import_module(f"crossdiff.{name}")
+    importlib.import_module(name)
 """
 
 
@@ -73,10 +75,10 @@ def imported(*names: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_numerics_need_no_workflow_library() -> None:
-    done = imported(*NUMERICS)
+def test_numerics_and_benchmarks_need_no_workflow_library() -> None:
+    done = imported(*(f"crossdiff.{name}" for name in NUMERICS), *(f"benchmarks.{name}" for name in BENCHMARKS))
     assert done.returncode == 0, done.stderr
 
 
 def test_the_absence_is_real() -> None:
-    assert "ModuleNotFoundError: import of " in imported("config").stderr
+    assert "ModuleNotFoundError: import of " in imported("crossdiff.config").stderr
