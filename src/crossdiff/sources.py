@@ -65,10 +65,12 @@ def _imports(name: str, path: Path, whole: bool) -> list[tuple[str, bool]]:
 
 
 def _running(tree: ast.AST, functions: bool) -> Iterator[ast.AST]:
-    """Nodes that run: not those for type checkers, and those inside functions only if ``functions``."""
+    """Statements that run: not those for type checkers, and those inside functions only if ``functions``."""
     todo = [tree]
     while todo:
         for node in ast.iter_child_nodes(todo.pop()):
+            if isinstance(node, ast.expr):  # most of a file, and without statements in it
+                continue
             checking = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
             if not checking and (functions or not isinstance(node, ast.FunctionDef)):
                 yield node
