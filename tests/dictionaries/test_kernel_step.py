@@ -122,7 +122,7 @@ def run(recipe, **options):
 
 STEPS = 6 if INTERPRETED else 10
 SHORT = {
-    "latents": 20, "k": 2, "batch": 12, "steps": STEPS, "lr": 3e-3, "dead_after_tokens": 24, "log_every": 2,
+    "latents": 12, "k": 2, "batch": 8, "steps": STEPS, "lr": 3e-3, "dead_after_tokens": 16, "log_every": 2,
     "checkpoint_every": 4, "warmup_steps": 2, "threshold_start": 3,
 }  # fmt: skip
 

@@ -34,8 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def study(folder: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "executable", str(tools / "python"))  # the relay then starts at once
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield
     tracking.close_study("FINISHED")

@@ -17,13 +17,14 @@ activations: {dtype: float32, batch_tokens: 1024, shard_tokens: 1500}
 dictionaries:
   diff-sae: {latents: 64, k: 4, steps: 20, batch: 128, warmup_steps: 2, decay_start: 15, threshold_start: 5}
 seeds: [0]
-synthetic: {preset: tiny, seeds: [0]}
+synthetic: null
 attribution: {blocks: 4}
 examples: {strongest: 3, latents: 8}
 evidence: {conversations: 4, random_sets: 1, resamples: 100}
 compute: {threads: {models: 1, dictionaries: 1}}
 """
-"""What the page leaves as it is in config.yaml, made small, and one of its dictionaries."""
+"""What the page leaves as it is in config.yaml, made small; one of its dictionaries, and no synthetic pairs."""
+pytestmark = pytest.mark.xdist_group("new pair")
 
 
 def blocks(language: str) -> list[str]:
