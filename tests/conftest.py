@@ -1,8 +1,11 @@
 """How all tests are run; the fixtures for everyone are in shared_fixtures.py."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
+os.environ["POLARS_MAX_THREADS"] = "1"  # as torch: the other cores have tests of their own, and tables here are small
 # How long an example takes says how busy the machine is. The same examples each time, so that a commit that passed once
 # passes again; `pytest --hypothesis-profile=search` looks for new ones.
 settings.register_profile("any machine", deadline=None, derandomize=True)

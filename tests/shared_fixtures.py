@@ -29,7 +29,7 @@ def products_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder of commands that start at once; the study of docs/new-pair.md alone starts each step afresh."""
+    """Folder of commands that start at once."""
     with warm(fresh(tmp_path_factory.mktemp("hub"))) as folder:
         yield folder
 

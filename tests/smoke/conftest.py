@@ -46,7 +46,7 @@ class Tree:
         self.run("git", *author, "commit", "--quiet", "--message", message)
 
 
-def copied(target: Path, tools: Path = ENVIRONMENT) -> Tree:
+def copied(target: Path, tools: Path) -> Tree:
     """The files of this tree that are, or could be, committed; without results, in a git repository of its own."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],

@@ -24,7 +24,6 @@ evidence: {conversations: 4, random_sets: 1, resamples: 100}
 compute: {threads: {models: 1, dictionaries: 1}}
 """
 """What the page leaves as it is in config.yaml, made small; one of its dictionaries, and no synthetic pairs."""
-pytestmark = pytest.mark.xdist_group("new pair")
 
 
 def blocks(language: str) -> list[str]:
@@ -39,9 +38,11 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def follower(tmp_path_factory: pytest.TempPathFactory, llama_pair, web_parquet: Path, chat_jsonl: Path) -> Tree:
+def follower(
+    tmp_path_factory: pytest.TempPathFactory, tools: Path, llama_pair, web_parquet: Path, chat_jsonl: Path
+) -> Tree:
     """A checkout with the page's overlay as it is printed, but for the names of the models and a site they have."""
-    tree = copied(tmp_path_factory.mktemp("page") / "study")
+    tree = copied(tmp_path_factory.mktemp("page") / "study", tools)
     overlay, names = (
         blocks("yaml")[0],
         {"org/base-instruct": "models/chat", "org/base": "models/base", "layer: 14": "layer: 1"},
