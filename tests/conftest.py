@@ -19,7 +19,9 @@ SHARED = {"tools": "tools", "whole": "audit", "planted": "report", "plain": "rep
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Group tests by what they share; groups and slow tests come first, that none is left to one worker at the end."""
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
         for name in SHARED.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(SHARED[name]))
     items.sort(key=lambda item: not any(item.get_closest_marker(mark) for mark in ("slow", "xdist_group")))
