@@ -1,8 +1,8 @@
 """The whole DAG, from two folders to a report, on each architecture.
 
 Here Qwen2 and Gemma 2 with one seed of a crosscoder and of a diff-SAE, Gemma 3 with one of a crosscoder. Llama's runs
-in the other files of this folder: both with two seeds, a planted twin, a null tune and synthetic pairs in conftest's
-study, a diff-SAE on two folders in test_new_pair.
+in the other files of this folder, always with both: two seeds, a planted twin, a null tune and synthetic pairs in
+conftest's study, two folders in test_new_pair.
 """
 
 import json

@@ -15,15 +15,17 @@ pair: {dtype: float32}
 corpus: {context: 64, train_tokens: 3000, validation_tokens: 1200}
 activations: {dtype: float32, batch_tokens: 1024, shard_tokens: 1500}
 dictionaries:
-  diff-sae: {latents: 64, k: 4, steps: 20, batch: 128, warmup_steps: 2, decay_start: 15, threshold_start: 5}
+  crosscoder-batchtopk: &small
+    {latents: 64, k: 4, steps: 20, batch: 128, warmup_steps: 2, decay_start: 15, threshold_start: 5}
+  diff-sae: *small
 seeds: [0]
-synthetic: null
+synthetic: {preset: tiny, seeds: [0]}
 attribution: {blocks: 4}
 examples: {strongest: 3, latents: 8}
 evidence: {conversations: 4, random_sets: 1, resamples: 100}
 compute: {threads: {models: 1, dictionaries: 1}}
 """
-"""What the page leaves as it is in config.yaml, made small; one of its dictionaries, and no synthetic pairs."""
+"""What the page leaves as it is in config.yaml, made small, and two of its dictionaries."""
 
 
 def blocks(language: str) -> list[str]:
@@ -84,7 +86,7 @@ def test_check_and_dry_run(follower: Tree) -> None:
     *_, check, dry_run, _ = commands()
     assert "nothing speaks against it" in follower.run(*check.split())
     plan = follower.run(*dry_run.split())
-    assert re.search(r"^evidence +1$", plan, re.MULTILINE)
+    assert re.search(r"^evidence +2$", plan, re.MULTILINE)
     assert not (follower.root / "results/my-pair/corpus").exists()
 
 
