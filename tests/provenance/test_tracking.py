@@ -18,6 +18,7 @@ from crossdiff.workflow import SRC
 
 CODE = {"commit": "c" * 40, "dirty": False}
 CONFIG = json.dumps({"pair": {"name": "tiny"}, "seeds": [0, 1]})
+FRESH = sys.executable
 STEP = """
 import sys
 from crossdiff.provenance.record import record
@@ -152,7 +153,8 @@ def test_a_store_that_fails_midway_does_not_stop_the_step(
     assert "stays incomplete: server gone" in capsys.readouterr().err
 
 
-def test_a_study_that_is_killed_ends_its_relay_and_its_runs(folder: Path) -> None:
+def test_a_study_that_is_killed_ends_its_relay_and_its_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", FRESH)  # a relay as users have it
     study = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     parent = tracking.open_study("tiny", CONFIG, CODE, study.pid)
     step = tracking.start("cut short", {}, CODE)
