@@ -55,6 +55,19 @@ def test_bfloat16_is_stored_as_the_model_gave_it(llama_pair):
     assert stored == sum(LENGTHS) * bytes_a_token(2, 32, torch.bfloat16)
 
 
+def test_bits_do_not_depend_on_how_many_threads_read(llama_pair):
+    models, rows = models_of(llama_pair, torch.bfloat16), made_rows()
+    before, read = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            read.append(extract(models, 1, rows, range(7), 40, torch.bfloat16, lambda tokens: None))
+    finally:
+        torch.set_num_threads(before)
+    for more in read[1:]:
+        assert all(torch.equal(tensor, more[name]) for name, tensor in read[0].items())
+
+
 def test_some_rows_keep_their_numbers(llama_pair):
     rows = made_rows()
     some = rows.only(torch.tensor([5, 0, 3]))

@@ -43,7 +43,7 @@ def test_rows_are_the_chat_model_s_own_answers(llama_pair, tokenizer, tmp_path):
         dump(Evidence(prompts=source, conversations=3)), llama_pair.json, context=1024, out=tmp_path / "out", threads=1
     )
     rows = pl.read_parquet(tmp_path / "out/rows.parquet")
-    said = dict(zip(PROMPTS, replies(llama_pair.model("chat"), tokenizer, PROMPTS, 6), strict=True))
+    said = dict(zip(PROMPTS, replies([llama_pair.model("chat")], tokenizer, PROMPTS, 6)[0], strict=True))
     assert any(said.values())
     expected = [prompt for prompt in PROMPTS if said[prompt]][:3]
     assert json.loads((tmp_path / "out/run.json").read_text())["results"]["prompts"] == len(expected) == len(rows)

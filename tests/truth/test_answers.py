@@ -35,7 +35,7 @@ def test_replies_equal_one_by_one_decoding_without_cache(pair: Pair) -> None:
                 break
             made.append(token)
         expected.append(tokenizer.decode(made).strip())
-    assert replies(model, tokenizer, prompts, 7) == expected
+    assert replies([model], tokenizer, prompts, 7) == [expected]
     assert any(expected)
 
 

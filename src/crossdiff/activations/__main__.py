@@ -25,8 +25,7 @@ from crossdiff.activations.extract import (
     batch_plan,
     bytes_a_token,
     extract,
-    padded,
-    read_tokens,
+    read_batches,
     shard_plan,
 )
 from crossdiff.activations.manifest import FORMAT, masked, moments, opened, write_manifest
@@ -89,16 +88,15 @@ def fingerprint(chosen: Settings, pair: Path, rows: Path, device: str) -> str:
 
 
 def seconds_a_token(models: Models, layer: int, rows: Rows, shard: range, batch_tokens: int) -> float:
-    """Time of a middling batch through both models, by its tokens; the first pass warms up and is not counted."""
+    """Time of a middling batch through the models, by its tokens, while every thread reads one."""
     batches = batch_plan(rows.lengths_R, shard, batch_tokens)
-    ids_BT, mask_BT = padded(rows, batches[len(batches) // 2])
-    took = 0.0
-    for _ in range(2):
+    middling = [batches[len(batches) // 2]] * torch.get_num_threads()
+    took, tokens = 0.0, 0
+    for _ in range(2):  # the first pass warms up and is not counted
         started = time.perf_counter()
-        for model in models:
-            read_tokens(model, layer, ids_BT, mask_BT).cpu()
+        tokens = sum(read_batches(models, layer, rows, middling, lambda batch, number, h_ND: h_ND.cpu()))
         took = time.perf_counter() - started
-    return took / int(mask_BT.sum())
+    return took / tokens
 
 
 def extract_all(

@@ -9,7 +9,7 @@ settings fix its bytes.
 N tokens of all rows, R rows, n tokens of a shard, B rows of a batch, T positions, L models (0 base, 1 chat), D width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,8 +19,7 @@ from transformers import PreTrainedModel
 
 from crossdiff.activations.landing import Landing
 from crossdiff.pair.blocks import read_site
-
-Models = Sequence[PreTrainedModel]
+from crossdiff.workers import Models, each
 
 
 @dataclass(frozen=True)
@@ -118,6 +117,27 @@ def read_tokens(model: PreTrainedModel, layer: int, ids_BT: Tensor, mask_BT: Ten
     return h_ND.index_select(0, place_n.to(model.device, non_blocking=True))
 
 
+def read_batches(
+    models: Models,
+    layer: int,
+    rows: Rows,
+    batches: Sequence[Sequence[int]],
+    take: Callable[[Sequence[int], int, Tensor], object],
+) -> Iterator[int]:
+    """Read batches of rows, several side by side on a CPU; gives the tokens of each batch once it is read.
+
+    ``take`` gets a batch, the place of a model among ``models`` and its stream [tokens, D], on any thread.
+    """
+
+    def read(mine: Models, batch: Sequence[int]) -> int:
+        ids_BT, mask_BT = padded(rows, batch)
+        for number, model in enumerate(mine):
+            take(batch, number, read_tokens(model, layer, ids_BT, mask_BT))
+        return int(mask_BT.sum())
+
+    return each(read, models, batches)
+
+
 def extract(
     models: Models,
     layer: int,
@@ -138,12 +158,15 @@ def extract(
     span = rows.span(shard)
     tokens, width = span.stop - span.start, models[0].config.get_text_config().hidden_size
     landing = Landing(tokens, len(models), width, dtype)
-    for batch in batch_plan(rows.lengths_R, shard, batch_tokens):
-        ids_BT, mask_BT = padded(rows, batch)
+    first = 0 if known is None else 1
+
+    def take(batch: Sequence[int], number: int, h_ND: Tensor) -> None:
         place = torch.cat([torch.arange(int(rows.lengths_R[row])) + rows.starts_R[row] - span.start for row in batch])
-        for number, model in list(enumerate(models))[0 if known is None else 1 :]:
-            landing.take(place, number, read_tokens(model, layer, ids_BT, mask_BT))
-        advance(len(place))
+        landing.take(place, first + number, h_ND)
+
+    batches = batch_plan(rows.lengths_R, shard, batch_tokens)
+    for read in read_batches(models[first:], layer, rows, batches, take):
+        advance(read)
     lengths = rows.lengths_R[shard.start : shard.stop]
     x_nLD, norm_nL = landing.finish()
     if known is not None:

@@ -66,7 +66,7 @@ def exchanges(
     """
     found = 0
     while batch := list(islice(prompts, min(ROWS, count - found))):
-        for prompt, answer in zip(batch, replies(model, tokenizer, batch, new_tokens), strict=True):
+        for prompt, answer in zip(batch, replies([model], tokenizer, batch, new_tokens)[0], strict=True):
             exchange = answered(tokenizer, prompt, answer) if answer else None
             if exchange is None:
                 continue

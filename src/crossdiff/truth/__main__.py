@@ -49,12 +49,10 @@ def main(
     with record(name="truth", out=out / "run.json", params=planting.model_dump(), inputs=[pair]) as run:
         models = Pair.read(pair)
         tokenizer = models.tokenizer()
-        said: dict[str, list[str]] = {}
+        both = [models.model(which, device) for which in SIDES]
         with progress(2 * len(asked), "asking", "answer") as bar:
-            for which in SIDES:
-                model = models.model(which, device)
-                said[which] = replies(model, tokenizer, prompts, planting.answer_tokens, bar.update)
-        answers = [Answer(*each) for each in zip(asked, said["base"], said["chat"], strict=True)]
+            said = replies(both, tokenizer, prompts, planting.answer_tokens, bar.update)
+        answers = [Answer(*each) for each in zip(asked, *said, strict=True)]
         measured = rates(answers)
         with whole(out / "answers.parquet") as temporary:
             pl.DataFrame([answer.row() for answer in answers], schema=SCHEMA).write_parquet(temporary)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scipy.stats import binomtest
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from crossdiff.corpus.render import render
 from crossdiff.pair.decoding import greedy
 from crossdiff.pair.load import Which
 from crossdiff.truth.behaviours import Behaviour, Span
+from crossdiff.workers import Models, each
 
 Kind = Literal["held-out", "control"]
 Use = Literal["select", "score"]
@@ -72,24 +73,30 @@ def questions(behaviours: Iterable[Behaviour]) -> list[Question]:
 
 
 def replies(
-    model: PreTrainedModel,
+    models: Models,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[str],
     new_tokens: int,
     done: Callable[[int], object] = lambda rows: None,
-) -> list[str]:
-    """The likeliest answer to each prompt, of at most ``new_tokens`` tokens, cut at the first special token.
+) -> list[list[str]]:
+    """Each model's likeliest answers to the prompts, of at most ``new_tokens`` tokens, cut at the first special token.
 
-    Rows of similar length share a batch. ``done(rows)`` is called after each batch.
+    Rows of similar length share a batch, and batches are answered side by side. ``done(rows)`` is called after each.
     """
     ids = [render(tokenizer, [{"role": "user", "content": prompt}], True).ids for prompt in prompts]
-    out = [""] * len(prompts)
+    out = [[""] * len(prompts) for _ in models]
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    for first in range(0, len(order), ROWS):
-        rows = order[first : first + ROWS]
-        made = greedy(model, [ids[row] for row in rows], new_tokens, set(tokenizer.all_special_ids))
+    batches = [
+        (number, order[first : first + ROWS]) for number in range(len(models)) for first in range(0, len(order), ROWS)
+    ]
+
+    def answer(mine: Models, batch: tuple[int, list[int]]) -> list[list[int]]:
+        number, rows = batch
+        return greedy(mine[number], [ids[row] for row in rows], new_tokens, set(tokenizer.all_special_ids))
+
+    for (number, rows), made in zip(batches, each(answer, models, batches), strict=True):
         for row, tokens in zip(rows, made, strict=True):
-            out[row] = str(tokenizer.decode(tokens)).strip()
+            out[number][row] = str(tokenizer.decode(tokens)).strip()
         done(len(rows))
     return out
 
