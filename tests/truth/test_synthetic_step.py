@@ -8,7 +8,6 @@ import pytest
 
 from crossdiff.attribution.usage import ROLES
 from crossdiff.truth.synthetic.__main__ import NULLS, main, worlds
-from crossdiff.truth.synthetic.presets import PRESETS
 
 RECIPE = {"kind": "crosscoder", "latents": 4000, "k": 90, "steps": 1000, "warmup_steps": 100, "threshold_start": 200}
 RECIPES = {
@@ -73,6 +72,6 @@ def test_it_repeats(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seeds", "nulls"), [([3], [3, 4, 5]), ([7, 4], [7, 4, 8]), ([1, 2, 3, 9], [1, 2, 3, 9])])
 def test_a_seed_has_at_least_two_other_nulls_to_be_called_on(seeds: list[int], nulls: list[int]) -> None:
-    drawn = [(name, seed) for name, seed, _ in worlds(PRESETS["tiny"], seeds, "cpu")]
-    assert [seed for name, seed in drawn if name == "pair"] == seeds
-    assert [seed for name, seed in drawn if name == "null"] == nulls
+    drawn = worlds(seeds)
+    assert [seed for seed, names in drawn.items() if "pair" in names] == seeds
+    assert [seed for seed, names in drawn.items() if "null" in names] == nulls

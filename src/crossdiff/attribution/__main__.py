@@ -16,12 +16,12 @@ from crossdiff.activations.store import SPLITS, Activations
 from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import description_table
 from crossdiff.attribution.firing import Firing
-from crossdiff.attribution.measure import Column, columns, measure
+from crossdiff.attribution.measure import columns, measure
 from crossdiff.attribution.norms import CLASSES
 from crossdiff.attribution.overall import comparisons
 from crossdiff.attribution.promoted import token_table
 from crossdiff.attribution.specific import by_pair
-from crossdiff.attribution.tables import firing, template, twins
+from crossdiff.attribution.tables import firing, per_latent, template, twins
 from crossdiff.attribution.template import slots
 from crossdiff.cli import progress, stage
 from crossdiff.dictionaries import load
@@ -42,20 +42,6 @@ def row_blocks(used_R: torch.Tensor, blocks: int) -> torch.Tensor:
     place_R = torch.cumsum(used_R.long(), 0) - 1
     count = int(used_R.sum())
     return (place_R.clamp(min=0) * min(blocks, count)) // max(1, count)
-
-
-def table(columns_: dict[str, Column], latents: int) -> pl.DataFrame:
-    """The latent table; what is not defined is null."""
-    data: dict[str, Any] = {"latent": pl.Series(range(latents), dtype=pl.UInt32)}
-    for name, column in columns_.items():
-        if column is None:
-            data[name] = pl.Series([None] * latents, dtype=pl.String if name == "class" else pl.Float32)
-        elif isinstance(column, torch.Tensor):
-            series = pl.Series(column.cpu().numpy())
-            data[name] = series.fill_nan(None) if series.dtype.is_float() else series
-        else:
-            data[name] = column
-    return pl.DataFrame(data)
 
 
 def counts(latents: pl.DataFrame) -> dict[str, Any]:
@@ -140,7 +126,7 @@ def main(
             )
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
-        latents = table(found, model.shape[2])
+        latents = per_latent(found, model.shape[2])
         models, live = Pair.read(pair), latents.filter(~pl.col("dead"))["latent"].to_list()
         decode, promoted = text_of(models), token_table(model, live, models)
         beside = {

@@ -1,6 +1,7 @@
-"""Tables beside the latent table, as polars frames: twins, template slots, and when latents fire."""
+"""The latent table and those beside it, as polars frames: twins, template slots, and when latents fire."""
 
 from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 import torch
@@ -22,6 +23,20 @@ TWINS = {
     "chat_given_base": pl.Float64, "base_given_chat": pl.Float64,
     **{f"tokens_{name}": pl.Int64 for name in ("chat", "base", "both", "high", "apart")},
 }  # fmt: skip
+
+
+def per_latent(columns_: dict[str, Column], latents: int) -> pl.DataFrame:
+    """The latent table; what is not defined is null."""
+    data: dict[str, Any] = {"latent": pl.Series(range(latents), dtype=pl.UInt32)}
+    for name, column in columns_.items():
+        if column is None:
+            data[name] = pl.Series([None] * latents, dtype=pl.String if name == "class" else pl.Float32)
+        elif isinstance(column, torch.Tensor):
+            series = pl.Series(column.cpu().numpy())
+            data[name] = series.fill_nan(None) if series.dtype.is_float() else series
+        else:
+            data[name] = column
+    return pl.DataFrame(data)
 
 
 def twins(dictionary: Dictionary, columns: dict[str, Column], view: View, least: float, batch: int) -> pl.DataFrame:

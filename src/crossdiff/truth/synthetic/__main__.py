@@ -9,7 +9,6 @@ true_effect, true_frequency (of either model's firing), firing_f1. A latent that
 true_class "none".
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from crossdiff.attribution.__main__ import table
+from crossdiff.attribution.tables import per_latent
 from crossdiff.cli import progress, stage
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.recipe import Recipe
@@ -29,7 +28,7 @@ from crossdiff.provenance.record import record
 from crossdiff.truth.synthetic.factors import CLASSES
 from crossdiff.truth.synthetic.learn import Firing, fit, measured, train
 from crossdiff.truth.synthetic.match import cosines, nearest, similarity, targets
-from crossdiff.truth.synthetic.presets import PRESETS, Preset
+from crossdiff.truth.synthetic.presets import PRESETS
 from crossdiff.truth.synthetic.scores import Known, angles, scores
 from crossdiff.truth.synthetic.world import World, build
 
@@ -64,13 +63,17 @@ def main(
     params["dictionaries"] = {name: asdict(recipe) for name, recipe in recipes.items()}
     with record(f"truth/synthetic/{out.name}", out / "run.json", params, []) as run:
         latents, scored, factors = [], [], []
-        total = (len(chosen.seeds) + max(NULLS, len(chosen.seeds))) * len(recipes) * preset.steps
-        with progress(total, "synthetic", "step") as bar:
-            for name, seed, world in worlds(preset, chosen.seeds, device):
-                factors.append(factor_table(world).select(pl.lit(name).alias("world"), pl.lit(seed).alias("seed"), "*"))
-                for dictionary, model in train(world, recipes, preset, seed, bar.update).items():
+        plan = worlds(chosen.seeds)
+        trainings = sum(map(len, plan.values())) * len(recipes)
+        with progress(trainings * preset.steps, "synthetic", "step") as bar:
+            for seed, names in plan.items():
+                pair = build(preset.design, seed, device)
+                drawn = {name: pair if name == "pair" else pair.null() for name in names}
+                factors += [labelled(factor_table(each), {"world": name, "seed": seed}) for name, each in drawn.items()]
+                for (name, dictionary), model in train(drawn, recipes, preset, seed, bar.update).items():
+                    world = drawn[name]
                     found, firing = measured(model, world, preset, seed)
-                    rows = latent_table(model, world, table(found, model.shape[2]), firing)
+                    rows = latent_table(model, world, per_latent(found, model.shape[2]), firing)
                     labels = {"world": name, "dictionary": dictionary, "kind": model.kind, "seed": seed}
                     latents.append(labelled(rows, labels))
                     tidy = scores(known(model, world, rows), fit(model, world, preset, seed))
@@ -81,14 +84,10 @@ def main(
         run.result(**headline(pl.concat(scored, how="diagonal_relaxed")))
 
 
-def worlds(preset: Preset, seeds: list[int], device: str) -> Iterator[tuple[str, int, World]]:
-    """For each seed the pair, and its null; then nulls of the next seeds until there are enough."""
-    for seed in seeds:
-        world = build(preset.design, seed, device)
-        yield "pair", seed, world
-        yield "null", seed, world.null()
-    for seed in range(max(seeds) + 1, max(seeds) + 1 + NULLS - len(seeds)):
-        yield "null", seed, build(preset.design, seed, device).null()
+def worlds(seeds: list[int]) -> dict[int, list[str]]:
+    """Of each seed the pair and its null; then nulls of the next seeds until there are enough."""
+    more = range(max(seeds) + 1, max(seeds) + 1 + NULLS - len(seeds))
+    return {seed: ["pair", "null"] for seed in seeds} | {seed: ["null"] for seed in more}
 
 
 def labelled(rows: pl.DataFrame, labels: dict[str, Any]) -> pl.DataFrame:

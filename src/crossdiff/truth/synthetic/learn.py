@@ -5,6 +5,7 @@ B tokens, L models, D width, N factors, F latents.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from crossdiff.dictionaries.metrics import validate
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.train import Trainer
 from crossdiff.truth.synthetic.presets import Preset
-from crossdiff.truth.synthetic.world import Draw, World, generator
+from crossdiff.truth.synthetic.world import Draw, Events, World, generator
 
 FIT, TRAIN, MEASURE = 1, 2, 3
 """Parts of a seed's stream; nothing that is measured was trained on."""
@@ -30,26 +31,35 @@ TEXT = 4
 
 def draws(world: World, seed: int, part: int, tokens: int, batch: int) -> Iterator[Draw]:
     """A part of the stream, a batch at a time."""
+    return (world.shown(events) for events in happenings(world, seed, part, tokens, batch))
+
+
+def happenings(world: World, seed: int, part: int, tokens: int, batch: int) -> Iterator[Events]:
+    """What happens in a part of the stream, a batch at a time; the same for a pair and its null."""
     device = str(world.offset_LD.device)
     for number, first in enumerate(range(0, tokens, batch)):
-        yield world.draw(min(batch, tokens - first), generator(seed, part, number, device=device))
+        yield world.events(min(batch, tokens - first), generator(seed, part, number, device=device))
 
 
 def train(
-    world: World, recipes: dict[str, Recipe], preset: Preset, seed: int, on_step: Callable[[int], object]
-) -> dict[str, Dictionary]:
-    """All dictionaries, trained side by side on one stream that never repeats."""
+    worlds: dict[str, World], recipes: dict[str, Recipe], preset: Preset, seed: int, on_step: Callable[[int], object]
+) -> dict[tuple[str, str], Dictionary]:
+    """All dictionaries on all worlds of a seed, by (world, dictionary), trained side by side on one stream that never
+    repeats."""
     trainers = {}
-    for name, recipe in recipes.items():
+    for (label, world), (name, recipe) in product(worlds.items(), recipes.items()):
         sample = (read(recipe.kind, draw.x_BLD) for draw in draws(world, seed, FIT, preset.sample, MEASURED))
         fitted = normalise.fit(sample) if recipe.normalise else None
         width = world.design.width
-        trainers[name] = Trainer(recipe, fitted or normalise.identity(recipe.models, width).to(_device(world)), seed)
-    for draw in draws(world, seed, TRAIN, preset.steps * preset.batch, preset.batch):
-        for trainer in trainers.values():
-            trainer.learn(read(trainer.recipe.kind, draw.x_BLD))
+        normaliser = fitted or normalise.identity(recipe.models, width).to(_device(world))
+        trainers[label, name] = Trainer(recipe, normaliser, seed)
+    any_of = next(iter(worlds.values()))
+    for events in happenings(any_of, seed, TRAIN, preset.steps * preset.batch, preset.batch):
+        shown = {label: world.shown(events) for label, world in worlds.items()}
+        for (label, _), trainer in trainers.items():
+            trainer.learn(read(trainer.recipe.kind, shown[label].x_BLD))
             on_step(1)
-    return {name: trainer.outcome({})[0] for name, trainer in trainers.items()}
+    return {place: trainer.outcome({})[0] for place, trainer in trainers.items()}
 
 
 def _device(world: World) -> str:

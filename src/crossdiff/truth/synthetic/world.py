@@ -26,6 +26,19 @@ class Draw(NamedTuple):
     """int64."""
 
 
+class Events(NamedTuple):
+    """What happens in some tokens, whatever the two models make of it."""
+
+    context_B: Tensor
+    """int64."""
+    on_BN: Tensor
+    """bool: which factors fire, gates left out."""
+    magnitude_BN: Tensor
+    """How strongly each factor would fire."""
+    noise_BLD: Tensor
+    """Standard normal."""
+
+
 @dataclass(frozen=True)
 class World:
     """A pair of models."""
@@ -58,21 +71,31 @@ class World:
 
     def draw(self, tokens: int, random: Generator) -> Draw:
         """Tokens in rows of one context each."""
-        device, design, factors = self.offset_LD.device, self.design, self.factors
+        return self.shown(self.events(tokens, random))
+
+    def events(self, tokens: int, random: Generator) -> Events:
+        """What happens in ``tokens`` tokens: the same for a pair and its null, so that one drawing serves both."""
+        device, design = self.offset_LD.device, self.design
         rows = -(-tokens // design.row)
         context_R = torch.randint(design.contexts, (rows,), generator=random, device=device)
         context_B = context_R.repeat_interleave(design.row)[:tokens]
         on_BN = self.firing(tokens, random)
         magnitude_BN = self.magnitudes(tokens, random)
+        shape = tokens, *self.offset_LD.shape
+        return Events(context_B, on_BN, magnitude_BN, torch.randn(shape, generator=random, device=device))
+
+    def shown(self, events: Events) -> Draw:
+        """What the two models make of it."""
+        factors = self.factors
         has_LN = factors.direction_LND.norm(dim=2) > 0
-        gate_LBN = on_BN & factors.gate_LCN[:, context_B]
+        gate_LBN = events.on_BN & factors.gate_LCN[:, events.context_B]
         clean = [
-            (magnitude_BN * gate_BN) @ direction_ND
+            (events.magnitude_BN * gate_BN) @ direction_ND
             for gate_BN, direction_ND in zip(gate_LBN, factors.direction_LND, strict=True)
         ]
         x_BLD = torch.stack([clean[0], clean[1] @ self.drift_DD], 1) + self.offset_LD
-        x_BLD += self.noise * torch.randn(x_BLD.shape, generator=random, device=device)
-        return Draw(x_BLD, (gate_LBN & has_LN[:, None]).transpose(0, 1), context_B)
+        x_BLD += self.noise * events.noise_BLD
+        return Draw(x_BLD, (gate_LBN & has_LN[:, None]).transpose(0, 1), events.context_B)
 
     def firing(self, tokens: int, random: Generator) -> Tensor:
         """Which factors fire, gates left out, bool [B, N].
