@@ -92,7 +92,7 @@ def test_an_unknown_data_set(monkeypatch):
     def offline(*args, **kwargs):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("crossdiff.corpus.read.datasets.load_dataset", offline)
+    monkeypatch.setattr("datasets.load_dataset", offline)
     with pytest.raises(UserError, match=r"corpus\.sources\.some: cannot open 'nobody/none'.*no network; connect"):
         list(records(source("nobody/none", "text")))
 
@@ -104,7 +104,7 @@ def test_a_hub_id_is_streamed_with_its_subset_split_and_revision(monkeypatch):
         asked.update(keywords, path=path, subset=subset)
         return iter([{"text": "a"}])
 
-    monkeypatch.setattr("crossdiff.corpus.read.datasets.load_dataset", load)
+    monkeypatch.setattr("datasets.load_dataset", load)
     found = list(records(source("some/set", "text", subset="sample-10BT", split="train", revision="abc")))
     assert found == [(0, "a")]
     assert asked == {

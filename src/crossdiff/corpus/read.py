@@ -6,16 +6,16 @@ anything is tokenised: a user message first (after an optional system message), 
 
 import glob
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-import datasets
-from datasets import IterableDataset
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossdiff.corpus.formats import FORMATS, reader
 from crossdiff.corpus.render import Message, RowError
 from crossdiff.corpus.roles import SPEAKER
 from crossdiff.errors import UserError
 from crossdiff.parts.corpus import Rows
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 
 class Record(NamedTuple):
@@ -50,8 +50,10 @@ def local_files(source: Rows) -> list[str]:
     return files
 
 
-def opened(source: Rows) -> IterableDataset:
+def opened(source: Rows) -> "IterableDataset":
     """The stream of a source's rows."""
+    import datasets  # takes a second, and most steps read rows that are already rendered
+
     files = local_files(source)
     try:
         if files:

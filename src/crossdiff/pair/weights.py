@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from crossdiff.errors import UserError, first_line
 from crossdiff.pair.blocks import decoder_layers
-from crossdiff.pair.load import check_complete, unreported
+from crossdiff.pair.models import check_complete, unreported
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
