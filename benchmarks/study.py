@@ -17,7 +17,7 @@ ORDER = (
 )  # fmt: skip
 """Stages in the order they run in; others come last."""
 NULL = "null"
-"""Folder of the null tune's logs; all that is done for it counts as one stage."""
+"""Folder of the null tune's logs. All that is done for it counts as one stage, but its tuning, which is planting."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def read(logs: Path) -> list[Job]:
             (facts, *_) = csv.DictReader(lines, delimiter="\t")
         null = file.is_relative_to(logs / NULL)
         path = file.relative_to((logs / NULL if null else logs) / "benchmarks").with_suffix("")
-        stage = NULL if null else path.parts[0].removesuffix("-base").removesuffix("-chat")
+        stage = path.parts[0].removesuffix("-base").removesuffix("-chat")
+        stage = NULL if null and stage != "plant" else stage
         peak = number(facts.get("max_rss"))
         jobs.append(Job(stage, path.name, float(facts["s"]), number(facts.get("cpu_time")), peak and peak * 2**20))
     return sorted(jobs, key=lambda job: (ORDER.index(job.stage) if job.stage in ORDER else len(ORDER), job.name))

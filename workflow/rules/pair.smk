@@ -86,13 +86,13 @@ if tunes:
             "logs/{pair}/benchmarks/plant.tsv"
         wildcard_constraints:
             pair="|".join(tunes),
-        threads: study.compute.threads.models
+        threads: study.compute.threads.tuning
         resources:
             gpu=gpus,
         params:
             settings=lambda wildcards: dump(tunes[wildcards.pair]),
             base=models["base"].path,
-            threads=study.compute.threads.models,
+            threads=study.compute.threads.tuning,
             device=device,
             key=lambda wildcards: key_of(tuned[wildcards.pair]),
         message:

@@ -63,6 +63,7 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         synthetic=PRESETS[study.synthetic.preset] if study.synthetic else None,
         synthetic_seeds=len(study.synthetic.seeds) if study.synthetic else 0,
         threads_models=study.compute.threads.models,
+        threads_tuning=study.compute.threads.tuning,
         threads_dictionaries=study.compute.threads.dictionaries,
     )
 

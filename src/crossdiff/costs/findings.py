@@ -67,7 +67,7 @@ def crowded(study: Config) -> list[str]:
     there, threads = cores(), study.compute.threads
     return [
         f"compute.threads.{name}: {asked} threads would take turns on {there} cores; lower it to {there}"
-        for name, asked in (("models", threads.models), ("dictionaries", threads.dictionaries))
+        for name, asked in threads
         if there is not None and asked > there
     ]
 

@@ -90,6 +90,9 @@ class Work:
     """Size of the synthetic benchmark, if the study has one."""
     synthetic_seeds: int = 0
     threads_models: int = 2
+    threads_tuning: int = 1
+    tuning_batch: int = 384
+    """Tokens of a tuning step."""
     threads_dictionaries: int = 1
 
     stored_tokens: int | None = None

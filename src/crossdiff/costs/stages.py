@@ -33,12 +33,16 @@ STREAMS = {
 """Streams of each group of interventions, by kind of dictionary (`crossdiff.evidence.kl.interventions`)."""
 BASELINES = 6
 """Streams without a dictionary."""
+TUNED_BYTES = 140
+"""Bytes held for the gradients of a tuning step, an entry of each block's stream."""
 MOMENT_BYTES = {"float32": 4, "bfloat16": 2, "float8": 1}
 
 
 def stages(work: Work, machine: Machine) -> list[Stage]:
     """All stages in the order they run."""
-    planting = [_planting(work, machine), _answers(work, machine)] if work.behaviours else []
+    tuned = [tokens for tokens in (work.planted_tokens if work.behaviours else 0, work.null_tokens) if tokens]
+    planting = [_planting(work, machine, tuned)] if tuned else []
+    planting += [_answers(work, machine)] if work.behaviours else []
     prepare = Stage("models, corpus", [STARTUP] * 3, RUNTIME, 2 * work.model.parameters * work.models_made)
     benchmark = [_synthetic(work, machine, work.synthetic)] if work.synthetic else []
     dictionaries = [_training(work, machine), _attribution(work, machine), _evidence(work, machine)]
@@ -48,10 +52,13 @@ def stages(work: Work, machine: Machine) -> list[Stage]:
     return [prepare, *benchmark, *planting, _activations(work, machine), *dictionaries, report]
 
 
-def _planting(work: Work, machine: Machine) -> Stage:
-    own = machine.part(work.threads_models)
-    seconds = STARTUP + tuning_seconds(work.model, work.planted_tokens, own)
-    return Stage("plant", [seconds], RUNTIME + 10 * work.model.parameters, rough=True)
+def _planting(work: Work, machine: Machine, tuned: list[int]) -> Stage:
+    """The chat model and the null tune, by the tokens each is tuned on."""
+    own, model = machine.part(work.threads_tuning), work.model
+    each = [STARTUP + tuning_seconds(model, tokens, own) for tokens in tuned]
+    memory = RUNTIME + 10 * model.parameters + TUNED_BYTES * work.tuning_batch * model.layers * model.width
+    beside = min(len(each), machine.beside(work.threads_tuning))
+    return Stage("plant", each, memory, 2 * model.parameters * (work.null_tokens > 0), beside, rough=True)
 
 
 def _answers(work: Work, machine: Machine) -> Stage:
@@ -140,12 +147,11 @@ def _evidence(work: Work, machine: Machine) -> Stage:
 
 
 def _null(work: Work, machine: Machine) -> Stage:
-    """Tune, read the tune alone (the base's streams are there), train and measure: what the pair's own stages take."""
-    own = replace(work, seeds=work.null_seeds, planted_tokens=work.null_tokens)
+    """Read the null tune alone (the base's streams are there), train and measure: what the pair's own stages take."""
+    own = replace(work, seeds=work.null_seeds)
     read, train, measure = _activations(own, machine), _training(own, machine), _attribution(own, machine)
-    tune = _planting(own, machine).wall if work.null_tokens else 0.0
-    seconds = [tune, STARTUP + (read.wall - STARTUP) / 2, train.wall, measure.wall]
-    disk = read.disk + train.disk + 2 * work.model.parameters
+    seconds = [STARTUP + (read.wall - STARTUP) / 2, train.wall, measure.wall]
+    disk = read.disk + train.disk
     memory = max(part.memory * part.beside for part in (read, train, measure))
     return Stage("null", [sum(seconds)], memory, disk, mapped=read.mapped, rough=True)
 

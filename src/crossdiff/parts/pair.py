@@ -38,7 +38,7 @@ class Planting(Part):
     """Passes over the conversations."""
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-3
     """Peak learning rate; falls linearly to 0."""
-    batch_tokens: Count = 512
+    batch_tokens: Count = 384
     """Tokens a step, at most."""
     seed: Seed = 0
     """Seed of adapters and order."""
