@@ -85,7 +85,7 @@ def test_the_schema_in_the_repository_is_current() -> None:
         ),
         ("dictionaries", {}, "dictionaries: Dictionary should have at least 1 item"),
         ("dictionaries/diff-sae/kind", "vae", "dictionaries.diff-sae.kind: Input should be"),
-        ("dictionaries/diff-sae/k", 5000, "dictionaries.diff-sae: k = 5000 is larger than latents = 3072"),
+        ("dictionaries/diff-sae/k", 5000, "dictionaries.diff-sae: k = 5000 is larger than latents = 2048"),
         ("dictionaries/diff-sae/steps", 0, "dictionaries.diff-sae: steps must be at least 1"),
         ("dictionaries/diff-sae/sources", ["wob"], "dictionaries.diff-sae.sources: no corpus source is called wob"),
         ("dictionaries/theirs", {"from": "x/y"}, "dictionaries.theirs.kind: Field required"),
