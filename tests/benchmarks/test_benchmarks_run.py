@@ -149,6 +149,8 @@ def test_study_tabulates_stages(tmp_path: Path) -> None:
         ("benchmarks/activations", 5, "100"),
         ("benchmarks/dictionaries/a-seed0", 2, "50"),
         ("benchmarks/dictionaries/a-seed1", 3, "-"),
+        ("benchmarks/plant", 7, "80"),
+        ("null/benchmarks/plant", 8, "80"),
         ("null/benchmarks/activations", 4, "90"),
         ("null/benchmarks/dictionaries/a-seed0", 2, "50"),
     ):
@@ -156,12 +158,13 @@ def test_study_tabulates_stages(tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:05\t{peak}\tNA\n")
     rows = {(row.subject, row.metric): row for row in study.main([str(folder)])}
-    assert next(iter(rows))[0] == "activations"
+    assert next(iter(rows))[0] == "plant"
+    assert (rows["plant", "jobs"].value, rows["plant", "wall, summed"].value) == (2, 15)
     assert rows["dictionaries", "jobs"].value == 2
     assert rows["dictionaries", "wall, summed"].value == 5
     assert rows["dictionaries", "wall, summed"].high == 3
     assert rows["dictionaries", "peak memory"].value == pytest.approx(50 * 2**20 / 1e9)
     assert (rows["null", "jobs"].value, rows["null", "wall, summed"].value) == (2, 6)
-    assert rows["all stages", "wall, summed"].value == 16
+    assert rows["all stages", "wall, summed"].value == 31
     with pytest.raises(SystemExit, match=r"no benchmarks/"):
         study.read(tmp_path)

@@ -15,7 +15,7 @@ from benchmarks.study import Job
 from crossdiff.config import Config
 from crossdiff.costs import estimate
 from crossdiff.costs.machine import calibrate
-from crossdiff.costs.seconds import GEMM, STARTUP, attribution_seconds, evidence_seconds, step_seconds
+from crossdiff.costs.seconds import GEMM, STARTUP, STREAM, attribution_seconds, evidence_seconds, step_seconds
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
 from crossdiff.costs.stages import stages
 from crossdiff.dictionaries.recipe import Recipe
@@ -53,7 +53,7 @@ def test_without_bytes_a_step_is_its_product() -> None:
 def test_without_arithmetic_more_active_latents_cost_more_bytes() -> None:
     machine = replace(MACHINE, bf16=ENDLESS, fp32=ENDLESS)
     few, many = (step_seconds(replace(CROSSCODER, k=k), 576, machine) for k in (32, 64))
-    assert many - few == pytest.approx(16 * 2048 * 32 * 1152 / (0.7 * 3e10), rel=1e-6)
+    assert many - few == pytest.approx(16 * 2048 * 32 * 1152 / (STREAM * 3e10), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,15 @@ def test_stages_scale_with_tokens_steps_and_seeds() -> None:
     assert len(once["evidence"].seconds) == 5
     assert list(once)[:3] == ["models, corpus", "plant", "truth"]
     assert "plant" not in named(replace(WORK, behaviours=0))
+
+
+def test_both_tunes_are_made_side_by_side() -> None:
+    alone, both = (named(replace(WORK, null_seeds=1, null_tokens=tokens)) for tokens in (0, 60_000))
+    assert len(both["plant"].seconds) == 2
+    assert both["plant"].wall == alone["plant"].wall > both["plant"].seconds[1]
+    assert both["null"].seconds == alone["null"].seconds
+    one_core = named(replace(WORK, null_seeds=1, null_tokens=60_000), replace(MACHINE, threads=1))
+    assert one_core["plant"].wall == pytest.approx(sum(one_core["plant"].seconds))
 
 
 def test_jobs_share_the_machine() -> None:

@@ -10,15 +10,15 @@ from crossdiff.dictionaries.recipe import Recipe
 
 GEMM = 0.9
 """Share of the measured product rate that the encoder product reaches."""
-STREAM = 0.7
+STREAM = 0.95
 """Share of the bandwidth that Adam, casts and gathers reach."""
-FORWARD = 0.7
+FORWARD = 0.82
 """Share of the bf16 product rate that a model's forward reaches on rows of a few hundred tokens."""
-TUNE = 0.35
+TUNE = 0.6
 """The same of a tuning step on short conversations."""
-GENERATE = 0.25
+GENERATE = 0.36
 """The same of generation, which multiplies thin matrices."""
-REGENERATED = 0.05
+REGENERATED = 0.5
 """Share of an edited answer that is generated: it is read first, and written anew only from where it differs."""
 DENSE_STEPS = 0.25
 """Share of an L1 dictionary's steps whose codes are dense enough for dense products: its first ones."""
@@ -90,22 +90,25 @@ def examples_seconds(recipe: Recipe, width: int, tokens: int, latents: int, mach
     return tokens * shown * (2.0 * recipe.models * width / (GEMM * machine.fp32) + 8.0 / (STREAM * machine.bandwidth))
 
 
-def evidence_seconds(work: Work, streams: int, machine: Machine) -> float:
-    """KL: both models up to the site, the chat model above it for each stream, the head at predicted positions;
-    behaviours: gradients of the chosen prompts, answers read and generated under each edit.
+def evidence_seconds(work: Work, streams: int, machine: Machine, shared: bool = False) -> float:
+    """KL: the chat model above the site for each stream, the head at predicted positions; behaviours: answers read and
+    generated under each edit. What is ``shared``, by one job: both models up to the site on all texts, and gradients.
     """
     model, above = work.model, work.model.layers - work.layer - 1
     length = min(work.context, work.answer_tokens + CONVERSATION)
     rows = work.conversations
-    seconds = 2 * forward_seconds(model, work.layer + 1, rows * length, length, machine)
-    seconds += (streams + 1) * forward_seconds(model, above, rows * length, length, machine)
+    seconds = (streams + 1) * forward_seconds(model, above, rows * length, length, machine)
     head = 2.0 * model.vocabulary * model.width * rows * work.answer_tokens * (streams + 1)
     answers = 2 * work.behaviours * work.behaviour_prompts
-    read = answers * (1 + work.random_sets) * CONVERSATION + 3 * answers * CONVERSATION
+    if shared:
+        texts = rows * length + 3 * answers * CONVERSATION
+        seconds += 2 * forward_seconds(model, work.layer + 1, texts, length, machine)
+    read = answers * (1 + work.random_sets) * CONVERSATION
     answered = work.behaviours * (work.behaviour_prompts + min(work.added_answers, work.behaviour_prompts))
     made = answered * (1 + work.generated_sets) * work.new_tokens
+    upper = model.blocks(above) + model.vocabulary * model.width
     whole = model.parameters + model.blocks(work.layer + 1)  # the base model's lower blocks run as well
-    seconds += (head + 2 * whole * read) / (FORWARD * machine.bf16)
+    seconds += (head + 2 * upper * read) / (FORWARD * machine.bf16)
     return STARTUP + seconds + generation_seconds(whole, REGENERATED * made, machine)
 
 

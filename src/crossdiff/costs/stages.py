@@ -81,7 +81,8 @@ def _activations(work: Work, machine: Machine) -> Stage:
     own, model = machine.part(work.threads_models), work.model
     seconds = 2 * forward_seconds(model, work.layer + 1, work.tokens, work.context / 2, own)
     memory = RUNTIME + 4 * model.parameters + work.bytes(min(work.shard_tokens, work.tokens))
-    memory += work.batch_tokens * model.width * 2 * 24  # what a block's forward holds at once
+    readers = 1 if machine.gpu else work.threads_models  # on a CPU each thread reads a batch of its own
+    memory += readers * work.batch_tokens * model.width * 2 * 24  # what a block's forward holds at once
     return Stage("activations", [STARTUP + seconds], memory, work.bytes(work.tokens), mapped=work.bytes(work.tokens))
 
 
@@ -139,7 +140,7 @@ def _evidence(work: Work, machine: Machine) -> Stage:
     largest = max((4 * weights(recipe, model.width) for recipe in work.dictionaries), default=0.0)
     logits = 8.0 * work.answer_tokens * model.vocabulary * 4
     memory = RUNTIME + 4 * model.parameters + 2 * largest + logits
-    jobs = [evidence_seconds(work, BASELINES, own), *each * work.seeds]
+    jobs = [evidence_seconds(work, BASELINES, own, shared=True), *each * work.seeds]
     jobs += [sweep_seconds(work, own)] if work.swept else []
     jobs += [prompts_seconds(work, own)] if work.prompt_tokens else []
     jobs += [steering_seconds(work, own)] * len(each) * work.seeds if work.steered_answers else []
