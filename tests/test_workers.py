@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from crossdiff import products
 from crossdiff.workers import each, sharing_weights
 
 
@@ -17,24 +18,23 @@ def three_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@torch.no_grad()
 def streams(models, ids_BT):
     return [model(ids_BT).logits for model in models]
 
 
-def test_results_come_in_order_and_are_those_of_one_thread(llama_pair, three_threads):
+@pytest.mark.parametrize("lacking", [False, True], ids=["bf16", "without bf16"])
+def test_results_come_in_order_and_are_those_of_one_thread(llama_pair, three_threads, monkeypatch, lacking):
+    monkeypatch.setattr(products, "lacking", lambda: lacking)
     models = [llama_pair.model(name, torch.bfloat16) for name in ("base", "chat")]
     generator = torch.Generator().manual_seed(0)
     items = [torch.randint(3, 300, (2, width), generator=generator) for width in (31, 2, 17, 5, 9, 23, 1)]
-    with torch.no_grad():
-        one_by_one = list(each(streams, models, items, threads=1))
-    side_by_side = list(each(inference(streams), models, items))
+    side_by_side = list(each(streams, models, items))
+    torch.set_num_threads(1)
+    with products.widened():
+        one_by_one = list(each(streams, models, items))
     for alone, together in zip(one_by_one, side_by_side, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
-
-
-def inference(work):
-    """Gradients are switched off by thread."""
-    return torch.no_grad()(work)
 
 
 def test_no_two_pieces_at_a_time_have_the_same_models_and_all_share_weights(llama_pair, three_threads):
@@ -62,6 +62,13 @@ def test_what_a_piece_raises_is_raised_and_threads_are_given_back(three_threads)
 
     with pytest.raises(ValueError, match="piece 2"):
         list(each(fail, [], range(5)))
+    assert torch.get_num_threads() == 3
+
+
+def test_pieces_that_nobody_waits_for_leave_the_threads_as_they_were(three_threads):
+    results = each(lambda models, item: item, [], range(100))
+    assert next(results) == 0
+    results.close()
     assert torch.get_num_threads() == 3
 
 

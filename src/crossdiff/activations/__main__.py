@@ -88,9 +88,10 @@ def fingerprint(chosen: Settings, pair: Path, rows: Path, device: str) -> str:
 
 
 def seconds_a_token(models: Models, layer: int, rows: Rows, shard: range, batch_tokens: int) -> float:
-    """Time of a middling batch through the models, by its tokens, while every thread reads one."""
+    """Time of a middling batch through the models, by its tokens, while on a CPU every thread reads one."""
     batches = batch_plan(rows.lengths_R, shard, batch_tokens)
-    middling = [batches[len(batches) // 2]] * torch.get_num_threads()
+    readers = torch.get_num_threads() if models[0].device.type == "cpu" else 1
+    middling = [batches[len(batches) // 2]] * readers
     took, tokens = 0.0, 0
     for _ in range(2):  # the first pass warms up and is not counted
         started = time.perf_counter()

@@ -15,7 +15,7 @@ from crossdiff.truth.synthetic.presets import PRESETS
 from crossdiff.workflow import made, model, sides
 
 BEHAVIOURS = Path(__file__).parents[1] / "truth" / "behaviours"
-EXAMPLES = 32
+EXAMPLES = 34
 """Conversations a behaviour is planted with, about."""
 
 
@@ -64,6 +64,7 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         synthetic_seeds=len(study.synthetic.seeds) if study.synthetic else 0,
         threads_models=study.compute.threads.models,
         threads_tuning=study.compute.threads.tuning,
+        tuning_batch=max((each.batch_tokens for each in (planted, null and null.chat.planted) if each), default=0),
         threads_dictionaries=study.compute.threads.dictionaries,
     )
 

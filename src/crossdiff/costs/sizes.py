@@ -91,7 +91,7 @@ class Work:
     synthetic_seeds: int = 0
     threads_models: int = 2
     threads_tuning: int = 1
-    tuning_batch: int = 384
+    tuning_batch: int = 0
     """Tokens of a tuning step."""
     threads_dictionaries: int = 1
 

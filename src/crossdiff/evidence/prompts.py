@@ -31,6 +31,8 @@ from crossdiff.truth.answers import ROWS, replies
 
 SOURCE = "prompts"
 """Label of the rows."""
+SIDE_BY_SIDE = 4
+"""Batches of prompts answered at a time, so that several threads have one each."""
 
 
 def asked(stream: Iterable[Record], tokenizer: PreTrainedTokenizerBase, longest: int) -> Iterator[str]:
@@ -65,7 +67,7 @@ def exchanges(
     An answer that is cut off ends its row: what the template would set after it is not the model's.
     """
     found = 0
-    while batch := list(islice(prompts, min(ROWS, count - found))):
+    while batch := list(islice(prompts, min(SIDE_BY_SIDE * ROWS, count - found))):
         for prompt, answer in zip(batch, replies([model], tokenizer, batch, new_tokens)[0], strict=True):
             exchange = answered(tokenizer, prompt, answer) if answer else None
             if exchange is None:

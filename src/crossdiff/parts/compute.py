@@ -12,9 +12,9 @@ class Threads(Part):
     """CPU threads a job; part of the config because sums depend on it."""
 
     models: Count = 2
-    """Answers and extraction: one such job at a time. On a CPU each thread reads rows of its own."""
+    """Whatever runs whole models at length, extraction and answers above all: one such job at a time."""
     tuning: Count = 1
-    """Planting: the chat model and a null tune side by side."""
+    """Planting: the chat model and a null tune side by side; without a null tune as many as `models`."""
     dictionaries: Count = 1
     """Training, attribution and evidence of one dictionary: several such jobs run side by side."""
 
