@@ -5,9 +5,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from crossdiff.attribution.usage import ROLES
+from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.parsing import parse
 from crossdiff.truth.synthetic.__main__ import NULLS, main, worlds
+from crossdiff.truth.synthetic.learn import train
+from crossdiff.truth.synthetic.presets import PRESETS
+from crossdiff.truth.synthetic.world import build
 
 RECIPE = {"kind": "crosscoder", "latents": 4000, "k": 90, "steps": 1000, "warmup_steps": 100, "threshold_start": 200}
 RECIPES = {
@@ -68,6 +74,19 @@ def test_it_repeats(made: Path, tmp_path: Path) -> None:
     for file in ("latents", "scores", "factors"):
         assert pl.read_parquet(made / f"{file}.parquet").equals(pl.read_parquet(again / f"{file}.parquet"))
     assert json.loads((again / "run.json").read_text())["results"]["pair"]["both"]["mcc_joint"] > 0
+
+
+def test_a_world_is_learnt_beside_its_null_as_by_itself() -> None:
+    preset = PRESETS["tiny"]
+    recipe = preset.shrink(parse(Recipe, RECIPE))
+    pair = build(preset.design, 3)
+    drawn = {"pair": pair, "null": pair.null()}
+    together = train(drawn, {"both": recipe}, preset, 3, lambda steps: None)
+    assert list(together) == [("pair", "both"), ("null", "both")]
+    for name, world in drawn.items():
+        alone = train({name: world}, {"both": recipe}, preset, 3, lambda steps: None)[name, "both"]
+        assert all(torch.equal(tensor, together[name, "both"].tensors[part]) for part, tensor in alone.tensors.items())
+    assert not torch.equal(*(model.decoder for model in together.values()))
 
 
 @pytest.mark.parametrize(("seeds", "nulls"), [([3], [3, 4, 5]), ([7, 4], [7, 4, 8]), ([1, 2, 3, 9], [1, 2, 3, 9])])
