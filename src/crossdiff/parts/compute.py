@@ -14,7 +14,8 @@ class Threads(Part):
     models: Count = 2
     """Whatever runs whole models at length, extraction and answers above all: one such job at a time."""
     tuning: Count = 1
-    """Planting: the chat model and a null tune side by side; without a null tune as many as `models`."""
+    """Planting: with one thread each, the chat model and a null tune are made side by side on two cores. Where there is
+    no null tune, set it to what `models` is."""
     dictionaries: Count = 1
     """Training, attribution and evidence of one dictionary: several such jobs run side by side."""
 
