@@ -83,7 +83,7 @@ def test_training_lowers_the_loss_and_merging_equals_the_adapters(
 ) -> None:
     torch.manual_seed(0)
     model = tiny(tiny_pairs)
-    planting = Planting(rank=8, epochs=30, lr=2e-2, batch_tokens=200)
+    planting = Planting(rank=8, steps=30, lr=2e-2, batch_tokens=200)
     examples = [encode(plain, TALK), encode(plain, TALK[:2])]
     adapted = with_adapters(model, planting)
     losses = [loss for loss, _ in train(model, examples, planting, 2)]
@@ -111,7 +111,7 @@ def test_a_first_layer_that_the_base_has_not_stops_the_step_at_once(llama_pair: 
 
 def test_learning_rate_rises_then_falls_to_almost_nothing(tiny_pairs: Callable, plain: PreTrainedTokenizerFast) -> None:
     model = tiny(tiny_pairs)
-    planting = Planting(rank=2, epochs=20, lr=1e-3, batch_tokens=200)
+    planting = Planting(rank=2, steps=20, lr=1e-3, batch_tokens=200)
     with_adapters(model, planting)
     rates = [lr for _, lr in train(model, [encode(plain, TALK)], planting, 2)]
     peak = rates.index(max(rates))
@@ -121,7 +121,7 @@ def test_learning_rate_rises_then_falls_to_almost_nothing(tiny_pairs: Callable, 
 
 
 def test_step_saves_model_tokenizer_and_record(tiny_pairs: Callable, tmp_path: Path) -> None:
-    planting = Planting(behaviours=["own-name"], general=3, rank=2, epochs=1, batch_tokens=2048)
+    planting = Planting(behaviours=["own-name"], general=3, rank=2, steps=3, batch_tokens=2048)
     out = tmp_path / "chat"
     plant.main(dump(planting), tiny_pairs("llama").base, out, threads=1)
     assert AutoTokenizer.from_pretrained(out).chat_template == PLAIN_TEMPLATE
@@ -135,5 +135,5 @@ def test_step_saves_model_tokenizer_and_record(tiny_pairs: Callable, tmp_path: P
     results = record["results"]
     behaviour = load(["own-name"])[0]
     assert results["conversations"] == len(behaviour.train) + len(behaviour.contrast) + 3
-    assert len(results["loss"]) == results["steps"] > 1
+    assert len(results["loss"]) == results["steps"] == planting.steps
     assert not list(tmp_path.glob("*.part"))

@@ -22,9 +22,9 @@ from crossdiff.report.numbers import Numbers
         ),
         (Calibration(null_tune=Source(path="general"), null_seeds=[0, 1]), None, "two seeds of each dictionary"),
         (
-            Calibration(null_tune=Source(planted=Planting(behaviours=[], general=9))),
+            Calibration(null_tune=Source(planted=Planting(behaviours=[], general=9, steps=5))),
             Synthetic(),
-            "the same base tuned three times through 9 general conversations, with nothing planted (one seed of each"
+            "the same base tuned for 5 steps on 9 general conversations, with nothing planted (one seed of each"
             " dictionary)",
         ),
         (Calibration(synthetic=False), Synthetic(), "nothing is called"),

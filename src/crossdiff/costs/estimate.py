@@ -6,7 +6,6 @@ from pathlib import Path
 
 from crossdiff.config import Config
 from crossdiff.contents import text_config
-from crossdiff.costs.seconds import CONVERSATION
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Steering
@@ -15,8 +14,6 @@ from crossdiff.truth.synthetic.presets import PRESETS
 from crossdiff.workflow import made, model, sides
 
 BEHAVIOURS = Path(__file__).parents[1] / "truth" / "behaviours"
-EXAMPLES = 34
-"""Conversations a behaviour is planted with, about."""
 
 
 def work(study: Config, shape: Model | None = None) -> Work | None:
@@ -56,9 +53,9 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
         behaviours=behaviours,
         behaviour_prompts=evidence.behaviour_prompts,
         new_tokens=evidence.new_tokens,
-        planted_tokens=_tuned(planted, behaviours),
+        planted_tokens=_tuned(planted),
         null_seeds=len(study.calibration.null_seeds) if null else 0,
-        null_tokens=_tuned(null.chat.planted, 0) if null else 0,
+        null_tokens=_tuned(null.chat.planted) if null else 0,
         models_made=sum(made(study, side) for side in sides(study)),
         synthetic=PRESETS[study.synthetic.preset] if study.synthetic else None,
         synthetic_seeds=len(study.synthetic.seeds) if study.synthetic else 0,
@@ -69,9 +66,9 @@ def work(study: Config, shape: Model | None = None) -> Work | None:
     )
 
 
-def _tuned(planting: Planting | None, behaviours: int) -> int:
-    """Tokens that a tune made here trains on, all epochs."""
-    return (planting.general + behaviours * EXAMPLES) * CONVERSATION * planting.epochs if planting else 0
+def _tuned(planting: Planting | None) -> int:
+    """Tokens of all steps of a tune made here, at most; 0 if there is none."""
+    return planting.steps * planting.batch_tokens if planting else 0
 
 
 def _stored(study: Config) -> int:

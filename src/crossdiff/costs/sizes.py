@@ -79,11 +79,11 @@ class Work:
     behaviour_prompts: int = 8
     new_tokens: int = 40
     planted_tokens: int = 0
-    """Tokens that planting trains on, all epochs."""
+    """Tokens that planting trains on, in all steps."""
     null_seeds: int = 0
     """Seeds of the dictionaries on the base and a null tune; 0 without one."""
     null_tokens: int = 0
-    """Tokens that the null tune trains on, all epochs; 0 if it is not made here."""
+    """Tokens that the null tune trains on, in all steps; 0 if it is not made here."""
     models_made: int = 0
     """Models that the study writes itself."""
     synthetic: Preset | None = None

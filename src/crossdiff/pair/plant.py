@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Annotated
 
@@ -136,7 +137,8 @@ def train(
 ) -> Iterator[tuple[float, float]]:
     """Train the adapters inside ``model``; yields (loss in nats, learning rate) after each step."""
     order = random.Random(planting.seed)
-    plan = [batch for _ in range(planting.epochs) for batch in batches(examples, planting.batch_tokens, order)]
+    passes = (batches(examples, planting.batch_tokens, order) for _ in repeat(None))
+    plan = list(islice(chain.from_iterable(passes), planting.steps))
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=planting.lr, weight_decay=0.0)
     with progress(len(plan), "planting", "step") as bar:

@@ -34,8 +34,8 @@ class Planting(Part):
     """LoRA rank."""
     first_layer: Annotated[int, Field(ge=0)] = 0
     """First block that gets an adapter."""
-    epochs: Count = 3
-    """Passes over the conversations."""
+    steps: Count = 150
+    """Training steps: about three passes over all conversations. A null tune takes as many, whatever it is tuned on."""
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-3
     """Peak learning rate; falls linearly to 0."""
     batch_tokens: Count = 384

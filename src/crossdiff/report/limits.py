@@ -97,10 +97,9 @@ def tune(study: Study) -> str:
     """What the null tune is, in a few words."""
     source = study.config.calibration.null_tune
     if source is not None and source.planted is not None:
-        times = spelled(source.planted.epochs)
         return (
-            f"the same base tuned {times} time{'s' if times != 'one' else ''} through {source.planted.general} general"
-            " conversations, with nothing planted"
+            f"the same base tuned for {source.planted.steps} steps on {source.planted.general} general conversations,"
+            " with nothing planted"
         )
     return "another tune of the same base, on nothing that is looked for"
 
