@@ -91,6 +91,8 @@ class Sparsify:
     """eai-sparsify: `Trainer.fit`, whole, over a stand-in model whose one hooked module gives out the batches."""
 
     def __init__(self, case: Case, autocast: bool, optimizer: str = "adam"):
+        if case.device == "cpu":  # it takes its Triton kernel wherever Triton is installed, and fails without a GPU
+            os.environ["SPARSIFY_DISABLE_TRITON"] = "1"
         with quiet():
             from sparsify import SaeConfig, TrainConfig, Trainer
 
