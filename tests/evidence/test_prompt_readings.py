@@ -196,3 +196,17 @@ def test_silent_latents_cost_no_pass_elsewhere(site, monkeypatch):
         site, Latents(site, dictionary, {("one", "best"): [1, 2]}), [("one", "best")], held_out, streams, print
     )
     assert [row["kl"] for row in rows] == [0, 0]
+
+
+def test_collateral_leaves_the_skipped_start_as_it_is(site):
+    """With all positions skipped no edit is left; with some the rest is edited as before."""
+    held_out = [Conversation(5, "chat", [0, 5, 6, 7, 8], [0, 1, 2, 3, 3])]
+    streams = site.streams([held_out[0].ids])
+    steering = Latents(site, make_dictionary("chat-sae", width=32, latents=40), {("one", "best"): list(range(40))})
+    asked = ([("one", "best")], held_out, streams, print)
+    whole = [row["kl"] for row in collateral(site, steering, *asked)]
+    part = [row["kl"] for row in collateral(replace(site, skip_first=3), steering, *asked)]
+    none = [row["kl"] for row in collateral(replace(site, skip_first=5), steering, *asked)]
+    assert all(kl > 0 for kl in whole + part)
+    assert part != pytest.approx(whole)
+    assert none == [0, 0]

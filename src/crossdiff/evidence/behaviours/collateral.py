@@ -39,6 +39,7 @@ def collateral(
             answering_T = predictions(torch.tensor(conversation.roles, device=site.device))
             x_RTLD = x_TLD.expand(len(edits), *x_TLD.shape)
             added_RTD = edit(x_RTLD, torch.arange(len(edits), device=site.device), answering_T.expand(len(edits), -1))
+            added_RTD = added_RTD * site.past_start(torch.arange(len(x_TLD), device=site.device))[:, None]
             own_TD = x_TLD[:, 1 if running == "chat" else 0]
             positions_P = answering_T.nonzero().flatten()
             moved_R = added_RTD.abs().amax((1, 2)) > 0
