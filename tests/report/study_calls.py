@@ -63,12 +63,23 @@ def calls_results(rng: np.random.Generator, seeds: int, two_sided: bool = True, 
     seen = {"called": [10, 12, 9], "unmatched": [0, 1, 0], "recall": [0.5, None, 0.7]}
     index = {"mean": 0.2, "n": 2} if seeds == 2 else {"mean": 0.2, "low": -0.1, "high": 0.5, "n": seeds}
     stability: dict[str, Any] = {
-        "calibrated": {"jaccard": index, "jaccard_chance": {"mean": 0.01, "n": 2}, "overlap": None}
+        "calibrated": {
+            "jaccard": index,
+            "jaccard_chance": {"mean": 0.01, "n": 2},
+            "overlap": None,
+            "in_most": 2,
+            "in_most_chance": {"mean": 0.4, "low": 0, "high": 1, "n": 9},
+        }
     }
     named = {"call": "chat-specific", "pair": rng.integers(2, 9, seeds).tolist(), "null": [4]}
     criteria = ["nu_0.3", *(["nu_pair"] if two_sided else []), "calibrated on the synthetic null"]
     return {
         "kind": "crosscoder", "q": 0.1, "null_tune": [named | {"criterion": name} for name in criteria] if null else [],
+        "distinct": {"calibrated": dict(counts), "nu_0.3": {"chat-specific": [0] * seeds}}, "features": [30] * seeds,
+        "ranks": [
+            {"source": "synthetic null", "call": "chat-specific", "level": 0.01, "excess": [0.0, 2.0, None]},
+            {"source": "synthetic null", "call": "chat-specific", "level": 0.05, "excess": [0.9, 1.1, None]},
+        ],
         "counts": {"calibrated": counts, **upheld, "nu_0.3": {"chat-specific": rng.integers(0, 9, seeds).tolist()}},
         "power": {"chat-specific": {"nulls": 999, "smallest_p": 0.001, "least_calls": [3] * seeds}},
         "power_upheld": strict,

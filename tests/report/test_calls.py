@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from study_files import calls_results, make_config, report, write_study
 
-from crossdiff.report.calls import beside_the_null, calibration, calls, held
+from crossdiff.report.calls import beside_the_null, by_chance, calibration, calls, copied, held, strangest
 
 
 @pytest.fixture
@@ -32,7 +32,10 @@ def test_counts_are_means_and_undefined_numbers_have_no_name(records):
     tree = calls(records["cc"])
     values = records["cc"]["counts"]["calibrated"]["chat-specific"]
     assert tree["counts"]["calibrated"]["chat-specific"]["mean"] == np.mean(values)
-    assert tree["stability"]["calibrated"] == {"jaccard": 0.2, "jaccard_chance": 0.01}
+    assert tree["stability"]["calibrated"] == {
+        "jaccard": 0.2, "jaccard_chance": 0.01, "in_most": 2,
+        "in_most_chance": {"mean": 0.4, "low": 0.0, "high": 1, "n": 9},
+    }  # fmt: skip
     assert calls(calls_results(np.random.default_rng(0), 1))["stability"] == {}
     three = calls(calls_results(np.random.default_rng(0), 3))["stability"]["calibrated"]["jaccard"]
     assert three == {"mean": 0.2, "low": 0.0, "high": 0.5, "n": 3}
@@ -76,3 +79,30 @@ def test_counts_that_are_0_on_both_are_left_out():
     zero, some = {"pair": 0.0, "null": 0.0}, {"pair": 0.0, "null": {"mean": 2.0, "low": 1.0, "high": 3.0, "n": 3}}
     tree = {"null_tune": {"nu_0.3": {"chat-specific": some}, "delta_norm": {"chat-specific": zero}}}
     assert beside_the_null(tree) == [("nu_0.3", "|ν| < 0.3", "chat-specific")]
+
+
+def test_shares_end_at_one_and_counts_do_not(records):
+    wide = {"mean": 0.9, "low": 0.4, "high": 1.4, "n": 3}
+    records["cc"]["stability"] = {"all": {"near": wide, "reappears": wide}}
+    found = calls(records["cc"])["stability"]["all"]
+    assert (found["near"]["high"], found["reappears"]["high"]) == (1.4, 1.0)
+
+
+def test_copies_are_told_where_there_are_any(records):
+    assert copied(calls(records["cc"])) == {("nu_0.3", "chat-specific")}
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(1, True), (2, False)])
+def test_what_seeds_share_is_held_against_chance(seen, expected):
+    numbers = {"in_most": seen, "in_most_chance": {"mean": 0.4, "low": 0, "high": 1, "n": 9}}
+    assert by_chance({"stability": {"calibrated": numbers}}, "calibrated", "in_most") is expected
+    assert not by_chance({"stability": {}}, "calibrated", "in_most")
+
+
+def test_the_strangest_null_is_named_only_where_p_is_small_too_often(records):
+    tree = calls(records["cc"])["ranks"]
+    assert tree["synthetic null"]["chat-specific"]["0.01"]["mean"] == 1
+    assert strangest(tree, 0.01) is None
+    worse = {"real null": {"rotated": {"0.01": 6.5}, "rescaled": {"0.01": 3.0}}}
+    assert strangest(worse, 0.01) == ("real null", "rotated")
+    assert strangest({}, 0.01) is None

@@ -10,7 +10,7 @@ from scipy.stats import linregress
 
 from crossdiff.config import Config
 from crossdiff.evidence.interpretation.settings import Interpretation, Judge
-from crossdiff.report.interpretation import r2
+from crossdiff.report.interpretation import correlation, squared
 from crossdiff.workflow import results
 from tests.report.study_files import make_config, report, write_study
 
@@ -59,9 +59,9 @@ def test_r2_is_that_of_a_line_through_the_latents(tmp_path: Path) -> None:
 
 def test_r2_knows_a_line_and_what_does_not_vary() -> None:
     x, bent = np.array([0.0, 1.0, 2.0]), np.array([1.0, 0.0, 1.0])
-    assert r2(x, 3 - 2 * x, axis=-1) == pytest.approx(1)
-    assert r2(x, bent, axis=-1) == pytest.approx(0)
-    assert r2(np.ones(3), x, axis=-1) == 0
+    assert correlation(x, 3 - 2 * x, axis=-1) == pytest.approx(-1)
+    assert correlation(x, bent, axis=-1) == pytest.approx(0)
+    assert correlation(np.ones(3), x, axis=-1) == 0
 
 
 def test_the_cumulative_curve_is_the_mean_of_the_first(tmp_path: Path) -> None:
@@ -100,3 +100,12 @@ def test_nobody_is_asked_by_default(tmp_path: Path) -> None:
     written = report(write_study(tmp_path, config), config)
     assert "interpretation" not in written.metrics["dictionaries"]["diff-sae"]
     assert 'id="interpretation"' not in written.page
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(-0.2, 0.6, (0, 0.36)), (0.3, 0.6, (0.09, 0.36)), (-0.6, -0.3, (0.09, 0.36))]
+)
+def test_the_interval_of_r2_holds_0_where_that_of_r_does(low, high, expected):
+    found = squared({"mean": 0.4, "low": low, "high": high, "n": 8})
+    assert (found["low"], found["high"]) == pytest.approx(expected)
+    assert (found["mean"], found["n"]) == (pytest.approx(0.16), 8)

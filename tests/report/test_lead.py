@@ -16,8 +16,8 @@ def told(html: Markup | None) -> str:
     return re.sub(r"<[^>]+>", "", html or "")
 
 
-def closing(best: float, random: float, low: float) -> dict[str, Any]:
-    margin = {"mean": best - random, "low": low, "high": 1.0, "n": 9}
+def closing(best: float, random: float, low: float, high: float = 1.0) -> dict[str, Any]:
+    margin = {"mean": best - random, "low": low, "high": high, "n": 9}
     return {
         "kl_recovered": {"all": {"best-nu": best, "random": random}},
         "margins": {"all": {"best_over_random": margin}},
@@ -27,10 +27,12 @@ def closing(best: float, random: float, low: float) -> dict[str, Any]:
 def test_less_harm_than_chance_is_not_told_as_no_difference() -> None:
     said = told(gap.halves(Numbers({"dictionaries": {
         "a": closing(0.2, 0.05, 0.1), "b": closing(-0.01, -0.07, 0.02), "c": closing(0.1, 0.09, -0.05),
+        "d": closing(0.05, 0.07, -0.03, -0.01),
     }})))  # fmt: skip
     assert "close clearly more of the KL gap than a random set of their size in a (20 % against 5.0 %)" in said
     assert "do clearly less harm than a random set, but close nothing of the gap, in b (−1.0 % against −7.0 %)" in said
     assert "do not clearly better than a random set in c" in said
+    assert "do clearly worse than a random set in d (5.0 % against 7.0 %)" in said
     assert gap.halves(Numbers({"dictionaries": {}})) is None
 
 

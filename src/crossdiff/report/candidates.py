@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from crossdiff.report.calls import by_chance
 from crossdiff.report.collect import Dictionary, Study
 from crossdiff.report.latents import specific
 from crossdiff.report.numbers import Numbers
@@ -12,6 +13,8 @@ from crossdiff.report.words import listed, name, sentence, spelled, symbols
 
 SHOWN = 4
 """Latents that the text names, at most."""
+ALL = "in_all"
+"""What the calls' stability calls the groups that every seed names."""
 LEAST = ("chat-specific", "least_calls")
 """Where the smallest number of calls that a test can make stands below it."""
 
@@ -25,7 +28,7 @@ def candidates(study: Study, numbers: Numbers, ranked: Sequence[Dictionary]) -> 
         same = len({numbers.point(path) for path in norms}) == 1
         text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
         text += " in any crosscoder" if same and len(norms) > 1 else ""
-    return text + "." + in_every_seed(ranked) + unseen(numbers, ranked, both_nulls(study))
+    return text + "." + in_every_seed(numbers, ranked) + unseen(numbers, ranked, both_nulls(study))
 
 
 def both_nulls(study: Study) -> bool:
@@ -50,11 +53,21 @@ def scaled(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
     )
 
 
-def in_every_seed(ranked: Sequence[Dictionary]) -> Markup:
-    """The latents that ν names in every seed as one; empty where there is one seed or none is."""
-    groups = [(item, group) for item in ranked for group in steady(item)]
+def in_every_seed(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
+    """The latents that ν names in every seed as one, where these are more than chance would name; else empty."""
+    found = [
+        item for item in ranked if not by_chance(numbers.metrics["dictionaries"][item.name]["calls"], rule(item), ALL)
+    ]
+    groups = [(item, group) for item in found for group in steady(item)]
     links = [
-        sentence("{name} {latents}", name=name(item.name), latents=Markup(", ").join(linked(item, group)))
+        sentence(
+            "{name} {latents} (by chance {chance} such)",
+            name=name(item.name),
+            latents=Markup(", ").join(linked(item, group)),
+            chance=numbers.brief(
+                "dictionaries", item.name, "calls", "stability", rule(item), f"{ALL}_chance", style="change"
+            ),
+        )
         for item, group in groups[:SHOWN]
     ]
     if not links:
@@ -65,6 +78,11 @@ def in_every_seed(ranked: Sequence[Dictionary]) -> Markup:
         links=listed(links),
         more=" and others" if len(groups) > SHOWN else "",
     )
+
+
+def rule(item: Dictionary) -> str:
+    """The set of latents that ν names, as the calls' stability calls it."""
+    return "nu_pair" if item.two_sided else "nu_0.3"
 
 
 def linked(item: Dictionary, group: Mapping[int, int]) -> list[Markup]:

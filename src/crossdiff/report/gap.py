@@ -100,11 +100,12 @@ def rest(numbers: Numbers) -> Markup | None:
 def halves(numbers: Numbers) -> Markup | None:
     """Whether the most chat-specific latents close more of the gap than a random set of the same size.
 
-    Clearly: the 95 % interval of the difference, from paired conversations, is above 0.
+    Clearly: the 95 % interval of the difference, from paired conversations, does not hold 0.
     """
     better: list[Markup] = []
     wider: list[Markup] = []
     others: list[Markup] = []
+    worse: list[Markup] = []
     for item in numbers.metrics["dictionaries"]:
         best, random = recovered(item, "best-nu"), recovered(item, "random")
         if numbers.leaf(*best) is None or numbers.leaf(*random) is None:
@@ -112,19 +113,25 @@ def halves(numbers: Numbers) -> Markup | None:
         values = [numbers.brief(*path, style="percent") for path in (best, random)]
         text = sentence("{name} ({best} against {random})", name=name(item), best=values[0], random=values[1])
         margin = numbers.leaf("dictionaries", item, "margins", "all", "best_over_random")
-        clear = margin is not None and ends(margin)[0] > 0
-        (better if clear and numbers.point(best) > 0 else wider if clear else others).append(text)
+        low, high = (0.0, 0.0) if margin is None else ends(margin)
+        if high < 0:
+            worse.append(text)
+        elif low > 0:
+            (better if numbers.point(best) > 0 else wider).append(text)
+        else:
+            others.append(text)
     patterns = {
         "close clearly more of the KL gap than a random set of their size in {what}": better,
         "do clearly less harm than a random set, but close nothing of the gap, in {what}": wider,
         "do not clearly better than a random set in {what}": others,
+        "do clearly worse than a random set in {what}": worse,
     }
     parts = [sentence(pattern, what=listed(found)) for pattern, found in patterns.items() if found]
     if not parts:
         return None
     return sentence(
         "The latents that ν ranks first {parts}. ν: how much of a latent's direction the base uses, 0 not at all, 1 as"
-        " much as chat. Clearly: the 95 % interval of the difference, over conversations, is above 0.",
+        " much as chat. Clearly: the 95 % interval of the difference, over conversations, does not hold 0.",
         parts=Markup("; they ").join(parts),
     )
 

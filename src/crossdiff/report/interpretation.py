@@ -69,16 +69,25 @@ def fits(item: Dictionary) -> Tree:
             if place in table.columns:
                 x, y = table.select(place, f"total_{kind}").drop_nulls()
                 if len(x) >= FEWEST and x.n_unique() > 1 and y.n_unique() > 1:
-                    out.setdefault(place, {})[kind] = plain(interval(r2, (x.to_numpy(), y.to_numpy()), RESAMPLES, 0))
+                    out.setdefault(place, {})[kind] = plain(
+                        squared(interval(correlation, (x.to_numpy(), y.to_numpy()), RESAMPLES, 0))
+                    )
     return out
 
 
-def r2(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-    """Squared Pearson correlation along ``axis``; 0 where one of both does not vary: no line says anything then."""
+def correlation(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+    """Pearson correlation along ``axis``; 0 where one of both does not vary: no line says anything then."""
     x, y = x - x.mean(axis, keepdims=True), y - y.mean(axis, keepdims=True)
     spread = (x * x).sum(axis) * (y * y).sum(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(spread > 0, (x * y).sum(axis) ** 2 / spread, 0.0)
+        return np.where(spread > 0, (x * y).sum(axis) / np.sqrt(spread), 0.0)
+
+
+def squared(number: Mapping[str, float]) -> dict[str, float]:
+    """R² of a correlation and its interval: from 0 on where that holds 0, which squares of resamples never reach."""
+    ends = sorted(number[end] ** 2 for end in ("low", "high"))
+    low = 0.0 if number["low"] <= 0 <= number["high"] else ends[0]
+    return {**number, "mean": number["mean"] ** 2, "low": low, "high": ends[1]}
 
 
 def leaves(numbers: Mapping[str, dict[str, float]]) -> Tree:

@@ -121,6 +121,16 @@ def test_held_out_nulls_are_seldom_called():
         assert observed <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40), what
 
 
+def test_nulls_that_look_like_the_claim_are_stopped_by_their_rank():
+    """Every dictionary, the nulls too, has latents whose ν is 0: no bound stops them, and they are no finding."""
+    nulls = {seed: make_latents(seed, latents=600, shares={"chat-only": 0.03})[0] for seed in range(40)}
+    checks = list(held_out(nulls, nulls, "crosscoder", None, [0.2]))
+    mine = [check for check in checks if (check.criterion, check.call) == ("calibrated", "chat-specific")]
+    assert np.mean([check.observed for check in mine]) <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40)
+    fixed_ = [check for check in checks if (check.criterion, check.call) == ("nu_0.3", "chat-specific")]
+    assert np.mean([check.observed for check in fixed_]) == 1
+
+
 def test_one_seed_has_nothing_to_be_held_out_from():
     assert list(held_out({0: make_null(0)}, {0: make_null(0)}, "crosscoder", None)) == []
 

@@ -19,10 +19,12 @@ from crossdiff.parts.calibration import Calibration
 F = 800
 
 
-def put_firing(root: Path, seed: int, shift: int = 0) -> None:
-    """Latents that each fire on three tokens of their own; ``shift`` moves those of every second latent."""
+def put_firing(root: Path, seed: int, shift: int = 0, pairs: bool = False) -> None:
+    """Latents that each fire on three tokens of their own; ``shift`` moves those of every second latent, of ``pairs``
+    both fire on the first one's."""
     latent = np.arange(F, dtype=np.uint32).repeat(3)
     token = 3 * latent + np.tile(np.arange(3, dtype=np.uint32), F) + shift * (latent % 2)
+    token -= np.uint32(3 * pairs) * (latent % 2)
     pl.DataFrame(
         {"latent": latent, "token": token.astype(np.uint32), "level": np.full(3 * F, 255, np.uint8)}
     ).write_parquet(root / f"pair/latents/cc-seed{seed}.firing.parquet")
@@ -149,6 +151,22 @@ def test_the_same_decoder_from_two_seeds_comes_back(study):
         assert row["consensus_call"] == (row["0"] if row["0"] == row["1"] else None)
     agree = both.filter((pl.col("0") == "chat-specific") & (pl.col("1") == "chat-specific"))["latent"].to_list()
     assert results["consensus"] == [{"0": latent, "1": latent} for latent in agree]
+    named = results["stability"]["calibrated"]
+    assert named["in_most"] == named["in_all"] == len(agree) <= named["in_most_chance"]["high"]
+    assert results["features"] == [F, F]
+    assert results["distinct"]["calibrated"]["chat-specific"] == results["counts"]["calibrated"]["chat-specific"]
+
+
+def test_copies_of_a_latent_are_counted_once(study):
+    """Each latent of seed 0 gets a twin with its decoder, which fires on its tokens; seed 1 stays as it is."""
+    dictionary = make_dictionary(latents=F, seed=0)
+    dictionary.decoder[:, 1::2] = dictionary.decoder[:, ::2]
+    save(dictionary, study / "pair/dictionaries/cc-seed0")
+    put_firing(study, 0, pairs=True)
+    table, results = run(study)
+    assert results["features"] == [F // 2, F]
+    named = table.filter(pl.col("seed") == 0, pl.col("call") == "chat-specific")["latent"]
+    assert results["distinct"]["calibrated"]["chat-specific"][0] == (named // 2).n_unique() <= len(named)
 
 
 def test_latents_that_fire_apart_do_not_come_back(study):

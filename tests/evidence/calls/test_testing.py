@@ -30,15 +30,31 @@ def test_the_largest_number_brings_its_own_error():
 
 
 @pytest.mark.parametrize(
-    ("below", "size", "expected"), [(True, False, 0.75), (False, False, -0.75), (False, True, 0.25)]
+    ("below", "size", "expected", "other"),
+    [(True, False, 0.75, np.inf), (False, False, -0.75, np.inf), (False, True, 0.25, 0.75)],
 )
-def test_a_bound_is_judged_by_the_error(below, size, expected):
+def test_a_bound_is_judged_by_the_error(below, size, expected, other):
     latents = table(x=[-0.5, -0.5, -0.5, np.nan], x_se=[0.5, np.nan, 0.0, 0.1], active_blocks=[7, 7, 7, 7])
     bound = Bound(Number(("x",), ("x_se",)), 0.25, below, size)
     p = bound_p(latents, bound)
-    assert p[0] == pytest.approx(student.sf(expected / 0.5, 6))
+    assert p[0] == pytest.approx(student.sf(expected / 0.5, 6) + student.sf(other / 0.5, 6))
     assert p[1] == p[3] == 1
     assert p[2] == (0 if expected > 0 else 1)
+
+
+def test_a_size_on_its_bound_passes_as_often_as_stated_however_large_the_error():
+    rng, bound = np.random.default_rng(0), Bound(Number(("x",), ("x_se",)), 0.2, below=False, size=True)
+    for error in (0.02, 0.5):
+        x = 0.2 + error * rng.standard_t(6, 20_000)
+        latents = {"x": x, "x_se": np.full(len(x), error), "active_blocks": np.full(len(x), 7)}
+        assert (bound_p(latents, bound) <= 0.05).mean() == pytest.approx(0.05, abs=0.006)
+
+
+def test_a_rotated_latent_must_be_below_the_bound_along_both_directions():
+    """One ν is well below and known well, the other no less and hardly known: the second is not shown to be below."""
+    latents, _ = make_latents(0, latents=1, shares={})
+    latents |= table(nu_centred=[0.8], nu_centred_se=[0.01], nu_centred_base=[0.75], nu_centred_se_base=[0.5])
+    assert max(float(bound_p(latents, bound)[0]) for bound in ROTATED.bounds) > 0.3
 
 
 def test_an_exact_number_holds_or_does_not():

@@ -25,10 +25,11 @@ from numpy.typing import ArrayLike
 from crossdiff.cli import stage
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
-from crossdiff.evidence.calls import firing, nulls, stable
+from crossdiff.evidence.calls import copies, firing, nulls, stable
 from crossdiff.evidence.calls.calling import Called
-from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed, statistic
+from crossdiff.evidence.calls.criteria import CRITERIA, DEAD, NONE, UNDETERMINED, Latents, fixed, statistic
 from crossdiff.evidence.calls.honesty import CALLS
+from crossdiff.evidence.calls.ranks import ranks
 from crossdiff.evidence.intervals import t_interval
 from crossdiff.parsing import settings
 from crossdiff.parts.calibration import Calibration
@@ -64,6 +65,11 @@ class Seed:
         if self.against is None:
             return None
         return np.asarray(np.isin(self.called.call, CALLS) & (self.against.call == self.called.call))
+
+
+def live_of(item: Seed) -> np.ndarray:
+    """Latents that are not dead [F] of bool."""
+    return ~np.asarray(item.latents["dead"], dtype=bool)
 
 
 def rows(item: Seed, calibrated: bool) -> pl.DataFrame:
@@ -102,38 +108,44 @@ def with_ends(
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def counts(items: Sequence[Seed], calibrated: bool) -> dict[str, Any]:
-    """Latents called what, by each criterion, and how many calls are upheld: a list over seeds."""
+Named = dict[str, dict[str, dict[int, np.ndarray]]]
+"""criterion -> call -> seed -> mask [F] of the latents named."""
+
+
+def named(items: Sequence[Seed], calibrated: bool) -> Named:
+    """The latents of each call: calibrated, those of them that are upheld, and by the literature's thresholds."""
     kind = items[0].dictionary.kind
-    out: dict[str, Any] = {}
-    if calibrated:
-        calls = [criterion.call for criterion in CRITERIA[kind]]
-        out["calibrated"] = {
-            name: [int((item.called.call == name).sum()) for item in items]
-            for name in (*calls, "none", "undetermined", "dead")
-        }
-        upheld = [item.called.call[item.upheld] for item in items if item.upheld is not None]
-        if upheld:
-            out["upheld"] = {name: [int((given == name).sum()) for given in upheld] for name in calls}
-    for key in fixed(items[0].latents, kind):
-        masks = [fixed(item.latents, kind)[key] for item in items]
-        out.setdefault(key[0], {})[key[1]] = [int(mask.sum()) for mask in masks]
+    calls = [criterion.call for criterion in CRITERIA[kind]] if calibrated else []
+    out: Named = {}
+    for item in items:
+        for call in calls:
+            mine_F = item.called.call == call
+            out.setdefault("calibrated", {}).setdefault(call, {})[item.seed] = mine_F
+            if item.upheld is not None:
+                out.setdefault("upheld", {}).setdefault(call, {})[item.seed] = item.upheld & mine_F
+        for (criterion, call), mask_F in fixed(item.latents, kind).items():
+            out.setdefault(criterion, {}).setdefault(call, {})[item.seed] = mask_F
     return out
 
 
-def sets(items: Sequence[Seed], calibrated: bool) -> dict[str, dict[int, np.ndarray]]:
+def counts(items: Sequence[Seed], by_criterion: Named) -> dict[str, Any]:
+    """Latents named by each criterion, and those that calls leave over: a list over seeds."""
+    out = {
+        criterion: {call: [int(mask_F.sum()) for mask_F in masks.values()] for call, masks in by_call.items()}
+        for criterion, by_call in by_criterion.items()
+    }
+    if "calibrated" in out:
+        out["calibrated"] |= {
+            name: [int((item.called.call == name).sum()) for item in items] for name in (NONE, UNDETERMINED, DEAD)
+        }
+    return out
+
+
+def sets(kind: str, by_criterion: Named) -> dict[str, dict[int, np.ndarray]]:
     """Sets of latents whose stability is asked: criterion -> seed -> mask [F] of the chat-specific ones."""
-    kind = items[0].dictionary.kind
     if not any(criterion.call == "chat-specific" for criterion in CRITERIA[kind]):
         return {}
-    out = {"calibrated": {item.seed: item.called.call == "chat-specific" for item in items}} if calibrated else {}
-    for item in items:
-        if item.upheld is not None:
-            out.setdefault("upheld", {})[item.seed] = item.upheld & (item.called.call == "chat-specific")
-        for (criterion, what), mask in fixed(item.latents, kind).items():
-            if what == "chat-specific":
-                out.setdefault(criterion, {})[item.seed] = mask
-    return out
+    return {name: by_call["chat-specific"] for name, by_call in by_criterion.items() if "chat-specific" in by_call}
 
 
 def agreed(table: pl.DataFrame) -> list[dict[str, int]]:
@@ -183,24 +195,31 @@ def main(
             called, *again = nulls.called(latents, found, kind, chosen.q)
             items.append(Seed(seed, dictionaries[seed], latents, called, again[0] if again else None))
         against = [item.against for item in items if item.against is not None]
-        live = {item.seed: int((~item.latents["dead"].astype(bool)).sum()) for item in items}
+        live = {item.seed: int(live_of(item).sum()) for item in items}
         matched = stable.match(dictionaries, live, active, chosen.match)
         calls = {item.seed: item.called.call for item in items} if found else None
         both = zip(items, matched.tables(calls), strict=True)
         whole_table = pl.concat([pl.concat([rows(item, bool(found)), extra], how="horizontal") for item, extra in both])
         checks = nulls.checks(found, kind)
+        by_criterion = named(items, bool(found))
+        of_copies = {
+            item.seed: copies.groups(matched.vectors[item.seed], active[item.seed], chosen.match) for item in items
+        }
         with whole(out) as temporary:
             whole_table.write_parquet(temporary)
         run.result(
             kind=kind,
             seeds=seeds,
             q=chosen.q,
-            counts=counts(items, bool(found)),
+            counts=counts(items, by_criterion),
+            distinct=copies.counted(of_copies, by_criterion),
+            features=[copies.distinct(of_copies[item.seed], live_of(item)) for item in items],
             power=power([item.called for item in items]),
             power_upheld=power(against) if against else None,
             honesty=checks,
+            ranks=ranks(found, kind),
             null_tune=nulls.compared([item.latents for item in items], found, kind, chosen.q),
-            stability=matched.summary(sets(items, bool(found))),
+            stability=matched.summary(sets(kind, by_criterion)),
             consensus=agreed(whole_table) if found and len(seeds) > 1 else None,
         )
 

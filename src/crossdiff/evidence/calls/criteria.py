@@ -78,7 +78,7 @@ class Bound:
     value: float
     below: bool
     size: bool = False
-    """Whether the bound is on the number's size, whatever its sign."""
+    """Whether the bound is on the number's size, whatever its sign; it is then above ``value``."""
 
     def beyond(self, latents: Latents) -> tuple[Array, Array]:
         """(how far each latent lies on the bound's side, error), each [F]; negative on the other side."""
@@ -125,7 +125,9 @@ NU, NU_BASE = (_measured("nu_centred", side, valid=True) for side in ("", "_base
 DELTA, STRENGTH = _measured("delta_fitted"), _measured("strength_ratio")
 BOTH_NU = Number(NU.columns + NU_BASE.columns, NU.errors + NU_BASE.errors, NU.valid + NU_BASE.valid)
 CHAT, BASE = _specific("chat-specific", NU), _specific("base-specific", NU_BASE)
-ROTATED = Criterion("rotated", BOTH_NU, "lower", (Bound(BOTH_NU, TURNED, below=True),), among=_within(DELTA, BALANCED))
+ROTATED = Criterion(
+    "rotated", BOTH_NU, "lower", tuple(Bound(nu, TURNED, below=True) for nu in (NU, NU_BASE)), _within(DELTA, BALANCED)
+)
 RESCALED = Criterion(
     "rescaled",
     STRENGTH,

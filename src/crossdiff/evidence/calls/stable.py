@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 from scipy.sparse import csr_array
 
 from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.evidence.calls.chance import together
 from crossdiff.evidence.calls.firing import fire_alike
 from crossdiff.evidence.calls.stability import (
     Near,
@@ -40,6 +42,8 @@ class Matched:
     """Seed -> latents that are not dead, of which shares are taken."""
     chat_rows: dict[int, np.ndarray]
     """Seed -> decoder rows [F, D] that write chat, or the one row of an SAE."""
+    vectors: dict[int, np.ndarray]
+    """Seed -> decoder rows of all models as one vector of length 1, [F, L·D]."""
     by_decoder: dict[tuple[int, int], Pairs]
     """Mutual nearest neighbours among latents whose decoders are alike, whenever they fire."""
     near: dict[tuple[int, int], Near]
@@ -55,7 +59,7 @@ class Matched:
         by_neighbours, by_assignment = (
             reappears(each, self.seeds, self.latents) for each in (self.mutual, self.assigned)
         )
-        groups = consensus(self.near, self.seeds, self.latents)
+        groups = self._groups
         joined = self._group_calls(groups, calls)
         return [
             pl.DataFrame(
@@ -73,6 +77,11 @@ class Matched:
             )
             for seed in self.seeds
         ]
+
+    @cached_property
+    def _groups(self) -> dict[int, np.ndarray]:
+        """Seed -> consensus group of each latent [F], −1 where it has none."""
+        return consensus(self.near, self.seeds, self.latents)
 
     def _group_calls(
         self, groups: Mapping[int, np.ndarray], calls: Mapping[int, np.ndarray] | None
@@ -92,7 +101,8 @@ class Matched:
 
     def summary(self, sets: Mapping[str, Mapping[int, np.ndarray]]) -> dict[str, Any]:
         """Numbers for the record: how many latents come back at all, and for each named set of latents its Jaccard
-        index and subspace overlap over pairs of seeds with intervals, and both by chance.
+        index and subspace overlap over pairs of seeds with intervals, and how many consensus groups more than half of
+        the seeds and all of them name; each with its value by chance.
 
         ``reappears_decoder`` is matched by decoders alone: what is above ``reappears`` points alike and fires apart.
         ``near`` is the mean number of latents of the other seed at or above the threshold: far above 1, latents are so
@@ -107,7 +117,20 @@ class Matched:
             out[name] = {
                 key: defined(over_pairs({pair: values[key] for pair, values in of_sets.items()}, self.seeds))
                 for key in ("jaccard", "jaccard_chance", "overlap", "overlap_chance")
-            }
+            } | self._named_together(masks)
+        return out
+
+    def _named_together(self, masks: Mapping[int, np.ndarray]) -> dict[str, Any]:
+        groups = 1 + max(int(group_F.max()) for group_F in self._groups.values())
+        member_GS, named_GS = (np.zeros((groups, len(self.seeds)), dtype=bool) for _ in range(2))
+        for place, seed in enumerate(self.seeds):
+            grouped_F = self._groups[seed] >= 0
+            member_GS[self._groups[seed][grouped_F], place] = True
+            named_GS[self._groups[seed][grouped_F & masks[seed]], place] = True
+        rates = {seed: masks[seed].sum() / max(1, self.live[seed]) for seed in self.seeds}
+        out: dict[str, Any] = {}
+        for name, needed in (("in_most", len(self.seeds) // 2 + 1), ("in_all", len(self.seeds))):
+            out[name], out[f"{name}_chance"] = together(member_GS, named_GS, rates, needed)
         return out
 
     def _matched_share(self) -> dict[str, Any]:
@@ -154,6 +177,7 @@ def match(
         latents=decoders[seeds[0]].shape[1],
         live=dict(live),
         chat_rows={seed: decoder[-1] for seed, decoder in decoders.items()},
+        vectors=vectors,
         by_decoder={pair: mutual(each) for pair, each in pointing.items()},
         near=found,
         mutual={pair: mutual(each) for pair, each in found.items()},

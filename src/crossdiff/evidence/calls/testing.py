@@ -41,12 +41,15 @@ def scores(latents: Latents, nulls: Sequence[Latents], criterion: Criterion) -> 
 def bound_p(latents: Latents, bound: Bound) -> Array:
     """p [F] against the hypothesis that the bound does not hold: t = (value − bound)/error, active blocks − 1 d.f.
 
-    1 where the number or its error is not known.
+    A size gets past its bound at both ends, so that of both counts: P(|T + bound/error| ≥ |value|/error), which is at
+    most what is stated for a number right on the bound. 1 where the number or its error is not known.
     """
     beyond, error = bound.beyond(latents)
+    freedom = np.maximum(column(latents, "active_blocks") - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = beyond / error
-    p = student.sf(t, np.maximum(column(latents, "active_blocks") - 1, 1))
+        p = student.sf(beyond / error, freedom)
+        if bound.size:
+            p = p + student.sf((beyond + 2 * bound.value) / error, freedom)
     return np.where(np.isfinite(error) & ~np.isnan(p), p, 1.0)
 
 

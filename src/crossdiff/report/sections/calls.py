@@ -1,9 +1,12 @@
 """Calls at a stated rate of false discoveries: how many, how often they are wrong, and whether seeds share them."""
 
-from crossdiff.report.calls import beside_the_null, held
+from crossdiff.report.calls import beside_the_null, by_chance, copied, held, strangest
 from crossdiff.report.limits import nulls, tune
 from crossdiff.report.rates import grid, verdict
 from crossdiff.report.section import Context, Section
+
+SMALL = 0.01
+"""Level at which the ranks are looked at by themselves."""
 
 
 def section(context: Context) -> Section:
@@ -22,6 +25,11 @@ def section(context: Context) -> Section:
         tune=tune(context.study),
         upheld=any("upheld" in tree["counts"] for tree in trees.values()),
         against={name: beside_the_null(tree) for name, tree in trees.items()},
+        copied={name: copied(tree) for name, tree in trees.items()},
+        no_more={name: by_chance(tree, "calibrated", "in_most") for name, tree in trees.items()},
+        ranks={name: tree["ranks"] for name, tree in trees.items() if tree["ranks"]},
+        strange={name: found for name, tree in trees.items() if (found := strangest(tree["ranks"], SMALL))},
+        small=f"{SMALL:g}",
     )
     return Section(
         id="calls", title="Calls", question="Which latents can be called, and how often is that wrong?", html=html
