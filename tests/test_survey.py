@@ -267,7 +267,7 @@ def test_threads_beyond_the_cores_are_told(study: dict, monkeypatch: pytest.Monk
 
 def test_command_shows_all_and_fails(study: dict) -> None:
     Path("config.yaml").write_text(yaml.safe_dump(study))
-    Path("wrong.yaml").write_text("{activations: {layer: 7}, pair: {chat: {chat_template: gone.jinja}}}")
+    Path("wrong.yaml").write_text("{activations: {layer: 7}, pair: {name: other, chat: {chat_template: gone.jinja}}}")
     good = CliRunner().invoke(app, ["check-pair"])
     assert good.exit_code == 0, good.output
     assert "nothing speaks against it" in good.stdout
@@ -275,8 +275,9 @@ def test_command_shows_all_and_fails(study: dict) -> None:
     bad = CliRunner().invoke(app, ["check-pair", "wrong.yaml"])
     assert bad.exit_code == 1
     assert isinstance(bad.exception, SystemExit)
-    assert "2 of 15 checks failed" in bad.stdout
+    assert "3 of 16 checks failed" in bad.stdout
     assert "there is no gone.jinja" in bad.stdout
+    assert "failed  as crossdiff check" in bad.stdout
     assert "block 7 does not exist" in bad.stdout
 
 

@@ -4,7 +4,7 @@ crossdiff check configs/my-pair.yaml      is this config right, and are its file
 crossdiff check-pair configs/my-pair.yaml can this pair be studied here? models, template, corpus, disk, memory, time
 crossdiff status                          which results are there, and are they current?
 crossdiff show results/…/run.json         one step: numbers, inputs, code, run
-crossdiff latents results/…/NAME-seed0.parquet --by nu_reconstruction
+crossdiff latents results/…/NAME-seed0.parquet --by frequency
 crossdiff export --help                   dictionaries and latents for other tools
 crossdiff audit results/…                 does every number still rest on what it says it rests on?
 crossdiff explain results/…/FILE#KEY      where a number, cell or figure came from, back to models and corpus
@@ -29,7 +29,17 @@ from crossdiff.workflow import check_files, results
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.add_typer(export.app, name="export")
 DEFAULT = Path("config.yaml")
-SHOWN = ("latent", "class", "delta_norm", "nu_reconstruction", "nu_error", "frequency", "max", "template_share")
+SHOWN = (
+    "latent",
+    "class",
+    "delta_norm",
+    "nu_reconstruction",
+    "nu_error",
+    "nu_activation",
+    "frequency",
+    "max",
+    "template_share",
+)
 LATENT_TABLE = "give a results/<pair>/latents/NAME-seedN.parquet"
 Overlay = Annotated[Path | None, typer.Argument(help="Config laid over config.yaml.")]
 
@@ -40,11 +50,8 @@ def check(
     estimate: Annotated[bool, typer.Option(help="Say what the study will take on this machine.")] = True,
 ) -> None:
     """Check config.yaml, or an overlay on it: keys, values, local files; then estimate time, memory and disk."""
-    from crossdiff.contents import check_contents
-
     study = read(overlay)
-    check_files(study)
-    check_contents(study)
+    checked_contents(study)
     typer.echo(
         f"{study.pair.name}: {len(study.trained)} dictionaries × {len(study.seeds)} seeds,"
         f"{f' {len(study.imported)} imported,' if study.imported else ''}"
@@ -69,13 +76,14 @@ def check_pair(overlay: Overlay = None) -> None:
     """
     from crossdiff.costs.findings import findings, table
     from crossdiff.costs.machine import here
-    from crossdiff.finding import lines
+    from crossdiff.finding import attempt, lines
     from crossdiff.survey import survey
 
     study = read(overlay)
     found = survey(study)
     machine = here(study.compute.device)
-    all_ = [*found.findings, *findings(study, found.shape, machine, found.download)]
+    as_check = attempt("as crossdiff check", lambda: checked_contents(study))
+    all_ = [as_check, *found.findings, *findings(study, found.shape, machine, found.download)]
     typer.echo(f"{study.pair.name}:")
     for line in [*lines(all_), *table(study, machine, found.shape)]:
         typer.echo(line)
@@ -204,6 +212,15 @@ def compare(
     with whole(out) as temporary:
         temporary.write_text(page)
     typer.echo(f"wrote {out}")
+
+
+def checked_contents(study: Config) -> str:
+    """Words for a study whose local files are there and hold what the config says of them; UserError if not."""
+    from crossdiff.contents import check_contents
+
+    check_files(study)
+    check_contents(study)
+    return "local files are there and hold what the config asks for"
 
 
 def read(overlay: Path | None) -> Config:

@@ -118,6 +118,7 @@ class Config(Part):
 def read(files: Iterable[Path]) -> Config:
     """The study in config files, later ones laid over earlier ones; UserError names the file and the key."""
     layers = {str(file): overlay.read(file) for file in files}
+    overlay.check_named(layers)
     return parse(Config, reduce(merged, layers.values(), {}), layers)
 
 

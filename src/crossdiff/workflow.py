@@ -12,7 +12,7 @@ from crossdiff.config import Config
 from crossdiff.corpus.formats import reader
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
-from crossdiff.overlay import read
+from crossdiff.overlay import check_named, read
 from crossdiff.parsing import parse
 from crossdiff.parts.corpus import Rows
 from crossdiff.parts.pair import Source
@@ -66,6 +66,7 @@ def checked(config: dict[str, Any], files: Iterable[str | Path] = ()) -> Config:
     """
     try:
         layers = {str(file): read(Path(file)) for file in files}
+        check_named(layers)
         study = parse(Config, config, layers or "config.yaml")
         check_files(study)
     except UserError as error:

@@ -75,6 +75,17 @@ def test_a_quantity_that_no_study_has_is_left_out_and_a_missing_one_is_a_dash() 
     assert not found[0].apart
 
 
+def test_the_gap_closed_is_that_of_the_whole_dictionary_as_in_the_report() -> None:
+    """A crosscoder's with its bias, a diff-SAE's, and without either the latents alone, in one row."""
+    above = "/dictionaries/cc/kl_recovered/all/"
+    sides = [
+        made("a", **{f"{above}all": 0.3, f"{above}all-with-bias": 0.5}), made("b", **{f"{above}full": 0.7}),
+        made("c", **{f"{above}all": 0.1}),
+    ]  # fmt: skip
+    (found,) = rows(sides, OF_A_DICTIONARY, ("dictionaries", "cc"))
+    assert [re.sub("<[^>]*>", "", cell) for cell in found.cells] == ["50 %", "70 %", "10 %"]
+
+
 def test_an_interval_of_no_width_is_not_shown() -> None:
     assert "ci" not in cell({"mean": 1.0, "low": 1.0, "high": 1.0, "n": 3}, "count")
 

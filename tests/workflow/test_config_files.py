@@ -112,3 +112,14 @@ def test_files_are_laid_over_one_another() -> None:
     assert (study.seeds, study.activations.layer, study.corpus.context) == ([4], 2, 256)
     with pytest.raises(UserError, match=r"over\.yaml: pair: Field required"):
         config.read([Path("over.yaml")])
+
+
+@pytest.mark.parametrize("side", ["base", "chat"])
+def test_another_pair_needs_a_name_of_its_own(side: str) -> None:
+    """Else it would run in the folder of the pair it is laid over, and replace what is there."""
+    over = Path("over.yaml")
+    over.write_text(f"pair: {{{side}: {{path: org/other}}}}")
+    with pytest.raises(UserError, match=rf"^over\.yaml: pair\.{side} is changed and pair\.name is not"):
+        config.read([Path("config.yaml"), over])
+    over.write_text(f"pair: {{name: other, {side}: {{path: org/other}}}}")
+    assert config.read([Path("config.yaml"), over]).pair.name == "other"

@@ -136,7 +136,7 @@ def covered(path: str, roots: list[str]) -> bool:
             "dictionaries: {theirs: {from: ./gone, kind: crosscoder}}",
             "error: dictionaries.theirs.from: there is no gone",
         ),
-        ("pair: {base: {path: ./gone, package: null}}", "error: pair.base.path: there is no ./gone"),
+        ("pair: {name: other, base: {path: ./gone, package: null}}", "error: pair.base.path: there is no ./gone"),
         ("seeds: [0]\nseeds: [1]", "overlay.yaml, line 2: seeds was given in line 1 already"),
     ],
 )

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from crossdiff.overlay import read
 from crossdiff.provenance.audit.code import first, known
 from crossdiff.provenance.audit.jobs import Job, jobs
 from crossdiff.provenance.audit.study import REPORT, Study
@@ -32,8 +33,18 @@ def lines(study: Study, told: Chain) -> Iterator[str]:
     for name in told.steps:
         yield from step(study, name, ran.get(study.name(name)))
     one_step = shlex.join(["snakemake", study.name(record_of(told.file)), "--force"])
-    yield f"\nagain      {recompute(f'results/{study.pair}', told.sources) if reported else one_step}"
+    yield f"\nagain      {recompute(f'results/{study.pair}', told.sources) if reported else one_step}{laid_over(study)}"
     yield f"check      crossdiff audit results/{study.pair}"
+
+
+def laid_over(study: Study) -> str:
+    """What the command needs besides for a study that config.yaml alone is not: the overlay that names its pair."""
+    files = [study.base / "config.yaml", *sorted((study.base / "configs").glob("*.yaml"))]
+    named = {file: ((read(file).get("pair") or {}).get("name")) for file in files if file.is_file()}
+    if not named or named.get(files[0]) == study.pair:
+        return ""
+    overlays = [str(file.relative_to(study.base)) for file, pair in named.items() if pair == study.pair]
+    return f" --configfile config.yaml {shlex.quote(overlays[0]) if overlays else 'OVERLAY.yaml'}"
 
 
 def hashed(study: Study, file: str, *key: str) -> str:

@@ -101,7 +101,16 @@ class Answer:
                 scaled(self.numbers, ranked)
                 + "; how many another tune of the same base would show as well was not measured."
             )
-        return self.verdict(ranked)
+        return self.verdict(ranked) + self.untested()
+
+    def untested(self) -> Markup:
+        """Imported dictionaries, which no null of their recipe calibrates."""
+        names = [name(item) for item in self.study.config.imported]
+        return (
+            sentence(" Not tested, for want of a null of its recipe: {names}.", names=listed(names))
+            if names
+            else Markup()
+        )
 
     def ranked(self) -> list[Dictionary]:
         """Dictionaries, the one with the most latents that are chat-specific by ν first."""

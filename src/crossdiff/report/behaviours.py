@@ -94,7 +94,8 @@ def elsewhere(tables: Sequence[pl.DataFrame | None]) -> dict[str, Tree]:
 
 
 def turned(table: pl.DataFrame) -> Tree:
-    """{edit: {subject: leaf}}: share of generated answers that an edit turns the wanted way, over all prompts.
+    """{edit: {subject: leaf}}: share of generated answers that an edit turns the wanted way, over the prompts of
+    all behaviours whose tuned answer shows the behaviour.
 
     Removed from chat, the answer no longer shows the behaviour; added to base, it does. Seeds and random sets are
     averaged per prompt.

@@ -100,10 +100,11 @@ def unseen(numbers: Numbers, ranked: Sequence[Dictionary], both: bool) -> Markup
     known = [path for path in paths if numbers.leaf(*path) is not None]
     if not known:
         return Markup()
-    least, most = (numbers.brief(*end(known, key=numbers.point), style="count") for end in (min, max))
+    ends = [end(known, key=numbers.point) for end in (min, max)]
+    least, most = (numbers.brief(*path, style="count") for path in ends)
+    one = numbers.point(ends[0]) == numbers.point(ends[1])
     return sentence(
-        " A small set cannot pass the tests: fewer than {least} to {most} latents, by dictionary and test, are not"
-        " called, however clear they are.",
-        least=least,
-        most=most,
+        " A small set cannot pass the tests: fewer than {number} latents, by dictionary and test, are not called,"
+        " however clear they are.",
+        number=least if one else sentence("{least} to {most}", least=least, most=most),
     )

@@ -16,6 +16,7 @@ from crossdiff.provenance.audit.configured import at, different
 from crossdiff.provenance.compare import Side, apart
 from crossdiff.report.figures.studies import studies
 from crossdiff.report.figures.theme import inline
+from crossdiff.report.names import WHOLE
 from crossdiff.report.numbers import MISSING, span, written
 from crossdiff.report.page import css
 from crossdiff.report.seeds import Leaf, mean
@@ -32,6 +33,8 @@ class Quantity:
     path: Path
     """Under a dictionary, or from the root of metrics.json."""
     style: str
+    others: tuple[Path, ...] = ()
+    """What is shown of a study that has none there: the first it has."""
 
 
 OF_A_PAIR = (
@@ -41,6 +44,7 @@ OF_A_PAIR = (
     Quantity("KL gap closed by principal components", ("pair", "kl", "kl_recovered", "all", "components"), "percent"),
     Quantity("training tokens", ("pair", "tokens", "train"), "count"),
 )
+CLOSED = tuple(("kl_recovered", "all", whole) for whole in WHOLE)
 OF_A_DICTIONARY = (
     Quantity("FVE", ("fve", "pooled"), "share"),
     Quantity("L0", ("l0",), "number"),
@@ -48,8 +52,7 @@ OF_A_DICTIONARY = (
     Quantity("chat-only by Δ_norm", ("classes", "chat-only"), "count"),
     Quantity("chat-specific by ν_r and ν_ε", ("chat_specific", "reconstruction_and_error"), "count"),
     Quantity("called chat-specific", ("calls", "counts", "calibrated", "chat-specific"), "count"),
-    Quantity("KL gap closed", ("kl_recovered", "all", "all"), "percent"),
-    Quantity("KL gap closed by a diff-SAE", ("kl_recovered", "all", "full"), "percent"),
+    Quantity("KL gap closed", CLOSED[0], "percent", CLOSED[1:]),
     Quantity("answers shifted by removal", ("behaviours_found", "remove"), "count"),
     Quantity("answers shifted by addition", ("behaviours_found", "add"), "count"),
 )
@@ -99,8 +102,8 @@ def rows(sides: Sequence[Side], quantities: Sequence[Quantity], above: Path) -> 
     """Those quantities that some study has."""
     found = []
     for quantity in quantities:
-        key = "/" + "/".join((*above, *quantity.path))
-        leaves = [side.numbers.get(key) for side in sides]
+        keys = ["/" + "/".join((*above, *path)) for path in (quantity.path, *quantity.others)]
+        leaves = [next((side.numbers[key] for key in keys if key in side.numbers), None) for side in sides]
         if any(leaf is not None for leaf in leaves):
             far = any(apart(one, other) for number, one in enumerate(leaves) for other in leaves[number + 1 :])
             found.append(Row(symbols(quantity.title), [cell(leaf, quantity.style) for leaf in leaves], far))

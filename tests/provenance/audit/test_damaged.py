@@ -77,6 +77,17 @@ def test_before_there_are_results(base: Path, command: tuple[str, ...]) -> None:
     assert refused(*command) == f"results/none holds no metrics.json: give the folder of a finished study, results/<pair>{AFTER}"  # fmt: skip  # noqa: E501
 
 
+@pytest.mark.parametrize("command", [("explain", "{}/metrics.json#pair.layers"), ("audit", "{}")])
+def test_numbers_without_what_they_rest_on_are_a_fresh_clones(base: Path, command: tuple[str, ...]) -> None:
+    """metrics.json is in git, the rest is not: nothing is broken there, it has not been fetched."""
+    alone = Path("results/alone")
+    alone.mkdir()
+    (alone / "metrics.json").write_text(Path(METRICS).read_text())
+    told = refused(*(part.format(alone) for part in command))
+    assert told.startswith("results/alone holds metrics.json alone, as a fresh clone does")
+    assert told.endswith(AFTER)
+
+
 def test_before_there_are_results_to_compare(base: Path) -> None:
     for command in ("diff", "compare"):
         assert refused(command, "results/none", PAIR).endswith(AFTER)

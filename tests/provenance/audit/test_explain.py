@@ -168,3 +168,15 @@ def test_a_figure_names_all_that_it_is_drawn_from(base: Path) -> None:
 def test_what_is_not_there_is_told(base: Path, address: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         explained(address)
+
+
+def test_a_study_of_an_overlay_is_made_again_with_it(base: Path) -> None:
+    """Without it Snakemake makes the study of config.yaml, and knows no rule for this one's files."""
+    again = f"again      snakemake {PAIR}/corpus/run.json --force"
+    (base / "config.yaml").write_text("pair: {name: other}")
+    assert f"{again} --configfile config.yaml OVERLAY.yaml" in explained(f"{PAIR}/corpus/run.json#seconds")
+    (base / "configs").mkdir()
+    (base / "configs/mine.yaml").write_text(f"pair: {{name: {Path(PAIR).name}}}")
+    assert f"{again} --configfile config.yaml configs/mine.yaml" in explained(f"{PAIR}/corpus/run.json#seconds")
+    (base / "config.yaml").write_text(f"pair: {{name: {Path(PAIR).name}}}")
+    assert "--configfile" not in explained(f"{PAIR}/corpus/run.json#seconds")

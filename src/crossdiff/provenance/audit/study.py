@@ -33,6 +33,8 @@ class Study:
     def __init__(self, root: Path, hashes: Hashes, fast: bool = False) -> None:
         if not (root / METRICS).is_file():
             raise UserError(f"{root} holds no {METRICS}: give the folder of a finished study, results/<pair>{AFTER}")
+        if not any(root.rglob("*run.json")):
+            raise UserError(f"{root} holds {METRICS} alone, as a fresh clone does, and none of what it rests on{AFTER}")
         self.root = root.absolute()
         self.base = self.root.parents[1]
         """The folder that the study's commands run in, which recorded paths count from."""
