@@ -32,7 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = {"num_hidden_layers": 4, "hidden_size": 8}
     Path("base/config.json").write_text(json.dumps({"text_config": shape}))
     save_file({"x": torch.ones(1)}, "base/model.safetensors")
-    pl.DataFrame([ROW]).write_parquet("rows.parquet")
+    Path("base/tokenizer.json").write_text("{}")
+    pl.DataFrame([ROW] * 2000).write_parquet("rows.parquet")
     Path("rows.jsonl").write_text(f"\n{json.dumps(ROW)}\n{json.dumps(ROW)}\n")
     Path("rows.json").write_text(json.dumps([ROW, ROW], indent=1))
     Path("rows.json.gz").write_bytes(gzip.compress(json.dumps(ROW).encode()))
@@ -156,3 +157,32 @@ def test_a_gpu_that_is_not_there_ends_the_check_after_its_estimate(
     told = capsys.readouterr()
     assert "the estimate, on None" in told.out
     assert told.err.startswith("error: compute.device: cuda:1, but PyTorch finds no GPU here; run the study where")
+
+
+def test_rows_that_cannot_give_what_their_share_asks_for() -> None:
+    few = config(corpus={"train_tokens": 500_000, "validation_tokens": 50_000, "context": 256})
+    with pytest.raises(UserError, match=r"^corpus\.sources\.web: rows\.parquet has 2,000 rows, at most 512,000 tokens"):
+        check_contents(parse(Config, few))
+    check_contents(parse(Config, config(corpus={"train_tokens": 450_000, "validation_tokens": 50_000})))
+
+
+def test_the_packaged_models_depth_is_known_before_it_is_fetched() -> None:
+    plain = yaml.safe_load((ROOT / "config.yaml").read_text())
+    source = {"name": "web", "path": "rows.parquet", "column": "messages", "share": 1.0}
+    deep = merged(plain, {"corpus": {"sources": [source]}, "activations": {"layer": 30}})
+    with pytest.raises(UserError, match=r"^activations\.layer: block 30 does not exist; the models have 30, 0 to 29"):
+        check_contents(parse(Config, deep))
+    check_contents(parse(Config, merged(deep, {"activations": {"layer": 29}})))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"corpus": {"train_tokens": 1000}}, r"dictionaries\.crosscoder-l1\.batch: 1024 tokens a step"),
+        ({"seeds": [2**32]}, r"seeds: 4294967296 is too large; 4294967295 is the largest"),
+        ({"pair": {"name": "n" * 101}}, r"pair\.name: n{20}… has 101 letters; give it 100 at most"),
+    ],
+)
+def test_numbers_and_names_that_cannot_work(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse(Config, config(**parts))

@@ -102,3 +102,15 @@ def test_what_is_no_latent_table_is_told(table: Path, tmp_path: Path) -> None:
     save(make_dictionary("diff-sae", latents=12), tmp_path / "dictionaries/diff-sae-seed0")
     with pytest.raises(UserError, match="has 11 latents, but its dictionary 12"):
         export.neuronpedia(table, tmp_path / "out", "m", "s", "me")
+
+
+def test_where_it_cannot_be_written_is_told(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^--out .*: this is a folder; give the name of a file, such as .*\.csv$"):
+        export.csv(table, tmp_path)
+
+
+@pytest.mark.parametrize("model", ["", "../../x", ".."])
+def test_names_that_lead_out_of_the_folder_are_refused(table: Path, tmp_path: Path, model: str) -> None:
+    with pytest.raises(UserError, match=r"^--model .*give an id without /"):
+        export.neuronpedia(table, tmp_path / "out", model, "chat-diff", "me")
+    assert not (tmp_path / "out").exists()

@@ -58,13 +58,15 @@ def check(
         f" {study.corpus.train_tokens:,} training tokens at layer {study.activations.layer}"
     )
     if estimate:
-        from crossdiff.costs.findings import check_device, crowded, table
+        from crossdiff.costs.findings import crowded, findings, table
         from crossdiff.costs.machine import here
 
         machine = here(study.compute.device)
         for line in [*table(study, machine), *crowded(study)]:
             typer.echo(line)
-        check_device(study, machine)
+        for finding in findings(study, None, machine, download=0):
+            if finding.verdict == "failed":
+                raise UserError(finding.text)
 
 
 @app.command("check-pair")
@@ -217,8 +219,10 @@ def compare(
 def checked_contents(study: Config) -> str:
     """Words for a study whose local files are there and hold what the config says of them; UserError if not."""
     from crossdiff.contents import check_contents
+    from crossdiff.folders import check_folders
 
     check_files(study)
+    check_folders(study)
     check_contents(study)
     return "local files are there and hold what the config asks for"
 

@@ -39,6 +39,11 @@ Entries = Annotated[
 ]
 
 
+LONGEST_NAME = 100
+"""Letters of a name that files and folders are called by."""
+LARGEST_SEED = 2**32 - 1
+
+
 class Config(Part):
     """A study."""
 
@@ -83,6 +88,25 @@ class Config(Part):
                 f"activations.skip_first: {activations.skip_first} leaves nothing of rows of {context} tokens"
                 " (corpus.context); lower it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> "Config":
+        for name, recipe in self.trained.items():
+            if recipe.batch > self.corpus.train_tokens:
+                raise ValueError(
+                    f"dictionaries.{name}.batch: {recipe.batch} tokens a step, but corpus.train_tokens is"
+                    f" {self.corpus.train_tokens}; lower the one or raise the other"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_files(self) -> "Config":
+        for key, name in (("pair.name", self.pair.name), *(("dictionaries", name) for name in self.dictionaries)):
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"{key}: {name[:20]}… has {len(name)} letters; give it {LONGEST_NAME} at most")
+        if max(self.seeds) > LARGEST_SEED:
+            raise ValueError(f"seeds: {max(self.seeds)} is too large; {LARGEST_SEED} is the largest that tables hold")
         return self
 
     @model_validator(mode="after")

@@ -10,11 +10,13 @@ from typing import Any
 
 from crossdiff.config import Config
 from crossdiff.errors import UserError
-from crossdiff.parts.corpus import Rows
+from crossdiff.parts.corpus import Corpus, CorpusSource, Rows
 from crossdiff.provenance.files import read_object
 from crossdiff.truth import behaviours
 from crossdiff.workflow import corpus_files, key_of, local, model, sides, source_of
 
+PACKAGED = {"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53": 30}
+"""Blocks of the models in packages, by the file's hash: what is wrong of them is told before they are fetched."""
 HEAD = 2**20
 """Characters of a JSON file that are read in search of its first row."""
 
@@ -25,6 +27,8 @@ def check_contents(study: Config) -> None:
     _check_planted(study)
     _check_blocks(study, shape.get("num_hidden_layers"))
     hold = [_holds_conversations(source) for source in study.corpus.sources]
+    for source in study.corpus.sources:
+        _check_enough(source, study.corpus)
     if study.evidence.prompts:
         _holds_conversations(study.evidence.prompts)
     elif not study.pair.behaves and not any(found or found is None for found in hold):
@@ -55,6 +59,9 @@ def _check_planted(study: Config) -> None:
 
 
 def _check_blocks(study: Config, blocks: int | None) -> None:
+    package = study.pair.base.package
+    if blocks is None and package:
+        blocks = PACKAGED.get(package.sha256)
     if not isinstance(blocks, int):
         return
     wanted = [("activations.layer", study.activations.layer)]
@@ -79,6 +86,23 @@ def _holds_conversations(source: Rows) -> bool | None:
             )
         return None if columns is None else columns[source.column]
     return None
+
+
+def _check_enough(source: CorpusSource, corpus: Corpus) -> None:
+    """UserError if a source's local parquet rows are too few, each as long as a row can be."""
+    import polars as pl
+
+    files = corpus_files(source)
+    if not files or not all(file.endswith(".parquet") for file in files):
+        return
+    rows = sum(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item() for file in files)
+    wanted = source.share * (corpus.train_tokens + corpus.validation_tokens)
+    if rows * corpus.context < wanted:
+        raise UserError(
+            f"{source.where}: {source.path} has {rows:,} rows, at most {rows * corpus.context:,} tokens of"
+            f" corpus.context = {corpus.context}, but its share is {wanted:,.0f}; lower corpus.train_tokens and"
+            " validation_tokens, or give it more rows"
+        )
 
 
 def columns_of(file: str, where: str) -> dict[str, bool] | None:

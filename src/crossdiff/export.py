@@ -36,6 +36,8 @@ def dictionary(
 @app.command()
 def csv(file: Table, out: Annotated[Path, typer.Option(help="CSV file to write.")]) -> None:
     """Write the latent table as CSV; docs/dictionaries.md says what each column is. What is not defined is empty."""
+    if out.is_dir():
+        raise UserError(f"--out {out}: this is a folder; give the name of a file, such as {out / file.stem}.csv")
     latents = _flat(_table(file))
     latents = latents.join(_descriptions(file), on="latent", how="left", maintain_order="left")
     with whole(out) as temporary:
@@ -53,6 +55,11 @@ def neuronpedia(
     title: Annotated[str, typer.Option(help="What readers see; the dictionary's name by default.")] = "",
 ) -> None:
     """Write latents, their directions and their examples in the layout of Neuronpedia's exports."""
+    for option, name in (("--model", model), ("--source-set", source_set)):
+        if not name.strip() or "/" in name or name.startswith("."):
+            raise UserError(
+                f"{option} {name!r}: it names a folder under --out; give an id without / as Neuronpedia has"
+            )
     from crossdiff.attribution import neuronpedia as layout
     from crossdiff.attribution.directions import contribution
     from crossdiff.dictionaries import load

@@ -53,6 +53,8 @@ def test_the_page_s_keys_are_read_back(rows: dict[str, int], column: str) -> Non
     [
         ("novel=1&column=nu", "has no column novel; it has latent, scale"),
         ("latent=9&column=nu", "has no row where latent = 9"),
+        ("latent=-1&column=nu", "has no row where latent = -1"),
+        ("latent=0.5&column=nu", "has no row where latent = 0.5"),
         ("latent=x&column=nu", "latent is a column of numbers"),
     ],
 )

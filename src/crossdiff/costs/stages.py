@@ -44,7 +44,7 @@ def stages(work: Work, machine: Machine) -> list[Stage]:
     planting = [_planting(work, machine, tuned)] if tuned else []
     planting += [_answers(work, machine)] if work.behaviours else []
     prepare = Stage("models, corpus", [STARTUP] * 3, RUNTIME, 2 * work.model.parameters * work.models_made)
-    benchmark = [_synthetic(work, machine, work.synthetic)] if work.synthetic else []
+    benchmark = [_synthetic(work, machine, work.synthetic)] if work.synthetic and work.dictionaries else []
     dictionaries = [_training(work, machine), _attribution(work, machine), _evidence(work, machine)]
     dictionaries += [_examples(work, machine)]
     dictionaries += [_null(work, machine)] if work.null_seeds else []

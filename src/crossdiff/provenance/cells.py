@@ -59,6 +59,9 @@ def fitting(name: str, kind: pl.DataType, value: str) -> pl.Expr:
     if not kind.is_numeric():
         return pl.col(name).cast(pl.String) == value
     try:
-        return pl.col(name) == pl.lit(float(value)).cast(kind)
+        number = float(value)
     except ValueError:
         raise UserError(f"{name}={value}: {name} is a column of numbers; give one") from None
+    if kind.is_integer():  # which −1 or 3.5 may not be: then no row has it
+        return pl.col(name).cast(pl.Float64) == number
+    return pl.col(name) == pl.lit(number).cast(kind)
