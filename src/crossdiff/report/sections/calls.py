@@ -4,6 +4,7 @@ from crossdiff.report.calls import beside_the_null, by_chance, copied, held, str
 from crossdiff.report.limits import nulls, tune
 from crossdiff.report.rates import grid, verdict
 from crossdiff.report.section import Context, Section
+from crossdiff.report.seeds import mean
 
 SMALL = 0.01
 """Level at which the ranks are looked at by themselves."""
@@ -25,6 +26,12 @@ def section(context: Context) -> Section:
         tune=tune(context.study),
         upheld=any("upheld" in tree["counts"] for tree in trees.values()),
         against={name: beside_the_null(tree) for name, tree in trees.items()},
+        held_up={
+            (name, call)
+            for name, tree in trees.items()
+            for call, count in tree["counts"].get("upheld", {}).items()
+            if mean(count)
+        },
         copied={name: copied(tree) for name, tree in trees.items()},
         no_more={name: by_chance(tree, "calibrated", "in_most") for name, tree in trees.items()},
         ranks={name: tree["ranks"] for name, tree in trees.items() if tree["ranks"]},
