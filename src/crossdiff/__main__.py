@@ -29,17 +29,7 @@ from crossdiff.workflow import check_files, results
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.add_typer(export.app, name="export")
 DEFAULT = Path("config.yaml")
-SHOWN = (
-    "latent",
-    "class",
-    "delta_norm",
-    "nu_reconstruction",
-    "nu_error",
-    "nu_activation",
-    "frequency",
-    "max",
-    "template_share",
-)
+SHOWN = ("latent", "class", "delta_norm", "nu_reconstruction", "nu_error", "frequency", "max", "template_share")
 LATENT_TABLE = "give a results/<pair>/latents/NAME-seedN.parquet"
 Overlay = Annotated[Path | None, typer.Argument(help="Config laid over config.yaml.")]
 
@@ -138,8 +128,10 @@ def latents(
     if by not in table.columns:
         raise UserError(f"--by {by}: {file} has no such column; it has {', '.join(table.columns)}")
     table = table.filter(~pl.col("dead")).sort(by, descending=not ascending, nulls_last=True).head(top)
+    # An SAE has no ν of reconstruction and error, so that of the activation stands in their place.
+    shown = [*SHOWN, by] if "nu_error" in table.columns else [*SHOWN[:3], "nu_activation", *SHOWN[5:], by]
     with pl.Config(tbl_rows=top, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
-        typer.echo(str(table.select([name for name in dict.fromkeys((*SHOWN, by)) if name in table.columns])))
+        typer.echo(str(table.select([name for name in dict.fromkeys(shown) if name in table.columns])))
 
 
 @app.command()

@@ -47,7 +47,7 @@ ELSEWHERE = {
     },
     "tests/test_survey.py": {f"crossdiff check-pair {GEMMA}": "test_command_shows_all_and_fails"},
     "tests/benchmarks/test_benchmarks_run.py": {
-        "python -m benchmarks.training --json build/training.json": "test_training_compares_with_all",
+        ".venv-bench/bin/python -m benchmarks.training --json build/training.json": "test_training_compares_with_all",
     },
 }
 """What other tests run, with made-up models, remotes or sizes."""

@@ -217,7 +217,7 @@ def test_two_commits_are_compared(clone: Tree) -> None:
 
 def test_a_wrong_overlay_ends_before_anything_runs(done: Tree, tmp_path: Path) -> None:
     overlay = tmp_path / "wrong.yaml"
-    overlay.write_text("{pair: {base: {path: ./gone}}, seeds: [0]}")
+    overlay.write_text("{pair: {name: other, base: {path: ./gone}}, seeds: [0]}")
     said = done.run(*MAKE_STUDY, f"CONFIG={overlay}", check=False)
     assert "error: pair.base.path: there is no ./gone; mend the path" in said
     assert "Traceback" not in said
