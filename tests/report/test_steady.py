@@ -1,9 +1,13 @@
 """Latents that ν names in every seed as one."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import polars as pl
+import pytest
 
+from crossdiff.report.candidates import beyond_chance
+from crossdiff.report.numbers import Numbers
 from crossdiff.report.steady import steady
 
 
@@ -41,3 +45,18 @@ def test_one_seed_or_no_groups_have_none() -> None:
     one = run(0, [1], [0.0])
     assert steady(Item([one])) == []  # type: ignore[arg-type]
     assert steady(Item([Run(0, one.latents.drop("group")), one])) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("stability", "expected"),
+    [
+        ({}, False),  # one seed, or a dictionary whose sets are not asked
+        ({"nu_0.3": {"in_all": 1, "in_all_chance": {"mean": 0.1, "low": 0, "high": 1, "n": 9}}}, False),
+        ({"nu_0.3": {"in_all": 2, "in_all_chance": {"mean": 0.1, "low": 0, "high": 1, "n": 9}}}, True),
+        ({"nu_pair": {"in_all": 2, "in_all_chance": {"mean": 0.1, "low": 0, "high": 1, "n": 9}}}, False),
+    ],
+)
+def test_what_every_seed_names_is_told_where_it_is_more_than_chance(stability: dict, expected: bool) -> None:
+    numbers = Numbers({"dictionaries": {"sae": {"calls": {"stability": stability}}}})
+    item = SimpleNamespace(name="sae", two_sided=False)
+    assert beyond_chance(numbers, item) is expected  # type: ignore[arg-type]

@@ -5,8 +5,10 @@ Reads results/<pair> and, for the command and a changed source, Snakemake's reco
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from crossdiff.errors import UserError
 from crossdiff.overlay import read
 from crossdiff.provenance.audit.code import first, known
 from crossdiff.provenance.audit.jobs import Job, jobs
@@ -40,11 +42,20 @@ def lines(study: Study, told: Chain) -> Iterator[str]:
 def laid_over(study: Study) -> str:
     """What the command needs besides for a study that config.yaml alone is not: the overlay that names its pair."""
     files = [study.base / "config.yaml", *sorted((study.base / "configs").glob("*.yaml"))]
-    named = {file: ((read(file).get("pair") or {}).get("name")) for file in files if file.is_file()}
+    named = {file: pair_of(file) for file in files if file.is_file()}
     if not named or named.get(files[0]) == study.pair:
         return ""
     overlays = [str(file.relative_to(study.base)) for file, pair in named.items() if pair == study.pair]
     return f" --configfile config.yaml {shlex.quote(overlays[0]) if overlays else 'OVERLAY.yaml'}"
+
+
+def pair_of(file: Path) -> Any:
+    """The name that a config file gives its pair; None if it gives none, or cannot be read."""
+    try:
+        pair = read(file).get("pair")
+    except UserError:
+        return None
+    return pair.get("name") if isinstance(pair, dict) else None
 
 
 def hashed(study: Study, file: str, *key: str) -> str:

@@ -55,9 +55,7 @@ def scaled(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
 
 def in_every_seed(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
     """The latents that ν names in every seed as one, where these are more than chance would name; else empty."""
-    found = [
-        item for item in ranked if not by_chance(numbers.metrics["dictionaries"][item.name]["calls"], rule(item), ALL)
-    ]
+    found = [item for item in ranked if beyond_chance(numbers, item)]
     groups = [(item, group) for item in found for group in steady(item)]
     links = [
         sentence(
@@ -78,6 +76,12 @@ def in_every_seed(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
         links=listed(links),
         more=" and others" if len(groups) > SHOWN else "",
     )
+
+
+def beyond_chance(numbers: Numbers, item: Dictionary) -> bool:
+    """Whether it was counted how many latents ν names in every seed, and these are more than chance would name."""
+    calls = numbers.metrics["dictionaries"][item.name]["calls"]
+    return ALL in calls["stability"].get(rule(item), {}) and not by_chance(calls, rule(item), ALL)
 
 
 def rule(item: Dictionary) -> str:

@@ -178,5 +178,7 @@ def test_a_study_of_an_overlay_is_made_again_with_it(base: Path) -> None:
     (base / "configs").mkdir()
     (base / "configs/mine.yaml").write_text(f"pair: {{name: {Path(PAIR).name}}}")
     assert f"{again} --configfile config.yaml configs/mine.yaml" in explained(f"{PAIR}/corpus/run.json#seconds")
+    (base / "configs/broken.yaml").write_text("pair: [")
+    assert "configs/mine.yaml" in explained(f"{PAIR}/corpus/run.json#seconds")
     (base / "config.yaml").write_text(f"pair: {{name: {Path(PAIR).name}}}")
     assert "--configfile" not in explained(f"{PAIR}/corpus/run.json#seconds")
