@@ -67,13 +67,12 @@ def merged(below: Any, above: Any) -> Any:
 def check_named(layers: Layers) -> None:
     """UserError if a file changes a model of the pair and keeps its name: two pairs would share one folder."""
     for name, data in list(layers.items())[1:]:
-        given = data.get("pair")
-        pair = given if isinstance(given, dict) else {}
-        changed = [side for side in ("base", "chat") if side in pair]
-        if changed and "name" not in pair:
+        pair = data.get("pair")
+        if isinstance(pair, dict) and {"base", "chat"} & pair.keys() and "name" not in pair:
+            side = next(iter({"base": 0, "chat": 0}.keys() & pair.keys()))
             raise UserError(
-                f"{name}: pair.{changed[0]} is changed and pair.name is not, so the study would overwrite the results"
-                " of the pair below it; give pair.name, a name of its own"
+                f"{name}: pair.{side} is changed and pair.name is not, so the study would overwrite the results of the"
+                " pair below it; give pair.name, a name of its own"
             )
 
 
