@@ -151,10 +151,19 @@ def test_the_same_decoder_from_two_seeds_comes_back(study):
         assert row["consensus_call"] == (row["0"] if row["0"] == row["1"] else None)
     agree = both.filter((pl.col("0") == "chat-specific") & (pl.col("1") == "chat-specific"))["latent"].to_list()
     assert results["consensus"] == [{"0": latent, "1": latent} for latent in agree]
-    named = results["stability"]["calibrated"]
-    assert named["in_most"] == named["in_all"] == len(agree) <= named["in_most_chance"]["high"]
     assert results["features"] == [F, F]
     assert results["distinct"]["calibrated"]["chat-specific"] == results["counts"]["calibrated"]["chat-specific"]
+
+
+def test_latents_that_both_seeds_call_are_told_beside_what_chance_would_give(study):
+    """Both seeds have the same dictionary and the same latents, so that every call of one is one of the other."""
+    put(study / "pair/latents/cc-seed1.parquet", make_latents(0, latents=F)[0])
+    _, results = run(study)
+    called = results["counts"]["calibrated"]["chat-specific"][0]
+    named = results["stability"]["calibrated"]
+    assert named["in_most"] == named["in_all"] == len(results["consensus"]) == called > 0
+    assert named["in_most_chance"]["mean"] == pytest.approx(F * (called / F) ** 2, rel=0.05)
+    assert named["in_most_chance"]["high"] < called
 
 
 def test_copies_of_a_latent_are_counted_once(study):
