@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from crossdiff.__main__ import main
-from crossdiff.config import Config
+from crossdiff.config import Config, check_named
 from crossdiff.contents import check_contents, columns_of
 from crossdiff.costs import findings
 from crossdiff.errors import UserError
@@ -179,6 +179,7 @@ def test_the_packaged_models_depth_is_known_before_it_is_fetched() -> None:
     ("parts", "message"),
     [
         ({"corpus": {"train_tokens": 1000}}, r"dictionaries\.crosscoder-l1\.batch: 1024 tokens a step"),
+        ({"evidence": {"candidate_nu": [2, -0.1]}}, r"evidence: candidate_nu: no ν lies between 2 and -0\.1"),
         ({"seeds": [2**32]}, r"seeds: 4294967296 is too large; 4294967295 is the largest"),
         ({"pair": {"name": "n" * 101}}, r"pair\.name: n{20}… has 101 letters; give it 100 at most"),
     ],
@@ -186,3 +187,37 @@ def test_the_packaged_models_depth_is_known_before_it_is_fetched() -> None:
 def test_numbers_and_names_that_cannot_work(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse(Config, config(**parts))
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        ({"base_url": "http://localhost:9", "model": "m", "key": "NO_SUCH"}, r"explainer\.key: .* NO_SUCH is not set"),
+        ({"path": "./none"}, r"evidence\.interpretation\.explainer\.path: there is no model in \./none"),
+        ({"path": "./gone"}, r"evidence\.interpretation\.explainer\.path: there is no model in \./gone"),
+    ],
+)
+def test_a_judge_that_cannot_be_asked(judge: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_contents(parse(Config, config(evidence={"interpretation": {"explainer": judge}})))
+
+
+@pytest.mark.parametrize("judge", [{"base_url": "http://localhost:9", "model": "m", "key": None}, {"path": "./base"}])
+def test_a_judge_is_not_asked_yet(judge: dict[str, Any]) -> None:
+    check_contents(parse(Config, config(evidence={"interpretation": {"explainer": judge}})))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"base": {"path": "./base"}}, r"pair\.base is changed"),
+        ({"chat": {"path": "./base"}}, r"pair\.chat is changed"),
+        ({"base": {"path": "./a"}, "chat": {"path": "./b"}}, r"pair\.base and pair\.chat are changed"),
+    ],
+)
+def test_another_pair_needs_a_name_of_its_own(changed: dict[str, Any], said: str) -> None:
+    layers = {"config.yaml": config(), "mine.yaml": {"pair": changed}}
+    with pytest.raises(UserError, match=rf"^mine\.yaml: {said} and pair\.name is not"):
+        check_named(layers)
+    check_named({"config.yaml": config(), "mine.yaml": {"pair": changed | {"name": "mine"}}})
+    check_named({"config.yaml": config(), "mine.yaml": {"pair": None}, "more.yaml": {"pair": {"dtype": "float32"}}})

@@ -94,10 +94,10 @@ def test_a_dictionary_in_the_files_of_another_package(table: Path, tmp_path: Pat
 
 
 def test_what_is_no_latent_table_is_told(table: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such file: .*gone\.parquet"):
+    with pytest.raises(UserError, match=r"there is no table .*gone\.parquet"):
         export.csv(tmp_path / "gone.parquet", tmp_path / "x.csv")
     (tmp_path / "words.parquet").write_text("words")
-    with pytest.raises(UserError, match=r"words\.parquet is no latent table"):
+    with pytest.raises(UserError, match=r"words\.parquet cannot be read as a table"):
         export.csv(tmp_path / "words.parquet", tmp_path / "x.csv")
     save(make_dictionary("diff-sae", latents=12), tmp_path / "dictionaries/diff-sae-seed0")
     with pytest.raises(UserError, match="has 11 latents, but its dictionary 12"):

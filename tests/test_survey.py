@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from interpreted import api
 from made import make_dictionary
 from tiny import padded
 from transformers import AutoConfig, AutoTokenizer
@@ -292,3 +293,15 @@ def test_lines_are_a_table_that_wraps() -> None:
     assert len({line.index("word") for line in table[1:]}) == 1
     assert max(map(len, table)) <= WIDTH
     assert len(table) > 3
+
+
+def test_a_judge_is_asked_once(study: dict) -> None:
+    with api(lambda prompt: "yes") as (url, seen):
+        judge = {"base_url": url, "model": "made-up", "key": None}
+        found = look(study, evidence={"interpretation": {"explainer": judge, "scorer": {"path": "./chat"}}})
+        assert text(found, "explainer") == f"{url} made-up answers"
+        assert [request["prompt"] for request in seen] == ["Say yes."]
+    with api(lambda prompt: 404) as (url, _):
+        found = look(study, evidence={"interpretation": {"explainer": judge | {"base_url": url}}})
+    assert verdicts(found)["explainer"] == "failed"
+    assert "explainer.model" in text(found, "explainer")

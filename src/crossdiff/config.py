@@ -20,7 +20,7 @@ from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation.settings import Examination
 from crossdiff.fields import DictionaryName, Seeds
-from crossdiff.overlay import merged
+from crossdiff.overlay import Layers, merged
 from crossdiff.parsing import parse
 from crossdiff.parts import Part
 from crossdiff.parts.activations import Activations
@@ -142,8 +142,21 @@ class Config(Part):
 def read(files: Iterable[Path]) -> Config:
     """The study in config files, later ones laid over earlier ones; UserError names the file and the key."""
     layers = {str(file): overlay.read(file) for file in files}
-    overlay.check_named(layers)
+    check_named(layers)
     return parse(Config, reduce(merged, layers.values(), {}), layers)
+
+
+def check_named(layers: Layers) -> None:
+    """UserError if a file changes a model of the pair and keeps its name: two pairs would share one folder."""
+    for name, data in list(layers.items())[1:]:
+        pair = data["pair"] if isinstance(data.get("pair"), dict) else {}
+        changed = [side for side in ("base", "chat") if side in pair]
+        if changed and "name" not in pair:
+            keys = " and ".join(f"pair.{side}" for side in changed)
+            raise UserError(
+                f"{name}: {keys} {'is' if len(changed) == 1 else 'are'} changed and pair.name is not, so the study"
+                " would overwrite the results of the pair below it; give pair.name, a name of its own"
+            )
 
 
 def schema() -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from crossdiff.config import Config
 from crossdiff.errors import UserError
+from crossdiff.evidence.interpretation.endpoint import INTERPRETATION, endpoint
+from crossdiff.evidence.interpretation.settings import Judge
 from crossdiff.parts.corpus import Corpus, CorpusSource, Rows
 from crossdiff.provenance.files import read_object
 from crossdiff.truth import behaviours
@@ -25,6 +27,7 @@ def check_contents(study: Config) -> None:
     """UserError names the first key that the files speak against; what is not there yet says nothing."""
     shape = next((facts for side in ("base", "chat") if (facts := text_config(model(study, side).path))), {})
     _check_planted(study)
+    _check_judges(study)
     _check_blocks(study, shape.get("num_hidden_layers"))
     hold = [_holds_conversations(source) for source in study.corpus.sources]
     for source in study.corpus.sources:
@@ -39,6 +42,24 @@ def check_contents(study: Config) -> None:
     for name, published in study.imported.items():
         if local(published.origin):
             _check_published(study, name, shape.get("hidden_size"))
+
+
+def _check_judges(study: Config) -> None:
+    """UserError if a judge's key is not set, or its folder is none of a model."""
+    for key, judge in judges_of(study).items():
+        if judge.path is None:
+            endpoint(judge, key)
+        elif local(judge.path) and not Path(judge.path, "config.json").is_file():
+            raise UserError(f"{key}.path: there is no model in {judge.path}, no config.json; mend the path")
+
+
+def judges_of(study: Config) -> dict[str, Judge]:
+    """The language models that are asked about latents, by what the config calls them."""
+    chosen = study.evidence.interpretation
+    if chosen is None:
+        return {}
+    both = {"explainer": chosen.explainer, "scorer": chosen.scorer}
+    return {f"{INTERPRETATION}.{name}": judge for name, judge in both.items() if judge is not None}
 
 
 def text_config(folder: str) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -101,14 +101,6 @@ def _flat(latents: "pl.DataFrame") -> "pl.DataFrame":
 
 
 def _table(file: Path) -> "pl.DataFrame":
-    import polars as pl
+    from crossdiff.tables import read_table
 
-    if not file.is_file():
-        raise UserError(f"no such file: {file}")
-    try:
-        table: Any = pl.read_parquet(file)
-    except pl.exceptions.PolarsError as error:
-        raise UserError(f"{file} is no latent table: {error}") from None
-    if "latent" not in table.columns:
-        raise UserError(f"{file} is no latent table: it has no column latent")
-    return table
+    return read_table(file, ("latent",))

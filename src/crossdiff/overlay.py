@@ -64,18 +64,6 @@ def merged(below: Any, above: Any) -> Any:
     return below | {key: merged(below.get(key), value) for key, value in above.items()}
 
 
-def check_named(layers: Layers) -> None:
-    """UserError if a file changes a model of the pair and keeps its name: two pairs would share one folder."""
-    for name, data in list(layers.items())[1:]:
-        pair = data.get("pair")
-        if isinstance(pair, dict) and {"base", "chat"} & pair.keys() and "name" not in pair:
-            side = next(iter({"base": 0, "chat": 0}.keys() & pair.keys()))
-            raise UserError(
-                f"{name}: pair.{side} is changed and pair.name is not, so the study would overwrite the results of the"
-                " pair below it; give pair.name, a name of its own"
-            )
-
-
 def giver(layers: Layers, path: Keys) -> str:
     """Name of the file that a key comes from: the last that has it; if none has, the first that has what is above."""
     reached = {name: _steps(data, path) for name, data in layers.items()}

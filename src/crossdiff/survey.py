@@ -13,6 +13,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from crossdiff.config import Config
+from crossdiff.contents import judges_of
 from crossdiff.corpus.read import checked as proper
 from crossdiff.corpus.read import records
 from crossdiff.corpus.render import RowError, compose, plain, tokenise
@@ -22,6 +23,8 @@ from crossdiff.dictionaries.published.fetch import fetch
 from crossdiff.dictionaries.published.registry import weights
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
+from crossdiff.evidence.interpretation.endpoint import endpoint
+from crossdiff.evidence.interpretation.settings import Judge
 from crossdiff.finding import Finding, attempt
 from crossdiff.pair import check
 from crossdiff.pair.check import Candidate
@@ -70,7 +73,16 @@ def survey(study: Config) -> Survey:
         out.ask(f"corpus {source.name}", partial(_corpus, source, out.models.get("chat")))
     for name, published in study.imported.items():
         _dictionary(out, study, name, published)
+    for key, judge in judges_of(study).items():
+        if judge.base_url is not None:
+            out.ask(key.removeprefix("evidence.interpretation."), partial(_judge, judge, key))
     return out
+
+
+def _judge(judge: Judge, key: str) -> str:
+    asked = endpoint(judge, key)
+    asked.ask([{"role": "user", "content": "Say yes."}], 5)
+    return f"{asked.name} answers"
 
 
 def _model(out: Survey, study: Config, side: Side) -> None:

@@ -8,11 +8,11 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
-from crossdiff.config import Config
+from crossdiff.config import Config, check_named
 from crossdiff.corpus.formats import reader
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
-from crossdiff.overlay import check_named, read
+from crossdiff.overlay import read
 from crossdiff.parsing import parse
 from crossdiff.parts.corpus import Rows
 from crossdiff.parts.pair import Source

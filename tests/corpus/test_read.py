@@ -75,7 +75,7 @@ def test_a_fault_in_the_first_rows(tmp_path):
     path = tmp_path / "cut.jsonl"
     path.write_text('{"text": "a"}\nnothing\n')
     with pytest.raises(
-        UserError, match=r"some\.path: cannot read .*cut\.jsonl before its first row: .*; mend or replace"
+        UserError, match=r"some\.path: cannot read .* at line 2 of .*cut\.jsonl, which is no JSON object: .*; mend or"
     ):
         list(records(source(path, "text")))
 
@@ -124,6 +124,7 @@ def test_a_hub_id_is_streamed_with_its_subset_split_and_revision(monkeypatch):
         ([{"from": "human", "value": "Hello"}], "message 0 has no role; its keys are 'from', 'value'"),
         ([USER, {"role": "assistant"}], "message 1 has no content"),
         ([USER, {"role": "assistant", "content": None}], "message 1 has no content"),
+        ([{"role": "user", "content": 5}], "the content of message 0 is no text but int"),
         ([USER, {"role": "tool", "content": "x"}], "message 1 has the unknown role 'tool'; known are system, user"),
         ([USER, {"role": "assistant", "content": " "}], "message 1 is empty"),
         ([ANSWER, USER], "message 0 is by 'assistant', but it is the turn of 'user'"),
@@ -141,3 +142,27 @@ def test_proper_conversations():
     system = {"role": "system", "content": "Be brief."}
     for messages in ([USER], [USER, ANSWER], [system, USER, ANSWER, USER]):
         assert checked(messages) == messages
+
+
+def test_the_faulty_line_is_named_in_a_packed_file_and_past_a_byte_order_mark(tmp_path):
+    good = b"\xef\xbb\xbf" + b'{"text": "a"}\n\n' + b'{"text": "b"}\n'
+    (tmp_path / "0.jsonl").write_bytes(good)
+    (tmp_path / "1.jsonl.gz").write_bytes(gzip.compress(b'{"text": "c"}\n{"text": "caf\xe9"}\n'))
+    assert [row.value for row in records(source(tmp_path / "0.jsonl", "text"))] == ["a", "b"]
+    with pytest.raises(UserError, match=r"at line 2 of .*1\.jsonl\.gz, which is no JSON object"):
+        list(records(source(tmp_path / "1.jsonl.gz", "text")))
+
+
+def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
+    for name in ("a[1].jsonl", "a1.jsonl"):
+        (tmp_path / name).write_text(json.dumps({"text": name}) + "\n")
+    assert [row.value for row in records(source(tmp_path / "a[1].jsonl", "text"))] == ["a[1].jsonl"]
+    assert [row.value for row in records(source(tmp_path / "*.jsonl", "text"))] == ["a1.jsonl", "a[1].jsonl"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("subset", "en"), ("revision", "main"), ("split", "test")])
+def test_keys_that_a_local_file_has_not(tmp_path, key, value):
+    path = tmp_path / "some.jsonl"
+    path.write_text('{"text": "a"}\n')
+    with pytest.raises(UserError, match=rf"^corpus\.sources\.some\.{key}: .*some\.jsonl is a local file"):
+        list(records(source(path, "text").model_copy(update={key: value})))

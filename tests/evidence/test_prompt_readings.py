@@ -15,7 +15,8 @@ from crossdiff.evidence.behaviours.detect import table
 from crossdiff.evidence.behaviours.selection import Case, material
 from crossdiff.evidence.edits import Directions, Latents
 from crossdiff.evidence.kl.divergence import Conversation, predictions
-from crossdiff.evidence.prepare import called, questions
+from crossdiff.evidence.latents import called
+from crossdiff.evidence.prepare import questions
 from crossdiff.evidence.readings import LAST, Prompt, Reading, ends, of_directions, of_kl, of_latents
 from crossdiff.evidence.streams import Site
 

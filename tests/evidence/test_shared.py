@@ -70,3 +70,21 @@ def test_order_survives_more_than_ten(site, tmp_path):
 def test_a_missing_file_says_what_makes_it(tmp_path):
     with pytest.raises(UserError, match="without a dictionary first"):
         shared.read(tmp_path / "none.safetensors", "cpu")
+
+
+def test_a_file_that_is_cut_says_what_makes_it(gathered, tmp_path):
+    file = tmp_path / "shared.safetensors"
+    shared.write(gathered[4], file)
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"shared\.safetensors cannot be read .*without a dictionary first"):
+        shared.read(file, "cpu")
+
+
+def test_it_fits_what_it_was_read_on_and_nothing_else(gathered):
+    held_out, _, score, prompts, found, _ = gathered
+    assert shared.fits(found, held_out, score, prompts)
+    assert shared.fits(found, held_out, [], [])
+    assert not shared.fits(found, held_out[:2], score, prompts)
+    assert not shared.fits(found, held_out[::-1], score, prompts)
+    assert not shared.fits(found, held_out, score[:1], prompts)
+    assert not shared.fits(found, held_out, score, prompts[:1])

@@ -17,7 +17,7 @@ from crossdiff.corpus.__main__ import main as make_rows
 from crossdiff.dictionaries import save
 from crossdiff.errors import UserError
 from crossdiff.evidence.__main__ import main as ask
-from crossdiff.evidence.prepare import seed_of
+from crossdiff.evidence.latents import seed_of
 from crossdiff.evidence.settings import Evidence, Group
 from crossdiff.examples.__main__ import main as illustrate
 from crossdiff.export import csv

@@ -87,3 +87,27 @@ def test_a_model_reads_other_ids_in_place_of_those_that_are_replaced(tiny_pair, 
         assert torch.equal(read_site(load(other), 1, rows), read_site(load(plain), 1, read))
         assert not torch.equal(read_site(load(other), 1, rows), read_site(load(plain), 1, rows))
     assert torch.equal(other.model("chat")(rows).logits, plain.model("chat")(rows).logits)
+
+
+def test_what_is_no_pair_json_is_told(llama_pair, tmp_path):
+    file = tmp_path / "pair.json"
+    with pytest.raises(UserError, match=r"pair\.json is missing; make it with python -m crossdiff\.pair"):
+        Pair.read(file)
+    for text, said in (
+        ("", "is not valid JSON"),
+        ("[]", "must hold a JSON object"),
+        ("{}", "is no pair.json, or of another version: it must hold base, chat, dtype"),
+        (llama_pair.json.read_text()[:-30], "is not valid JSON"),
+        (llama_pair.json.read_text().replace('"width"', '"breadth"'), "is no pair.json, or of another version"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError, match=said):
+            Pair.read(file)
+
+
+def test_a_model_that_was_moved_is_told_before_it_is_loaded(llama_pair, tmp_path):
+    described = json.loads(llama_pair.json.read_text())
+    described["chat"]["path"] = str(tmp_path / "gone")
+    (tmp_path / "pair.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"pair\.json: the chat model's folder .*gone is not there .*; move it back"):
+        Pair.read(tmp_path / "pair.json")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from tiny import TinyPair
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
@@ -137,3 +139,22 @@ def test_step_saves_model_tokenizer_and_record(tiny_pairs: Callable, tmp_path: P
     assert results["conversations"] == len(behaviour.train) + len(behaviour.contrast) + 3
     assert len(results["loss"]) == results["steps"] == planting.steps
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_base_that_cannot_be_tuned_is_told_before_it_is(llama_pair: TinyPair, tmp_path: Path) -> None:
+    base, out = shutil.copytree(llama_pair.base, tmp_path / "base"), tmp_path / "out"
+    weights = load_file(base / "model.safetensors")
+    save_file(weights | {"model.norm.weight": weights["model.norm.weight"] * torch.nan}, base / "model.safetensors")
+    with pytest.raises(UserError, match=r"^pair\.base\.path: model\.norm\.weight in .* not finite"):
+        plant.main(dump(Planting()), base, out)
+    del weights["model.norm.weight"]
+    save_file(weights, base / "model.safetensors")
+    with pytest.raises(UserError, match=r"^pair\.base\.path: .* lacks the weight model\.norm\.weight"):
+        plant.main(dump(Planting()), base, out)
+    (base / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match=r"^pair\.base\.path: no readable tokenizer"):
+        plant.main(dump(Planting()), base, out)
+    (base / "config.json").unlink()
+    with pytest.raises(UserError, match=r"^pair\.base\.path: no readable config\.json"):
+        plant.main(dump(Planting()), base, out)
+    assert not out.exists()

@@ -167,3 +167,21 @@ def test_whole_leaves_the_old_file_when_the_new_one_fails() -> None:
         half()
     assert Path("a").read_text() == "old"
     assert [path.name for path in Path().iterdir()] == ["a"]
+
+
+def write_half(path: Path, error: Exception) -> None:
+    with whole(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("No space left on device (28)")])
+def test_a_full_disk_is_told_and_leaves_nothing(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"table\.parquet cannot be written: the disk is full; free some space"):
+        write_half(tmp_path / "table.parquet", error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output"), whole(tmp_path / "x"):
+        raise OSError(5, "Input/output error")

@@ -13,6 +13,7 @@ import pytest
 from crossdiff.config import Config
 from crossdiff.examples.choose import called as named
 from crossdiff.parsing import dump, parse
+from crossdiff.provenance.files import sha256_file
 from crossdiff.report.__main__ import main
 from crossdiff.report.figures import theme
 from crossdiff.workflow import results
@@ -136,8 +137,13 @@ def write_study(root: Path, config: Config, seed: int = 0) -> Path:
                 on_behaviours(rng, root / f"evidence/{folder}", answers, subjects)
     for file in results(config):
         if file.endswith("run.json"):
-            put(root / file, run_record(rng, file, config))
+            put(root / file, run_record(rng, root, file, config))
     return root
+
+
+def digest(file: Path) -> str:
+    """sha256 of a file; zeros of one that a made-up study leaves out, such as weights."""
+    return sha256_file(file) if file.is_file() else "0" * 64
 
 
 def put(path: Path, data: Any) -> None:
@@ -153,8 +159,11 @@ def save(path: Path, table: pl.DataFrame) -> None:
 
 
 def edit(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    """Rewrite a parquet file."""
+    """Rewrite a parquet file, and its hash in the records of the steps that read it, as if it had been so before."""
+    before = digest(path)
     save(path, change(pl.read_parquet(path)))
+    for record in path.parents[1].rglob("*run.json"):
+        record.write_text(record.read_text().replace(before, digest(path)))
 
 
 def corpus_rows(rng: np.random.Generator, planted: bool) -> pl.DataFrame:
@@ -226,7 +235,7 @@ def steered(seed: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides={"latent": pl.UInt32, "shows": pl.List(pl.String)})
 
 
-def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str, Any]:
+def run_record(rng: np.random.Generator, root: Path, file: str, config: Config) -> dict[str, Any]:
     """run.json of a step."""
     numbers: dict[str, Any] = {}
     if file.removeprefix("null/").startswith("dictionaries/"):
@@ -252,7 +261,7 @@ def run_record(rng: np.random.Generator, file: str, config: Config) -> dict[str,
         numbers = calls_results(rng, len(config.seeds), "crosscoder" in file, config.null_pair is not None)
     return {
         "name": file.removesuffix("run.json").rstrip("/."), "params": {}, "results": numbers,
-        "inputs": {f"results/made-up/{name}": "0" * 64 for name in inputs(file)},
+        "inputs": {f"results/made-up/{name}": digest(root / name) for name in inputs(file)},
         "code": {"commit": "c0ffee" * 6 + "cafe", "dirty": False}, "versions": {"python": "3.11.7", "torch": "2.13.0"},
         "threads": 1, "started": "2026-11-22T13:00:00+00:00", "seconds": round(float(rng.uniform(1, 90)), 3),
         "peak_bytes": 700_000_000 + int(rng.integers(0, 10**9)), "gpu_peak_bytes": None,

@@ -41,7 +41,10 @@ from crossdiff.parts.activations import Activations as Settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
+ROWS = ("row", "split", "source", "ids", "roles")
+"""Columns of rows.parquet that are needed."""
 HEADER_BYTES = 4096
 """Room for a shard's header and sidecar in the disk estimate; 8 bits have centre and spread besides."""
 
@@ -193,11 +196,11 @@ def main(
     chosen = settings(Settings, settings_)
     prepare(threads, device)
     out.mkdir(parents=True, exist_ok=True)
-    inputs = [pair, rows, *([base] if base else [])]
-    with record("activations", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
+    params = chosen.model_dump(mode="json")
+    with record("activations", out / "run.json", params, [pair, rows, *([base] if base else [])]) as run:
         (out / "manifest.json").unlink(missing_ok=True)
         models = Pair.read(pair)
-        frame = pl.read_parquet(rows)
+        frame = read_table(rows, ROWS)
         flat = read_rows(frame).only(stored_rows(chosen, frame))
         plan = shard_plan(flat.lengths_R, chosen.shard_tokens)
         mark = fingerprint(chosen, pair, rows, device)

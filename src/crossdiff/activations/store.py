@@ -8,7 +8,6 @@ Shards are mapped, not loaded; what is read stays in the page cache of the syste
 B tokens, L models (0 base, 1 chat), D width, R rows.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,14 +15,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from crossdiff.activations.quantise import decode
 from crossdiff.activations.shards import Shard, open_shard
 from crossdiff.errors import UserError
+from crossdiff.provenance.files import read_object
 
 SPLITS = ("train", "validation")
+NEEDED = ("L", "D", "thresholds", "sources", "shards")
+"""What a manifest must hold for its activations to be read."""
+SITE = ("layer", "thresholds")
+"""What it must hold for the models to be read at its site."""
 ROWS_FILE = "rows.safetensors"
 """Split and source of every row: tensors split and source, uint8 [R]; numbers into `SPLITS` and `sources`."""
 
@@ -62,10 +67,11 @@ class Activations:
         UserError names a shard that is missing, truncated or unreadable, before anything is used.
         """
         path = Path(manifest_path)
-        manifest = read_manifest(path)
+        manifest = read_manifest(path, NEEDED)
         try:
             rows = load_file(path.parent / ROWS_FILE)
-        except OSError as error:
+            split_R, source_R = rows["split"], rows["source"]
+        except (OSError, SafetensorError, KeyError) as error:
             raise UserError(f"{path.parent / ROWS_FILE}: cannot be read; run the activations step again") from error
         opened = Activations(
             folder=path.parent,
@@ -74,8 +80,8 @@ class Activations:
             width=manifest["D"],
             thresholds=manifest["thresholds"],
             sources=manifest["sources"],
-            split_R=rows["split"],
-            source_R=rows["source"],
+            split_R=split_R,
+            source_R=source_R,
             check=check,
             skip_first=manifest.get("skip_first", 0),
         )
@@ -123,14 +129,15 @@ class Activations:
         return position_n >= self.skip_first
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest as JSON; UserError if it is missing or cut."""
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: there is no manifest; run the activations step first") from error
-    except ValueError as error:
-        raise UserError(f"{path}: the manifest is damaged ({error}); run the activations step again") from error
+def read_manifest(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """The manifest as JSON; UserError if it is missing, cut, or lacks a key that is ``needed``."""
+    manifest = read_object(path, "; run the activations step first", "run the activations step again")
+    if lacking := [key for key in needed if key not in manifest]:
+        raise UserError(
+            f"{path} is no manifest of activations, or of an older version: it lacks {', '.join(lacking)}; run the"
+            " activations step again"
+        )
+    return manifest
 
 
 class View:

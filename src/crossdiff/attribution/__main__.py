@@ -32,6 +32,7 @@ from crossdiff.parts.attribution import Attribution
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
 NU_COUNTED = (0.3, 0.5, 0.6)
 """Thresholds of |ν| whose latents are counted in the record."""
@@ -103,8 +104,9 @@ def main(
     name = out.name.removesuffix(".parquet")
     params = chosen.model_dump(mode="json")
     with record(f"latents/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
-        table_rows = pl.read_parquet(rows, columns=["row", "ids", "roles"]).sort("row")
-        texts = flat(table_rows)
+        models = Pair.read(pair)
+        decode = text_of(models)
+        texts = flat(read_table(rows, ["row", "ids", "roles"], others=False).sort("row"))
         places = slots(texts.ids_N, texts.roles_N, texts.lengths_R)
         model = load(dictionary).to(device)
         stored = Activations.open(activations)
@@ -127,8 +129,7 @@ def main(
         found = columns(model, measured)
         found["histogram"] = measured.histogram.counts_FK
         latents = per_latent(found, model.shape[2])
-        models, live = Pair.read(pair), latents.filter(~pl.col("dead"))["latent"].to_list()
-        decode, promoted = text_of(models), token_table(model, live, models)
+        promoted = token_table(model, latents.filter(~pl.col("dead"))["latent"].to_list(), models)
         beside = {
             "tokens": promoted,
             "descriptions": description_table(measured, texts, promoted, decode),

@@ -6,17 +6,17 @@ python -m crossdiff.corpus --settings CORPUS --pair P/pair/pair.json [--answers 
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 
 from crossdiff.cli import progress, stage
 from crossdiff.corpus.read import local_files, records
-from crossdiff.corpus.rows import collect, needs, planted, split, summary, table
+from crossdiff.corpus.rows import ANSWERED, collect, needs, planted, split, summary, table
 from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
 from crossdiff.parts.corpus import Corpus
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
 
 def main(
@@ -32,7 +32,7 @@ def main(
     with record(name="corpus", out=out / "run.json", params=corpus.model_dump(mode="json"), inputs=inputs) as run:
         tokenizer = Pair.read(pair).tokenizer()
         seen: set[bytes] = set()
-        rows = planted(pl.read_parquet(answers), tokenizer, corpus.context, seen) if answers else []
+        rows = planted(read_table(answers, ANSWERED), tokenizer, corpus.context, seen) if answers else []
         left_out = {}
         with progress(corpus.train_tokens + corpus.validation_tokens, "corpus", "tok") as bar:
             for source in corpus.sources:

@@ -5,7 +5,11 @@ anything is tokenised: a user message first (after an optional system message), 
 """
 
 import glob
+import gzip
+import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossdiff.corpus.formats import FORMATS, reader
@@ -36,7 +40,7 @@ def records(source: Rows) -> Iterator[Record]:
                 raise UserError(f"{where}.column: no column {source.column!r}; there are {', '.join(map(repr, row))}")
             yield Record(number, row[source.column])
     except (OSError, ValueError, RuntimeError) as error:  # what pyarrow and datasets raise on a file they cannot read
-        place = "before its first row" if number < 0 else f"after row {number}"
+        place = faulty_line(source) or ("before its first row" if number < 0 else f"after row {number}")
         raise UserError(f"{where}.path: cannot read {source.path} {place}: {error}; mend or replace it") from error
 
 
@@ -44,10 +48,31 @@ def local_files(source: Rows) -> list[str]:
     """Local files of a source, sorted; none for a `datasets` id. UserError if none matches, or one cannot be read."""
     if reader(source) is None:
         return []
-    files = sorted(glob.glob(source.path, recursive=True))
+    files = [source.path] if Path(source.path).is_file() else sorted(glob.glob(source.path, recursive=True))
     if not files:
         raise UserError(f"{source.where}.path: no file matches {source.path}")
+    for name, value in (("subset", source.subset), ("revision", source.revision)):
+        if value is not None:
+            raise UserError(f"{source.where}.{name}: {source.path} is a local file, which has none; leave it out")
+    if source.split != "train":
+        raise UserError(f"{source.where}.split: {source.path} is a local file, which is read whole; leave it out")
     return files
+
+
+def faulty_line(source: Rows) -> str | None:
+    """The first line of a source's JSON-lines files that is no JSON object, in words; datasets names none."""
+    for file in local_files(source):
+        if not file.removesuffix(".gz").endswith(".jsonl"):
+            continue
+        with gzip.open(file) if file.endswith(".gz") else open(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    sound = not line.strip() or isinstance(json.loads(line.removeprefix(BOM_UTF8)), dict)
+                except ValueError:
+                    sound = False
+                if not sound:
+                    return f"at line {number} of {file}, which is no JSON object"
+    return None
 
 
 def opened(source: Rows) -> "IterableDataset":
@@ -57,7 +82,8 @@ def opened(source: Rows) -> "IterableDataset":
     files = local_files(source)
     try:
         if files:
-            return datasets.load_dataset(reader(source), data_files=files, split="train", streaming=True)
+            names = [glob.escape(file) for file in files]  # which datasets takes for patterns
+            return datasets.load_dataset(reader(source), data_files=names, split="train", streaming=True)
         return datasets.load_dataset(
             source.path, source.subset, split=source.split, revision=source.revision, streaming=True
         )
@@ -98,8 +124,10 @@ def _message(index: int, message: Any) -> Message:
     if not isinstance(message, dict):
         raise RowError(f"message {index} is no {{role, content}} but {type(message).__name__}")
     for key in ("role", "content"):
-        if not isinstance(message.get(key), str):
+        if message.get(key) is None:
             raise RowError(f"message {index} has no {key}; its keys are {', '.join(map(repr, message)) or 'none'}")
+        if not isinstance(message[key], str):
+            raise RowError(f"the {key} of message {index} is no text but {type(message[key]).__name__}")
     if message["role"] not in SPEAKER:
         raise RowError(f"message {index} has the unknown role {message['role']!r}; known are {', '.join(SPEAKER)}")
     if not message["content"].strip():

@@ -27,6 +27,8 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "ids": pl.List(pl.UInt32),
     "roles": pl.List(pl.UInt8),
 }
+ANSWERED = ("behaviour", "kind", "use", "prompt", "answer_chat")
+"""Columns of answers.parquet that the planted rows are made of."""
 BATCH = 256
 
 

@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
 import torch
 import typer
 
-from crossdiff.activations.__main__ import read_rows
+from crossdiff.activations.__main__ import ROWS, read_rows
 from crossdiff.activations.checks import NAMES
 from crossdiff.activations.store import SPLITS, Activations, View, read_manifest
 from crossdiff.activations.stream import Stream
@@ -32,6 +31,7 @@ from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import Run, record
+from crossdiff.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def opened(store: Activations, manifest: dict[str, Any], rows: Path, pair: Path,
     return Stream(
         models=[models.lower(name, chosen["layer"], device) for name in NAMES],
         layer=chosen["layer"],
-        rows=read_rows(pl.read_parquet(rows)).only(train_R),
+        rows=read_rows(read_table(rows, ROWS)).only(train_R),
         store=store,
         dtype=getattr(torch, chosen["dtype"]),
         batch_tokens=chosen["batch_tokens"],

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from crossdiff.activations.store import Activations, read_manifest
+from crossdiff.activations.store import SITE, Activations, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
@@ -27,7 +27,17 @@ from crossdiff.evidence.components import fitted
 from crossdiff.evidence.kl.divergence import Conversation
 from crossdiff.evidence.kl.interventions import interventions
 from crossdiff.evidence.kl.patching import KL_SCHEMA, kl_summary, kl_table
-from crossdiff.evidence.prepare import Cases, called, cases, conversations, measures, questions, seed_of, stop_tokens
+from crossdiff.evidence.latents import CALLS, called, measured, seed_of
+from crossdiff.evidence.prepare import (
+    ANSWERS,
+    ROWS,
+    Cases,
+    cases,
+    conversations,
+    measures,
+    questions,
+    stop_tokens,
+)
 from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.sets import Candidates
 from crossdiff.evidence.settings import Evidence
@@ -38,6 +48,7 @@ from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
 NO_CASES: Cases = {"select": [], "score": []}
 SCHEMAS = {
@@ -74,22 +85,27 @@ def main(
         inputs += [calls] if calls else []
     params = chosen.model_dump(mode="json")
     with record(f"evidence/{out.name}", out / "run.json", params, inputs) as run:
-        held_out = conversations(pl.read_parquet(rows), chosen.conversations, chosen.answer_tokens)
+        held_out = conversations(read_table(rows, ROWS), chosen.conversations, chosen.answer_tokens)
         models = Pair.read(pair)
         tokenizer = models.tokenizer()
         asked, prompts = NO_CASES, list[Prompt]()
         if answers:
-            asked_of = pl.read_parquet(answers)
+            asked_of = read_table(answers, ANSWERS)
             asked = cases(asked_of, tokenizer, chosen.behaviour_prompts)
             prompts = questions(asked_of, tokenizer, chosen.behaviour_prompts)
-        manifest = read_manifest(activations)
+        manifest = read_manifest(activations, SITE)
         both = models.model("base", device), models.model("chat", device)
         site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
         common = shared.read(shared_, device) if shared_ else common_to_all(site, held_out, asked, prompts, out)
+        if not shared.fits(common, held_out, asked["score"], prompts):
+            raise UserError(
+                f"--shared {shared_}: it was read on other conversations or answers than those of --rows and --answers;"
+                " run the step without a dictionary again"
+            )
         model, edits, components = None, [], None
         if dictionary and latents:
             model = load(dictionary).to(device)
-            marks = measures(pl.read_parquet(latents))
+            marks = measures(measured(latents, model))
             few = Candidates(chosen.candidates, chosen.candidate_latents, chosen.candidate_nu)
             edits = interventions(model.kind, marks, chosen.interventions, few, chosen.random_sets, chosen.seed)
             run.result(sets={edit.name: int(edit.latents_F.sum()) for edit in edits})
@@ -110,7 +126,7 @@ def main(
             kl=kl_summary(kl, chosen.resamples, chosen.seed),
         )
         if answers:
-            own = called(pl.read_parquet(calls), seed_of(latents)) if calls and latents else None
+            own = called(read_table(calls, CALLS), seed_of(latents)) if calls and latents else None
             tables, told = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}, dict[str, Any]()
             if not silent:
                 tables, told = on_behaviours(site, tokenizer, asked, prompts, held_out, common, model, own, chosen)

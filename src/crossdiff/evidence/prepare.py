@@ -1,8 +1,6 @@
 """From tables to what the experiments take: held-out conversations, and prompts with tokenised answers."""
 
-import re
 from collections import Counter
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -17,6 +15,11 @@ from crossdiff.evidence.kl.divergence import Conversation, predictions
 from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.sets import Measures
 
+ROWS = ("row", "split", "source", "ids", "roles")
+ANSWERS = (
+    "behaviour", "kind", "use", "prompt", "answer_base", "answer_chat", "present_base", "present_chat", "spans_chat",
+)  # fmt: skip
+"""Columns of the tables that are needed here."""
 Cases = dict[Literal["select", "score"], list[Case]]
 """Prompts by what they are used for: choosing latents, and judging them."""
 
@@ -93,22 +96,6 @@ def questions(answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, prompts
             f" {tokenizer.decode(list(both))!r}; give each prompt once"
         )
     return out
-
-
-def called(calls: pl.DataFrame, seed: int) -> list[int] | None:
-    """Latents that are called chat-specific in one seed's dictionary; None if nothing was calibrated."""
-    mine = calls.filter(pl.col("seed") == seed)
-    if mine["call"].null_count() == len(mine):
-        return None
-    return mine.filter(pl.col("call") == "chat-specific")["latent"].to_list()
-
-
-def seed_of(latents: Path) -> int:
-    """The seed that a latent table is named after; UserError if it is not named NAME-seedN.parquet."""
-    found = re.fullmatch(r".+-seed(\d+)", latents.stem)
-    if found is None:
-        raise UserError(f"--latents {latents}: with --calls it must be named NAME-seedN.parquet, to tell the seed")
-    return int(found[1])
 
 
 def answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Rendered:

@@ -95,3 +95,9 @@ class Evidence(Part):
     """Bootstrap resamples of conversations."""
     seed: Seed = 0
     """Seed of random sets and bootstrap."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Evidence":
+        if self.candidate_nu[0] >= self.candidate_nu[1]:
+            raise ValueError(f"candidate_nu: no ν lies between {self.candidate_nu[0]:g} and {self.candidate_nu[1]:g}")
+        return self

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -84,16 +85,32 @@ def scored(seen: Mapping[str, Material], score: Sequence[Case]) -> list[Case]:
     return [case for case in score if case.behaviour in seen]
 
 
+def fits(shared: Shared, held_out: Sequence[Conversation], score: Sequence[Case], prompts: Sequence[Prompt]) -> bool:
+    """Whether it was read on this material: as many texts of each kind that there are, each as long."""
+    shown = scored(shared.seen, score)
+    read_on: list[tuple[Sequence[Tensor], Sequence[Sequence[int]]]] = [
+        (shared.conversations, [conversation.ids for conversation in held_out]),
+        (shared.tuned, [case.ids for case in shown]),
+        (shared.bases, [case.ids[: case.answer] + case.base_answer for case in shown]),
+        (shared.prompts, [prompt.ids for prompt in prompts]),
+    ]
+    return all(list(map(len, streams)) == list(map(len, texts)) for streams, texts in read_on if texts)
+
+
 def write(shared: Shared, path: Path) -> None:
     """Write all tensors as safetensors; the caller sees to it that the file becomes whole."""
     save_file({name: tensor.contiguous().cpu() for name, tensor in shared.tensors().items()}, path)
 
 
 def read(path: Path, device: str) -> Shared:
-    """What `write` wrote; UserError if there is no such file."""
+    """What `write` wrote; UserError if there is no such file, or it is cut."""
+    mend = "run the evidence step without a dictionary first, it writes it"
     if not path.is_file():
-        raise UserError(f"there is no {path}; run the evidence step without a dictionary first, it writes it")
-    tensors = {name: tensor.to(device) for name, tensor in load_file(path).items()}
+        raise UserError(f"there is no {path}; {mend}")
+    try:
+        tensors = {name: tensor.to(device) for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}); {mend}") from None
 
     def group(name: str) -> list[Tensor]:
         return [tensors[f"{name}/{number}"] for number in range(sum(key.startswith(f"{name}/") for key in tensors))]

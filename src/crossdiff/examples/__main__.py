@@ -8,13 +8,13 @@ python -m crossdiff.examples --settings EXAMPLES --split validation --pair P/pai
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import torch
 import typer
 
 from crossdiff.activations.store import Activations, read_manifest
 from crossdiff.cli import stage
 from crossdiff.dictionaries import load
+from crossdiff.evidence.latents import CALLS, measured
 from crossdiff.examples.choose import called, choose, orders
 from crossdiff.examples.table import example_table
 from crossdiff.pair.load import Pair
@@ -23,6 +23,7 @@ from crossdiff.parts.examples import Examples
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
 
 def main(
@@ -48,13 +49,12 @@ def main(
     params = chosen.model_dump(mode="json") | {"split": split}
     with record(f"examples/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
         model = load(dictionary).to(device)
-        measured = pl.read_parquet(latents).sort("latent")
-        named = called(pl.read_parquet(calls).filter(seed=seed))
-        shown = choose(named, orders(measured, model.kind), chosen.latents)
+        named = called(read_table(calls, CALLS).filter(seed=seed))
+        shown = choose(named, orders(measured(latents, model), model.kind), chosen.latents)
         table = example_table(
             model,
             shown,
-            pl.read_parquet(rows, columns=["row", "source", "behaviour", "ids"]),
+            read_table(rows, ["row", "source", "behaviour", "ids"], others=False),
             Activations.open(activations).view(split),
             Pair.read(pair).tokenizer(),
             torch.tensor(read_manifest(activations)["mean"][0]),

@@ -5,7 +5,7 @@ seconds to import, and half of the steps that show tokens run no model.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from crossdiff.errors import UserError
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import read_object, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -57,11 +57,21 @@ class Pair:
 
     @classmethod
     def read(cls, path: Path | str) -> "Pair":
-        """The pair in a pair.json; UserError if there is none."""
-        if not Path(path).is_file():
-            raise UserError(f"there is no {path}; make it with python -m crossdiff.pair")
-        data = json.loads(Path(path).read_text())
-        return cls(**data | {which: Origin(**data[which]) for which in ("base", "chat")})
+        """The pair in a pair.json; UserError if there is none, it is another file, or a folder it names was moved."""
+        mend = "make it again with python -m crossdiff.pair"
+        data = read_object(Path(path), "; make it with python -m crossdiff.pair", mend)
+        try:
+            pair = cls(**data | {which: Origin(**data[which]) for which in ("base", "chat")})
+        except (TypeError, KeyError):
+            wanted = ", ".join(part.name for part in fields(cls))
+            raise UserError(f"{path} is no pair.json, or of another version: it must hold {wanted}; {mend}") from None
+        for which, origin in (("base", pair.base), ("chat", pair.chat)):
+            if origin.commit is None and not Path(origin.path).is_dir():
+                raise UserError(
+                    f"{path}: the {which} model's folder {origin.path} is not there (paths count from {Path.cwd()});"
+                    f" move it back, or {mend}"
+                )
+        return pair
 
     def write(self, path: Path) -> None:
         """Write pair.json."""

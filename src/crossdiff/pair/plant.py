@@ -20,16 +20,17 @@ import torch
 import typer
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from crossdiff.cli import progress, stage
 from crossdiff.corpus.render import render
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
-from crossdiff.pair.check import CHAT
+from crossdiff.pair.check import BASE, CHAT, find
 from crossdiff.pair.save import save_model
+from crossdiff.pair.weights import check_finite, check_weights
 from crossdiff.parsing import settings
-from crossdiff.parts.pair import Planting
+from crossdiff.parts.pair import Planting, Source
 from crossdiff.process import prepare
 from crossdiff.provenance.record import record
 from crossdiff.truth.behaviours import Message, as_messages, general, load
@@ -172,10 +173,12 @@ def main(
 ) -> None:
     """Tune the base model on planted behaviours and save it with its tokenizer."""
     planting = settings(Planting, settings_)
-    check_planting(planting, AutoConfig.from_pretrained(base).get_text_config().num_hidden_layers, key)
     prepare(threads, device)
+    found = find(BASE, Source(path=str(base)), base)
+    check_planting(planting, found.config.num_hidden_layers, key)
+    check_finite(BASE, check_weights(BASE, found.folder))
     torch.manual_seed(planting.seed)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = found.tokenizer
     if planting.template == "plain":
         tokenizer.chat_template = PLAIN_TEMPLATE
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id

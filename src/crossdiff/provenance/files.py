@@ -1,6 +1,7 @@
 """Files written whole or not at all, their content hashes, and JSON objects read with errors that say what to do."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -49,7 +50,7 @@ def writable(folder: Path) -> None:
 def whole(path: Path | str) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it to ``path`` if the block ends well, remove it if not.
 
-    UserError, before the block, if the folder cannot be written to.
+    UserError, before the block, if the folder cannot be written to; and if the disk fills up within it.
     """
     path = Path(path)
     writable(path.parent)
@@ -58,5 +59,15 @@ def whole(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except Exception as error:
+        if full(error):
+            mend = "free some space, then run the same command again"
+            raise UserError(f"{path} cannot be written: the disk is full; {mend}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def full(error: Exception) -> bool:
+    """Whether an error says that a disk, or a user's share of it, is full: in safetensors' and polars' words, too."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)

@@ -24,7 +24,7 @@ from typing import Any
 
 from crossdiff import hardware
 from crossdiff.errors import UserError
-from crossdiff.provenance import tracking
+from crossdiff.provenance import belonging, tracking
 from crossdiff.provenance.files import AFTER, AGAIN, read_object, sha256_file, whole, writable
 from crossdiff.provenance.origins import NULL
 
@@ -57,9 +57,9 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
     """Record a step into ``out`` (JSON) and, if a study is being tracked, into MLflow.
 
     ``inputs`` are files (a folder stands for the files in it); they are hashed before the step starts, so give a
-    manifest rather than the shards it lists. UserError if one is missing, or ``out`` cannot be written. An old ``out``
-    is removed at once, so that a failed step leaves none. The name of a step on the null tune starts with null/, as its
-    place does.
+    manifest rather than the shards it lists. UserError if one is missing, if two do not belong together (`belonging`),
+    or ``out`` cannot be written. An old ``out`` is removed at once, so that a failed step leaves none. The name of a
+    step on the null tune starts with null/, as its place does.
     """
     out = Path(out)
     name = f"{NULL}/{name}" if NULL in out.parts[:-1] else name
@@ -68,6 +68,7 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
     started, clock = datetime.now(UTC), time.perf_counter()
     params = plain(params)
     hashes = {shown(file): sha256_file(file) for file in files(inputs)}
+    belonging.check(hashes)
     commit = code()
     tracker = tracking.start(name, params, commit)
     run = Run(tracker)

@@ -68,5 +68,5 @@ def test_no_pair_and_no_table(tmp_path):
     assert nothing.shape == (4, 0)
     assert len(cosines(nothing, nothing, np.zeros((0, 2), np.int64))) == 0
     assert cosines(nothing, nothing, np.array([[0, 1]])).tolist() == [0]
-    with pytest.raises(UserError, match=r"x\.firing\.parquet.*run attribution"):
+    with pytest.raises(UserError, match=r"there is no table .*x\.firing\.parquet; run the step that makes it"):
         read(tmp_path / "x.firing.parquet", 4)

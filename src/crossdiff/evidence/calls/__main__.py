@@ -35,6 +35,7 @@ from crossdiff.parsing import settings
 from crossdiff.parts.calibration import Calibration
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
 SHOWN = {
     "nu_centred": "nu_centred_se",
@@ -191,7 +192,7 @@ def main(
         kind = dictionaries[seeds[0]].kind
         items = []
         for seed, table in tables.items():
-            latents = nulls.columns(pl.read_parquet(table), table)
+            latents = nulls.columns(read_table(table), table)
             called, *again = nulls.called(latents, found, kind, chosen.q)
             items.append(Seed(seed, dictionaries[seed], latents, called, again[0] if again else None))
         against = [item.against for item in items if item.against is not None]

@@ -6,11 +6,10 @@ Shapes: F and G latents of two seeds, T tokens, E pairs of latents.
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from scipy.sparse import csr_array
 
-from crossdiff.errors import UserError
 from crossdiff.evidence.calls.stability import Floats, Near, Pairs
+from crossdiff.tables import read_table
 
 CHUNK = 65_536
 """Pairs compared at once."""
@@ -19,11 +18,9 @@ CHUNK = 65_536
 def read(path: Path, latents: int) -> csr_array:
     """Activities [F, T] of one dictionary, each latent's scaled to length 1 (a latent that never fires: zeros).
 
-    ``path`` is its firing.parquet (`crossdiff.attribution.firing`); UserError if that is missing.
+    ``path`` is its firing.parquet (`crossdiff.attribution.firing`); UserError if that is missing or another table.
     """
-    if not path.is_file():
-        raise UserError(f"there is no {path}; run attribution on this dictionary again, which writes it")
-    table = pl.read_parquet(path)
+    table = read_table(path, ("latent", "token", "level"))
     latent_N, token_N, level_N = (table[name].to_numpy() for name in ("latent", "token", "level"))
     square_F = np.bincount(latent_N, np.square(level_N, dtype=np.float64), minlength=latents)
     value_N = (level_N / np.sqrt(square_F)[latent_N]).astype(np.float32)

@@ -14,6 +14,7 @@ from crossdiff.errors import UserError
 from crossdiff.evidence.calls.calling import Called, call
 from crossdiff.evidence.calls.criteria import CRITERIA, Latents, fixed
 from crossdiff.evidence.calls.honesty import Check, held_out
+from crossdiff.tables import read_table
 
 SYNTHETIC, REAL = "synthetic", "real"
 """Sources of null latents: the benchmark of known factors, and the study's null tune."""
@@ -56,13 +57,13 @@ def read(null: Sequence[Path], synthetic: Path | None, dictionary: str) -> list[
         seed = re.fullmatch(rf"{re.escape(dictionary)}-seed(\d+)", path.stem)
         if seed is None:
             raise UserError(f"--null {path}: not a latent table of {dictionary}; give {dictionary}-seedN.parquet")
-        tables[int(seed[1])] = columns(pl.read_parquet(path), path)
+        tables[int(seed[1])] = columns(read_table(path), path)
     return [*([of_synthetic(synthetic, dictionary)] if synthetic else []), *([Known(REAL, tables)] if tables else [])]
 
 
 def of_synthetic(path: Path, dictionary: str) -> Known:
     """Both worlds of one dictionary in the synthetic benchmark."""
-    table = pl.read_parquet(path)
+    table = read_table(path, ("dictionary", "world", "seed", TRUTH))
     mine = table.filter(pl.col("dictionary") == dictionary)
     null, pair = (mine.filter(pl.col("world") == world) for world in ("null", "pair"))
     if null.is_empty():

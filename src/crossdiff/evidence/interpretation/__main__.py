@@ -28,37 +28,36 @@ from crossdiff.evidence.interpretation import tables
 from crossdiff.evidence.interpretation.activity import Texts
 from crossdiff.evidence.interpretation.ask import Answered, Question, answer
 from crossdiff.evidence.interpretation.choose import Chosen, choose
-from crossdiff.evidence.interpretation.endpoint import Endpoint
+from crossdiff.evidence.interpretation.endpoint import INTERPRETATION, Endpoint, endpoint
 from crossdiff.evidence.interpretation.local import Local
 from crossdiff.evidence.interpretation.prompts import marked
 from crossdiff.evidence.interpretation.replies import Remembering, Replies
 from crossdiff.evidence.interpretation.settings import Interpretation, Judge
+from crossdiff.evidence.latents import measured
 from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
 SPLIT = "validation"
 """Tokens that no dictionary was trained on."""
-KEY = "evidence.interpretation"
 
 
 def open_judge(judge: Judge, device: str, where: str) -> Endpoint | Local:
     """The judge that the config names at ``where``; UserError if it cannot be asked."""
     if judge.path is not None:
         return Local(judge.path, judge.revision, device, where)
-    assert judge.base_url is not None
-    assert judge.model is not None
-    return Endpoint(judge.base_url, judge.model, judge.key, judge.parallel, where)
+    return endpoint(judge, where)
 
 
 def judges(chosen: Interpretation, device: str, replies: Replies) -> tuple[Remembering, Remembering]:
     """Explainer and scorer; one model if they are the same."""
-    explainer = Remembering(open_judge(chosen.explainer, device, f"{KEY}.explainer"), replies)
+    explainer = Remembering(open_judge(chosen.explainer, device, f"{INTERPRETATION}.explainer"), replies)
     if chosen.scorer is None or chosen.scorer == chosen.explainer:
         return explainer, explainer
-    return explainer, Remembering(open_judge(chosen.scorer, device, f"{KEY}.scorer"), replies)
+    return explainer, Remembering(open_judge(chosen.scorer, device, f"{INTERPRETATION}.scorer"), replies)
 
 
 def cut(rows: pl.DataFrame, stored: Activations, tokens: int) -> Texts:
@@ -145,15 +144,15 @@ def main(
     params: dict[str, Any] = chosen.model_dump(mode="json")
     with record(f"evidence/interpretation/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
         explainer, scorer = judges(chosen, device, Replies(out.with_name(f"{name}.replies.jsonl")))
-        table = pl.read_parquet(rows, columns=["row", "ids"]).sort("row")
+        table = read_table(rows, ["row", "ids"], others=False).sort("row")
         stored = Activations.open(activations)
         table = table.filter(pl.Series((stored.split_R[table["row"].to_torch().long()] == SPLITS.index(SPLIT)).numpy()))
         view, texts = stored.view(SPLIT), cut(table, stored, chosen.text_tokens)
         model = load(dictionary).to(device)
-        kept = choose(model, pl.read_parquet(latents).sort("latent"), view, texts, chosen)
+        kept = choose(model, measured(latents, model), view, texts, chosen)
         if not kept:
             raise UserError(
-                f"{KEY}.texts: no latent is active in {3 * chosen.texts} rows of half the validation split;"
+                f"{INTERPRETATION}.texts: no latent is active in {3 * chosen.texts} rows of half the validation split;"
                 " ask for fewer texts, or raise corpus.validation_tokens"
             )
         reader = Reader(table, texts, view, model, Pair.read(pair).tokenizer())

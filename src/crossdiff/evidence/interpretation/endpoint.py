@@ -11,6 +11,10 @@ from urllib3.util import Retry
 
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation.prompts import Message
+from crossdiff.evidence.interpretation.settings import Judge
+
+INTERPRETATION = "evidence.interpretation"
+"""Where the config names the judges."""
 
 RETRIES = 5
 BACKOFF = 1.0
@@ -80,3 +84,10 @@ class Endpoint:
                 f" {answer.text[:SHOWN]!r}"
             ) from None
         return content if isinstance(content, str) else ""
+
+
+def endpoint(judge: Judge, where: str) -> Endpoint:
+    """The judge that the config names at ``where`` by its address; UserError if its key is not set."""
+    assert judge.base_url is not None
+    assert judge.model is not None
+    return Endpoint(judge.base_url, judge.model, judge.key, judge.parallel, where)

@@ -4,7 +4,6 @@ python -m crossdiff.evidence.kl.layers --settings EVIDENCE --pair P/pair/pair.js
     --out P/evidence/layers
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +14,7 @@ from crossdiff.cli import progress, stage
 from crossdiff.errors import UserError
 from crossdiff.evidence.kl.patching import KL_SCHEMA
 from crossdiff.evidence.kl.sweep import swept
-from crossdiff.evidence.prepare import conversations
+from crossdiff.evidence.prepare import ROWS, conversations
 from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.streams import Site
 from crossdiff.pair.load import Pair
@@ -23,6 +22,7 @@ from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 
 
 def chosen_layers(wanted: Literal["all"] | list[int] | None, blocks: int) -> list[int]:
@@ -45,11 +45,11 @@ def main(
 ) -> None:
     """KL of base's stream in chat's upper blocks, and of chat's in base's, joined after each block."""
     chosen = settings(Evidence, settings_)
-    layers = chosen_layers(chosen.layer_sweep, json.loads(pair.read_text())["layers"])
+    models = Pair.read(pair)
+    layers = chosen_layers(chosen.layer_sweep, models.layers)
     prepare(threads, device)
     with record("evidence/layers", out / "run.json", chosen.model_dump(mode="json"), [pair, rows]) as run:
-        held_out = conversations(pl.read_parquet(rows), chosen.conversations, chosen.answer_tokens)
-        models = Pair.read(pair)
+        held_out = conversations(read_table(rows, ROWS), chosen.conversations, chosen.answer_tokens)
         site = Site(models.model("base", device), models.model("chat", device), layers[0], None)
         found: list[dict[str, object]] = []
         with progress(len(held_out), "layer sweep", "conversation") as bar:

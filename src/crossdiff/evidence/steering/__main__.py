@@ -15,12 +15,13 @@ import torch
 import typer
 from transformers import PreTrainedTokenizerBase
 
-from crossdiff.activations.store import read_manifest
+from crossdiff.activations.store import SITE, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.corpus.render import render
 from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
-from crossdiff.evidence.prepare import called, measures, seed_of, stop_tokens
+from crossdiff.evidence.latents import CALLS, called, measured, seed_of
+from crossdiff.evidence.prepare import measures, stop_tokens
 from crossdiff.evidence.sets import Candidates, by_nu
 from crossdiff.evidence.settings import Evidence, Steering
 from crossdiff.evidence.steering.pushes import directions, pushes, steered
@@ -30,8 +31,11 @@ from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
+from crossdiff.tables import read_table
 from crossdiff.truth.behaviours import load as load_behaviours
 
+ASKED = ("behaviour", "kind", "prompt")
+"""Columns of answers.parquet that are needed."""
 STEERING_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "model": pl.String, "latent": pl.UInt32, "scale": pl.Float64, "prompt": pl.String, "behaviour": pl.String,
     "answer": pl.String, "shows": pl.List(pl.String),
@@ -116,15 +120,15 @@ def main(
     weights = [dictionary / "dictionary.safetensors", dictionary / "dictionary.json"]
     inputs = [pair, activations, *weights, latents, *(file for file in (calls, answers) if file)]
     with record(f"evidence/{out.name}", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
-        models, manifest = Pair.read(pair), read_manifest(activations)
+        models, manifest = Pair.read(pair), read_manifest(activations, SITE)
         both = models.model("base", device), models.model("chat", device)
         site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
-        known = pl.read_parquet(answers) if answers else None
-        own = (called(pl.read_parquet(calls), seed_of(latents)) if calls else None) or []
+        known = read_table(answers, ASKED) if answers else None
+        own = (called(read_table(calls, CALLS), seed_of(latents)) if calls else None) or []
+        model = load(dictionary).to(device)
         table = steering_table(
-            site, models.tokenizer(), load(dictionary).to(device), pl.read_parquet(latents), own, known, chosen,
-            chosen.steering,
-        )  # fmt: skip
+            site, models.tokenizer(), model, measured(latents, model), own, known, chosen, chosen.steering
+        )
         with whole(out / "steering.parquet") as temporary:
             table.write_parquet(temporary)
         run.result(latents=table["latent"].drop_nulls().unique(maintain_order=True).to_list(), answers=len(table))
