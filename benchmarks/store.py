@@ -27,10 +27,12 @@ from torch import Tensor
 from benchmarks import harness
 from benchmarks.harness import Row
 from crossdiff.activations.extract import bytes_a_token
+from crossdiff.activations.places import places
 from crossdiff.activations.prefetch import batches_ahead
 from crossdiff.activations.quantise import TENSORS, decode, encode
 from crossdiff.activations.shards import write_shard
-from crossdiff.activations.store import SPLITS, Activations
+from crossdiff.activations.store import Activations
+from crossdiff.attribution.jackknife import row_blocks
 from crossdiff.attribution.measure import columns, measure
 from crossdiff.attribution.norms import CLASSES
 from crossdiff.dictionaries import normalise
@@ -113,13 +115,8 @@ def measured(dictionary: Dictionary, store: Activations) -> tuple[dict[str, floa
     """Metrics, and columns of the latent table, on the validation tokens of ``store``."""
     view = store.view("validation")
     metrics = validate(dictionary, (dictionary.read(block.x_BLD) for block in view.blocks(BLOCK)))
-    held_out_R = store.split_R == SPLITS.index("validation")
-    place_R = (torch.cumsum(held_out_R.long(), 0) - 1).clamp(min=0)
-    block_R = place_R * JACKKNIFE // max(1, int(held_out_R.sum()))
-    found = measure(
-        dictionary, view.blocks(BLOCK), store.sources, store.source_R.long(), block_R.clamp(max=JACKKNIFE - 1),
-        lambda tokens: None,
-    )  # fmt: skip
+    block_R = row_blocks(places(view)[0], len(store.split_R), JACKKNIFE)
+    found = measure(dictionary, view.blocks(BLOCK), store.sources, store.source_R.long(), block_R, lambda tokens: None)
     return metrics, columns(dictionary, found)
 
 

@@ -22,8 +22,10 @@ from crossdiff import export
 from crossdiff.config import Config
 from crossdiff.config import read as read_files
 from crossdiff.errors import UserError, first_line
-from crossdiff.provenance.files import AFTER, sha256_file, whole
+from crossdiff.provenance.audit.hashes import Hashes
+from crossdiff.provenance.files import AFTER, whole
 from crossdiff.provenance.record import read as read_record
+from crossdiff.provenance.state import same, state
 from crossdiff.workflow import check_files, results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
@@ -89,10 +91,10 @@ def check_pair(overlay: Overlay = None) -> None:
 def status(overlay: Overlay = None) -> None:
     """Tell of each step's record whether it is missing, damaged, current, or stale as an input has changed since."""
     study = read(overlay)
-    root = Path("results", study.pair.name)
+    root, hashes = Path("results", study.pair.name), Hashes()
     for name in results(study):
         if name.endswith("run.json"):
-            typer.echo(f"{state(root / name):<8} {root / name}")
+            typer.echo(f"{state(root / name, hashes):<8} {root / name}")
 
 
 @app.command()
@@ -102,7 +104,7 @@ def show(file: Annotated[Path, typer.Argument(help="A run.json.")]) -> None:
     for key in ("name", "started", "seconds", "threads", "code", "mlflow"):
         typer.echo(f"{key:<8} {document.get(key)}")
     for path, digest in document["inputs"].items():
-        typer.echo(f"input    {path}  {digest[:12]}  {same(path, digest)}")
+        typer.echo(f"input    {path}  {digest[:12]}  {same(path, digest, Hashes())}")
     for key, value in document["results"].items():
         typer.echo(f"result   {key} = {value}")
 
@@ -142,7 +144,6 @@ def audit(
 ) -> None:
     """Hash the results again and check report, numbers, tables, records, code, DVC and MLflow against one another."""
     from crossdiff.cli import progress
-    from crossdiff.provenance.audit.hashes import Hashes
     from crossdiff.provenance.audit.run import audit as run
     from crossdiff.provenance.audit.run import lines
     from crossdiff.provenance.audit.study import Study
@@ -170,7 +171,6 @@ def explain(
     results/<pair>/metrics.json#/pair/layers, or any other pointer into a JSON file of the study;
     latents/NAME-seed0.parquet#latent=3&column=frequency, a cell of a table; report/figures/NAME.svg, a figure.
     """
-    from crossdiff.provenance.audit.hashes import Hashes
     from crossdiff.provenance.audit.study import Study
     from crossdiff.provenance.chain import chain, target
     from crossdiff.provenance.explain import lines
@@ -222,24 +222,6 @@ def checked_contents(study: Config) -> str:
 def read(overlay: Path | None) -> Config:
     """config.yaml with ``overlay`` laid over it."""
     return read_files([DEFAULT, *([overlay] if overlay else [])])
-
-
-def state(file: Path) -> str:
-    """missing, damaged, current or stale."""
-    if not file.is_file():
-        return "missing"
-    try:
-        inputs = read_record(file)["inputs"]
-    except UserError:
-        return "damaged"
-    return "current" if all(same(*item) == "unchanged" for item in inputs.items()) else "stale"
-
-
-def same(path: str, digest: str) -> str:
-    """Whether a file still has the content it had."""
-    if not Path(path).is_file():
-        return "gone"
-    return "unchanged" if sha256_file(path) == digest else "CHANGED"
 
 
 def main() -> None:

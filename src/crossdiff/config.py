@@ -125,6 +125,11 @@ class Config(Part):
         return self.pair.model_copy(update={"chat": tune}) if tune is not None and self.trained else None
 
     @property
+    def synthetic_null(self) -> bool:
+        """Whether calls are calibrated on the synthetic benchmark's nulls."""
+        return self.synthetic is not None and self.calibration.synthetic
+
+    @property
     def trained(self) -> dict[str, Recipe]:
         """The dictionaries that are trained."""
         return {name: entry for name, entry in self.dictionaries.items() if isinstance(entry, Recipe)}

@@ -15,7 +15,7 @@ from crossdiff.evidence.interpretation.settings import Judge
 from crossdiff.parts.corpus import Corpus, CorpusSource, Rows
 from crossdiff.provenance.files import read_object
 from crossdiff.truth import behaviours
-from crossdiff.workflow import corpus_files, key_of, local, model, sides, source_of
+from crossdiff.workflow import key_of, local, local_files, model, sides, source_of
 
 PACKAGED = {"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53": 30}
 """Blocks of the models in packages, by the file's hash: what is wrong of them is told before they are fetched."""
@@ -98,7 +98,7 @@ def _check_blocks(study: Config, blocks: int | None) -> None:
 
 def _holds_conversations(source: Rows) -> bool | None:
     """Whether its column holds conversations; None if the rows are not here. UserError if there is no such column."""
-    for file in corpus_files(source)[:1]:
+    for file in local_files(source)[:1]:
         columns = columns_of(file, source.where)
         if columns is not None and source.column not in columns:
             raise UserError(
@@ -113,7 +113,7 @@ def _check_enough(source: CorpusSource, corpus: Corpus) -> None:
     """UserError if a source's local parquet rows are too few, each as long as a row can be."""
     import polars as pl
 
-    files = corpus_files(source)
+    files = local_files(source)
     if not files or not all(file.endswith(".parquet") for file in files):
         return
     rows = sum(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item() for file in files)

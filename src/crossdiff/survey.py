@@ -30,7 +30,7 @@ from crossdiff.pair import check
 from crossdiff.pair.check import Candidate
 from crossdiff.pair.weights import check_weights, skeleton, weight_files
 from crossdiff.parts.corpus import CorpusSource
-from crossdiff.workflow import Side, corpus_files, key_of, local, made, model, model_files, sides, source_of
+from crossdiff.workflow import Side, key_of, local, local_files, made, model, model_files, sides, source_of
 
 NAMES: dict[Side, str] = {"base": "base", "chat": "chat", "null": "null tune"}
 """What the findings call the models."""
@@ -212,7 +212,7 @@ def _same_ids(base: Candidate, chat: Candidate) -> str:
 
 
 def _corpus(source: CorpusSource, chat: Candidate | None) -> str:
-    files = corpus_files(source)
+    files = local_files(source)
     first = next(iter(records(source)), None)
     if first is None:
         raise UserError(f"corpus.sources.{source.name}: {source.path} has no rows; give one that has")

@@ -4,18 +4,17 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
 from crossdiff.config import Config, check_named
-from crossdiff.corpus.formats import reader
+from crossdiff.corpus.formats import local_files
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.errors import UserError
 from crossdiff.overlay import read
 from crossdiff.parsing import parse
-from crossdiff.parts.corpus import Rows
 from crossdiff.parts.pair import Source
+from crossdiff.paths import local
 from crossdiff.provenance.origins import NULL
 from crossdiff.sources import SRC
 
@@ -79,7 +78,7 @@ def check_files(study: Config) -> None:
     for side in sides(study):
         model_files(study, side)
     for source in (*study.corpus.sources, *([study.evidence.prompts] if study.evidence.prompts else [])):
-        corpus_files(source)
+        local_files(source)
     for name, published in study.imported.items():
         published_files(published, name)
     planted = next((side for side in sides(study) if source_of(study, side).planted is not None), None)
@@ -209,18 +208,6 @@ def model(study: Config, side: Side) -> Model:
     return Model(path, [*(f"{path}/{file}" for file in MADE_MODEL), *template], True)
 
 
-def corpus_files(source: Rows) -> list[str]:
-    """Local files of a source of rows; none for a `datasets` id or a folder that `datasets` reads."""
-    if reader(source) is None:
-        if local(source.path):
-            _existing(source.path, f"{source.where}.path")
-        return []
-    files = sorted(glob(source.path, recursive=True))
-    if not files:
-        raise UserError(f"{source.where}.path: there is no {source.path}; mend the path (it counts from {Path.cwd()})")
-    return files
-
-
 def published_files(published: Published, name: str) -> list[str]:
     """Local files of a published dictionary, as its rule sees them; none for a hub id."""
     if not local(published.origin):
@@ -235,13 +222,6 @@ def published_files(published: Published, name: str) -> list[str]:
     patterns = ("*.json",) if path.is_file() else WEIGHTS
     found = {str(file) for pattern in patterns for file in beside.glob(pattern)}
     return sorted(found | ({str(path)} if path.is_file() else set()))
-
-
-def local(path: str | None) -> bool:
-    """Whether a path is meant as a local one rather than as a hub or `datasets` id (`name` or `owner/name`)."""
-    return path is not None and (
-        Path(path).exists() or path.startswith((".", "/", "~")) or path.endswith(".gguf") or path.count("/") > 1
-    )
 
 
 def _existing(path: str, key: str) -> str:

@@ -1,6 +1,6 @@
 import torch
 
-from crossdiff.attribution.jackknife import clear_of_zero, jackknife, ratio
+from crossdiff.attribution.jackknife import clear_of_zero, jackknife, ratio, row_blocks
 
 
 def test_equals_the_error_of_a_mean_for_equal_blocks():
@@ -30,3 +30,13 @@ def test_of_what_is_in_one_block_is_unknown():
 def test_clear_of_zero_takes_either_sign():
     found = clear_of_zero(torch.tensor([3.0, -3.0, 1.9, 0.0]), torch.tensor([1.0, 1.0, 1.0, 0.0]))
     assert found.tolist() == [True, True, False, False]
+
+
+def test_blocks_are_runs_of_the_rows_that_hold_a_token() -> None:
+    row_N = torch.tensor([2, 2, 3, 5, 5, 5, 8, 9])
+    block_R = row_blocks(row_N, 40, 2)
+    assert block_R[[2, 3, 5, 8, 9]].tolist() == [0, 0, 0, 1, 1]
+    assert int(block_R.max()) == 1
+    # As many blocks as rows where these are fewer, wherever they lie: a streamed store keeps the first ones alone.
+    assert row_blocks(row_N, 10_000, 20)[[2, 3, 5, 8, 9]].tolist() == [0, 1, 2, 3, 4]
+    assert row_blocks(row_N[:0], 3, 20).tolist() == [0, 0, 0]

@@ -49,7 +49,7 @@ def test_a_missing_column_is_told_with_those_there_are(web_parquet):
 
 
 def test_no_such_file(tmp_path):
-    with pytest.raises(UserError, match=r"corpus\.sources\.some\.path: no file matches .*none-\*\.jsonl"):
+    with pytest.raises(UserError, match=r"corpus\.sources\.some\.path: there is no .*none-\*\.jsonl; mend the path"):
         list(records(source(tmp_path / "none-*.jsonl", "text")))
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TEMPLATE
 
-from crossdiff.corpus.render import RowError, one_bos, render, render_text
+from crossdiff.corpus.render import RowError, one_bos, plain, render, tokenise
 from crossdiff.corpus.roles import Role
 from crossdiff.errors import UserError
 
@@ -59,7 +59,7 @@ def test_every_content_is_found_whatever_it_is(tokenizer, contents):
 
 
 def test_text(tokenizer):
-    row = render_text(tokenizer, "The quick brown fox")
+    row = tokenise(tokenizer, [plain("The quick brown fox")])[0]
     assert tokenizer.decode(row.ids) == "<bos>The quick brown fox"
     assert row.roles == [Role.BOS] + [Role.TEXT] * (len(row.ids) - 1)
 
@@ -77,7 +77,7 @@ def test_exactly_one_bos(tokenizer, template, what):
 
 
 def test_no_bos_where_the_tokenizer_has_none(tokenizer):
-    row = render_text(tokenizer, "fox")
+    row = tokenise(tokenizer, [plain("fox")])[0]
     bare = one_bos(row.cut(3), None)
     assert bare == row.cut(3)
 

@@ -1,6 +1,7 @@
 """Dictionaries trained on tokens that both models read on the way."""
 
 import json
+import time
 from collections import Counter
 from dataclasses import asdict
 from itertools import islice
@@ -159,3 +160,13 @@ def test_rows_of_another_study_are_refused(files, llama_pair, tmp_path):
     text = json.dumps({"both": asdict(RECIPES["both"])})
     with pytest.raises(UserError, match="is not what the activations were read from"):
         main(text, [0], llama_pair.json, tmp_path / "rows.parquet", files[1], tmp_path / "out")
+
+
+def test_seconds_of_all_are_those_that_passed(go, tmp_path):
+    started = time.perf_counter()
+    go(tmp_path / "all")
+    passed = time.perf_counter() - started
+    records = [json.loads(file.read_text()) for file in sorted((tmp_path / "all").glob("*/run.json"))]
+    assert len(records) > 2
+    assert 0.3 * passed < sum(record["seconds"] for record in records) <= passed
+    assert all(record["seconds"] > record["results"]["training"]["seconds"] for record in records)

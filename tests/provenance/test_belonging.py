@@ -73,10 +73,13 @@ def test_a_file_that_was_made_anew_is_told_from_the_one_that_was_used() -> None:
 
 
 def test_the_null_tune_reads_rows_of_the_pair_and_stands_beside_it() -> None:
-    pair, null = made("p/pair/pair.json", "base and chat"), made("p/null/pair/pair.json", "base and null")
-    rows = made("p/corpus/rows.parquet", "rows", pair)
-    own = made("p/activations/manifest.json", "streams", pair, rows)
-    on_null = made("p/null/activations/manifest.json", "null streams", null, rows, own)
+    pair, null = (
+        made("results/p/pair/pair.json", "base and chat"),
+        made("results/p/null/pair/pair.json", "base and null"),
+    )
+    rows = made("results/p/corpus/rows.parquet", "rows", pair)
+    own = made("results/p/activations/manifest.json", "streams", pair, rows)
+    on_null = made("results/p/null/activations/manifest.json", "null streams", null, rows, own)
     take(own, on_null, pair, null)
 
 

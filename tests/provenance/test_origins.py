@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crossdiff.errors import UserError
 from crossdiff.provenance import origins
-from crossdiff.provenance.origins import Origins, Source
+from crossdiff.provenance.origins import Origins, Source, on_null
 
 TREE = {"a": {"b_0.3": {"mean": 1, "low": 0, "high": 2, "n": 3}, "c/d~": 4}, "e": 5}
 
@@ -79,3 +79,18 @@ def test_the_command_forces_each_step_once() -> None:
     assert origins.recompute("results/p", sources) == (
         "snakemake results/p/metrics.json --forcerun results/p/latents/a-seed0.run.json"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("results/p/null/latents/a-seed0.parquet", True),
+        ("/home/me/null/results/p/null/pair/run.json", True),
+        ("/home/me/null/results/p/pair/run.json", False),
+        ("results/null/pair/run.json", False),
+        ("null/pair/run.json", False),
+        ("results/p/latents/null.parquet", False),
+    ],
+)
+def test_only_a_folder_of_that_name_in_a_study_is_the_null_tunes(path: str, expected: bool) -> None:
+    assert on_null(Path(path)) == expected

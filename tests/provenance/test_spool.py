@@ -1,6 +1,9 @@
 """Lines reach the relay whole, once, and in order."""
 
 import json
+import subprocess
+import sys
+import time
 
 from crossdiff.provenance.spool import Reader, Spooled
 
@@ -37,3 +40,12 @@ def test_the_run_id_reaches_the_step(tmp_path):
     assert step.address() == {"uri": "sqlite:///mlflow.db", "run_id": "abc", "parent_run_id": "parent"}
     Reader(path).drop()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_does_not_wait_for_a_relay_that_is_gone(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    step = Spooled(tmp_path, "sqlite:///mlflow.db", "parent", {"name": "x", "params": {}, "tags": {}}, gone.pid)
+    started = time.monotonic()
+    assert step.address()["fault"] == "the relay to MLflow did not answer"
+    assert time.monotonic() - started < 5

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from crossdiff.config import Config
 from crossdiff.parts.calibration import Calibration
 from crossdiff.parts.pair import Planting, Source
 from crossdiff.parts.synthetic import Synthetic
@@ -33,6 +34,7 @@ from crossdiff.report.numbers import Numbers
 )
 def test_what_calls_are_calibrated_on(calibration: Calibration, synthetic: Synthetic | None, said: str) -> None:
     config = SimpleNamespace(calibration=calibration, synthetic=synthetic, null_pair=calibration.null_tune)
+    config.synthetic_null = Config.synthetic_null.fget(config)
     assert said in str(nulls(SimpleNamespace(config=config)))
 
 

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.truth.synthetic.factors import CLASSES, EFFECTS, chances, classes, families, spread_out
 from crossdiff.truth.synthetic.presets import PRESETS
-from crossdiff.truth.synthetic.world import World, build, generator
+from crossdiff.truth.synthetic.world import Draw, World, build, generator
 
 TINY = PRESETS["tiny"].design
 CLEAN: dict[str, Any] = {"noise": 0.0, "offset": 0.0, "shift": 0.0, "drift": 0.0}
+
+
+def draw(world: World, tokens: int, random: torch.Generator) -> Draw:
+    return world.shown(world.events(tokens, random))
 
 
 def members(world: World, name: str) -> torch.Tensor:
@@ -23,7 +27,7 @@ def members(world: World, name: str) -> torch.Tensor:
 
 def test_each_factor_fires_as_often_as_stated() -> None:
     world = build(TINY, 0)
-    fires_BN = world.draw(60_000, generator(0, 9)).fires_BLN.any(1)
+    fires_BN = draw(world, 60_000, generator(0, 9)).fires_BLN.any(1)
     expected_N = world.factors.frequency()
     # Rows share a context, so a re-gated factor's count has the spread of rows, not of tokens.
     spread_N = (expected_N / 60_000).sqrt() * torch.where(world.factors.class_N == CLASSES.index("regated"), 4.0, 1.0)
@@ -79,26 +83,26 @@ def test_classes_are_what_they_are_called() -> None:
 
 def test_the_null_differs_by_nuisances_alone() -> None:
     world = build(TINY, 0).null()
-    x_BLD = world.draw(512, generator(0, 3)).x_BLD
+    x_BLD = draw(world, 512, generator(0, 3)).x_BLD
     assert (x_BLD[:, 0] - x_BLD[:, 1]).norm() > 0.1 * x_BLD[:, 0].norm()
     clean = build(replace(TINY, **CLEAN), 0)
-    assert not torch.equal(*clean.draw(64, generator(0, 3)).x_BLD.unbind(1))
-    torch.testing.assert_close(*clean.null().draw(64, generator(0, 3)).x_BLD.unbind(1))
+    assert not torch.equal(*draw(clean, 64, generator(0, 3)).x_BLD.unbind(1))
+    torch.testing.assert_close(*draw(clean.null(), 64, generator(0, 3)).x_BLD.unbind(1))
 
 
 def test_nuisances_have_the_stated_size() -> None:
     design = replace(PRESETS["small"].design, drift=0.3, shift=0.0, offset=0.0, noise=0.0)
     drifting, clean = build(design, 0).null(), build(replace(design, drift=0.0), 0).null()
-    drift = (drifting.draw(4000, generator(0, 4)).x_BLD - clean.draw(4000, generator(0, 4)).x_BLD)[:, 1]
-    signal = clean.draw(4000, generator(0, 4)).x_BLD[:, 1]
+    drift = (draw(drifting, 4000, generator(0, 4)).x_BLD - draw(clean, 4000, generator(0, 4)).x_BLD)[:, 1]
+    signal = draw(clean, 4000, generator(0, 4)).x_BLD[:, 1]
     assert (drift.square().sum() / signal.square().sum()).sqrt() == pytest.approx(0.3, rel=0.5)
     strength = torch.linalg.svdvals(drift)
     assert int((strength > 1e-3 * strength[0]).sum()) == design.drift_rank
 
 
 def test_the_stream_repeats_and_does_not_repeat_itself() -> None:
-    first, again = (build(TINY, 5).draw(100, generator(5, 2, 7)) for _ in range(2))
-    other = build(TINY, 5).draw(100, generator(5, 2, 8))
+    first, again = (draw(build(TINY, 5), 100, generator(5, 2, 7)) for _ in range(2))
+    other = draw(build(TINY, 5), 100, generator(5, 2, 8))
     assert torch.equal(first.x_BLD, again.x_BLD)
     assert not torch.equal(first.x_BLD, other.x_BLD)
 

@@ -13,8 +13,8 @@ from crossdiff.parsing import parse
 from crossdiff.workflow import (
     check_files,
     checked,
-    corpus_files,
     gguf_file,
+    local_files,
     made,
     model,
     model_files,
@@ -114,14 +114,14 @@ def source(path: str) -> dict[str, Any]:
     return {"corpus": {"sources": [{"name": "web", "path": path, "column": "text", "share": 1.0}]}}
 
 
-def test_corpus_files_are_found_by_pattern() -> None:
+def test_local_files_are_found_by_pattern() -> None:
     Path("data").mkdir()
     for name in ("a.parquet", "b.parquet", "c.txt"):
         Path("data", name).write_text("x")
-    assert corpus_files(study(**source("data/*.parquet")).corpus.sources[0]) == ["data/a.parquet", "data/b.parquet"]
+    assert local_files(study(**source("data/*.parquet")).corpus.sources[0]) == ["data/a.parquet", "data/b.parquet"]
     absolute = str(Path.cwd() / "data/*.parquet")
-    assert len(corpus_files(study(**source(absolute)).corpus.sources[0])) == 2
-    assert corpus_files(study(**source("org/web")).corpus.sources[0]) == []
+    assert len(local_files(study(**source(absolute)).corpus.sources[0])) == 2
+    assert local_files(study(**source("org/web")).corpus.sources[0]) == []
 
 
 @pytest.mark.parametrize("path", ["gone.parquet", "data/gone.jsonl", "data/*.parquet", "./gone", "a/b/c.json.gz"])

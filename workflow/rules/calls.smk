@@ -26,6 +26,7 @@ rule calls:
     threads: study.compute.threads.dictionaries
     params:
         settings=dump(study.calibration),
+        threads=study.compute.threads.dictionaries,
         seeds=lambda wildcards: [f"--seeds {seed}" for seed in study.seeds_of(wildcards.name)],
         nulls=lambda wildcards, input: [f"--null {file}" for file in input.nulls],
         synthetic=lambda wildcards, input: f"--synthetic {input.synthetic}" if input.synthetic else "",
@@ -33,4 +34,5 @@ rule calls:
         "call the latents of {wildcards.name} over its seeds"
     shell:
         "python -m crossdiff.evidence.calls --settings {params.settings:q} --name {wildcards.name} {params.seeds}"
-        " --results results/{wildcards.pair} {params.nulls} {params.synthetic} --out {output[0]:q} 2>&1 | tee {log:q}"
+        " --results results/{wildcards.pair} {params.nulls} {params.synthetic} --out {output[0]:q}"
+        " --threads {params.threads} 2>&1 | tee {log:q}"

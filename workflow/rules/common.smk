@@ -24,7 +24,7 @@ from crossdiff.workflow import (
     SYNTHETIC,
     benchmarked,
     checked,
-    corpus_files,
+    local_files,
     environment,
     evidence_results,
     gguf_file,

@@ -33,7 +33,7 @@ rule corpus:
         pair="results/{pair}/pair/pair.json",
         pair_run="results/{pair}/pair/run.json",
         answers=answers,
-        files=[file for source in study.corpus.sources for file in corpus_files(source)],
+        files=[file for source in study.corpus.sources for file in local_files(source)],
         code=sources("crossdiff.corpus"),
     output:
         rows="results/{pair}/corpus/rows.parquet",

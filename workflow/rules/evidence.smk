@@ -8,6 +8,7 @@ evidence_files = {
     "answers": answers,
     "activations": "results/{pair}/activations/manifest.json",
     "code": sources("crossdiff.evidence"),
+    "behaviours": behaviours if behaves else [],
 }
 evidence_command = (
     "python -m crossdiff.evidence --settings {params.settings:q} --pair {input.pair:q} --rows {input.rows:q}"
@@ -79,7 +80,7 @@ if study.evidence.prompts:
         input:
             pair="results/{pair}/pair/pair.json",
             pair_run="results/{pair}/pair/run.json",
-            files=corpus_files(study.evidence.prompts),
+            files=local_files(study.evidence.prompts),
             code=sources("crossdiff.evidence.prompts"),
         output:
             expand("results/{{pair}}/evidence/prompts/{file}", file=PROMPTED),

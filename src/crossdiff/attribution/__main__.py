@@ -12,10 +12,12 @@ import polars as pl
 import torch
 import typer
 
-from crossdiff.activations.store import SPLITS, Activations
+from crossdiff.activations.places import places
+from crossdiff.activations.store import Activations
 from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import description_table
 from crossdiff.attribution.firing import Firing
+from crossdiff.attribution.jackknife import row_blocks
 from crossdiff.attribution.measure import columns, measure
 from crossdiff.attribution.norms import CLASSES
 from crossdiff.attribution.overall import comparisons
@@ -36,13 +38,6 @@ from crossdiff.tables import read_table
 
 NU_COUNTED = (0.3, 0.5, 0.6)
 """Thresholds of |ν| whose latents are counted in the record."""
-
-
-def row_blocks(used_R: torch.Tensor, blocks: int) -> torch.Tensor:
-    """Jackknife block of each row (int64): the used rows, in stored order, in runs of equal length."""
-    place_R = torch.cumsum(used_R.long(), 0) - 1
-    count = int(used_R.sum())
-    return (place_R.clamp(min=0) * min(blocks, count)) // max(1, count)
 
 
 def counts(latents: pl.DataFrame) -> dict[str, Any]:
@@ -107,14 +102,14 @@ def main(
         models = Pair.read(pair)
         decode = text_of(models)
         texts = flat(read_table(rows, ["row", "ids", "roles"], others=False).sort("row"))
-        places = slots(texts.ids_N, texts.roles_N, texts.lengths_R)
+        template_slots = slots(texts.ids_N, texts.roles_N, texts.lengths_R)
         model = load(dictionary).to(device)
         stored = Activations.open(activations)
         view = stored.view(chosen.split)
         if not view.tokens:
             raise UserError(f"attribution.split: the {chosen.split} split has no kept tokens; choose the other one")
         fires = Firing(view.tokens, chosen.firing_tokens)
-        block_R = row_blocks(stored.split_R == SPLITS.index(chosen.split), chosen.blocks)
+        block_R = row_blocks(places(view)[0], len(stored.split_R), chosen.blocks)
         with progress(view.tokens, "attribution", "tok") as bar:
             measured = measure(
                 model,
@@ -123,7 +118,7 @@ def main(
                 stored.source_R.long(),
                 block_R,
                 bar.update,
-                places,
+                template_slots,
                 fires,
             )
         found = columns(model, measured)
@@ -134,7 +129,7 @@ def main(
             "tokens": promoted,
             "descriptions": description_table(measured, texts, promoted, decode),
             "twins": twins(model, found, view, chosen.twin_cosine, chosen.batch),
-            "template": template(measured, places, decode),
+            "template": template(measured, template_slots, decode),
             "comparisons": comparisons(model, found, chosen.highest_delta),
             "firing": firing(fires),
         }

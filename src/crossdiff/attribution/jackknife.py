@@ -31,3 +31,15 @@ def ratio(part: Tensor, whole: Tensor) -> Tensor:
 def clear_of_zero(value_F: Tensor, se_F: Tensor) -> Tensor:
     """Whether a value lies more than two of its standard errors from 0 [F]; never where it is not known how well."""
     return (value_F.abs() > 2 * se_F) & torch.isfinite(se_F)
+
+
+def row_blocks(row_N: Tensor, rows: int, blocks: int) -> Tensor:
+    """Block of each of ``rows`` rows, int64 [rows]: those that a token of ``row_N`` is in, in runs of equal length.
+
+    What block a row without a token has does not matter; there are at most as many blocks as rows with one.
+    """
+    used_R = torch.zeros(rows, dtype=torch.bool)
+    used_R[row_N] = True
+    place_R = torch.cumsum(used_R.long(), 0) - 1
+    count = int(used_R.sum())
+    return (place_R.clamp(min=0) * min(blocks, count)) // max(1, count)

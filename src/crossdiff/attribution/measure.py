@@ -128,7 +128,7 @@ def norm_columns(dictionary: Dictionary) -> dict[str, Column]:
     decoder_LF = dictionary.decoder.norm(dim=-1)
     encoder_LF = dictionary.encoder.norm(dim=1)
     if len(decoder_LF) == 1:
-        own, _other = ("base", "chat") if dictionary.kind == "base-sae" else ("chat", "base")
+        own = "base" if dictionary.kind == "base-sae" else "chat"
         none: dict[str, Column] = dict.fromkeys(("class", "delta_norm", "norm_base", "norm_chat", "cosine"))
         none |= dict.fromkeys(("enc_norm_base", "enc_norm_chat", "enc_cosine"))
         return none | {f"norm_{own}": decoder_LF[0], f"enc_norm_{own}": encoder_LF[0]}

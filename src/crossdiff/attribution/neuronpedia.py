@@ -1,9 +1,9 @@
 """Latents in the layout of Neuronpedia's exports (docs.neuronpedia.org/api-and-data/exports).
 
 v1/MODEL/SOURCE/{model,release,sourceset,source}.jsonl and features/, activations/, explanations/batch-N.jsonl.gz,
-1,024 latents a batch, one object a line. What was not measured here (histograms, neighbours) is left empty, as their
-own converter leaves it. Nothing is invented: a latent without examples has no activations, a dead one a maximum
-of 0.
+1,024 latents a batch, one object a line. Left empty, as their own converter leaves it, is what is not measured here as
+theirs is: histograms, whose bins differ, and neighbours. Nothing is invented: a latent without examples has no
+activations, a dead one a maximum of 0.
 """
 
 import gzip

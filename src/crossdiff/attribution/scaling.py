@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.attribution.jackknife import clear_of_zero, jackknife
-from crossdiff.attribution.sums import weighted_sums
+from crossdiff.attribution.sums import summed, weighted_sums
 
 MODELS = ("base", "chat")
 
@@ -73,8 +73,8 @@ class Products:
             token_M, latent_M, value_M = token_N[here_N], latent_N[here_N], value_N[here_N]
             self._sums_FE += weighted_sums(y_BSD.flatten(1), token_M, latent_M, value_M, len(self._sums_FE))
             self._total_SD += y_BSD[here_B].sum(0, dtype=torch.float64)
-            self.code_KF[block].index_add_(0, latent_M, value_M.double())
-            self.square_KF[block].index_add_(0, latent_M, value_M.double().square())
+            self.code_KF[block] += summed(value_M.double(), latent_M, self.code_KF[block])
+            self.square_KF[block] += summed(value_M.double().square(), latent_M, self.square_KF[block])
             self.tokens_K[block] += int(here_B.sum())
 
     def _add_own(self, codes: tuple[Tensor, Tensor, Tensor], block_B: Tensor, taken_LN: Tensor) -> None:
@@ -83,8 +83,9 @@ class Products:
         if self._own_KLF is None:
             self._own_KLF = self.square_KF.new_zeros(blocks, len(taken_LN), latents)
         for model, taken_N in enumerate(taken_LN):
-            place_M = block_B[token_N[taken_N]], latent_N[taken_N]
-            self._own_KLF[:, model].index_put_(place_M, value_N[taken_N].double().square(), accumulate=True)
+            place_M = block_B[token_N[taken_N]] * latents + latent_N[taken_N]
+            own_KF = self._own_KLF[:, model]
+            own_KF += summed(value_N[taken_N].double().square(), place_M, own_KF)
 
     def own_square_KF(self, model: str) -> Tensor:
         """Σ f_ij² of each block where the latent writes a model's reconstruction."""

@@ -1,7 +1,7 @@
-"""Sums over sparse codes: the one gather-and-add that decoding, scaling and edits are made of.
+"""Sums over sparse codes: the one gather-and-add that scaling, counts and edits are made of, in a fixed order.
 
-Codes are triples (token_N, latent_N, value_N), one for each active entry. Decoding groups them by token and
-gathers decoder rows; Latent Scaling groups them by latent and gathers activations.
+Codes are triples (token_N, latent_N, value_N), one for each active entry. Edits group them by token and gather
+decoder rows; Latent Scaling groups them by latent and gathers activations.
 """
 
 import torch
@@ -25,3 +25,9 @@ def weighted_sums(rows_RD: Tensor, index_N: Tensor, group_N: Tensor, value_N: Te
     sums_PD = nnf.embedding_bag(index_N, rows_RD, offsets_P, mode="sum", per_sample_weights=value_N)
     out_GD[present_P] = sums_PD
     return out_GD
+
+
+def summed(value_N: Tensor, place_N: Tensor, like: Tensor) -> Tensor:
+    """Sum of the values at each place of ``like`` made flat, in the same order on every device and in every run."""
+    one_11, first_N = value_N.new_ones(1, 1), torch.zeros_like(place_N)
+    return weighted_sums(one_11, first_N, place_N, value_N, like.numel()).view_as(like)

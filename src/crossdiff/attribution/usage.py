@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.attribution.jackknife import jackknife, ratio
-from crossdiff.attribution.sums import weighted_sums
+from crossdiff.attribution.sums import summed
 
 ROLES = ("bos", "template", "user", "assistant", "text")
 """Names of the roles in the order of their numbers."""
@@ -78,9 +78,3 @@ def paired(label_N: Tensor, latent_N: Tensor, like_GF: Tensor) -> Tensor:
 def counted(label_N: Tensor, latent_N: Tensor, like_GF: Tensor) -> Tensor:
     """How often each pair of label and latent occurs, [G, F] int64."""
     return torch.bincount(paired(label_N, latent_N, like_GF), minlength=like_GF.numel()).view_as(like_GF)
-
-
-def summed(value_N: Tensor, place_N: Tensor, like_GF: Tensor) -> Tensor:
-    """Sum of the values at each place of a flat [G, F], in the same order on every device and in every run."""
-    one_11, first_N = value_N.new_ones(1, 1), torch.zeros_like(place_N)
-    return weighted_sums(one_11, first_N, place_N, value_N, like_GF.numel()).view_as(like_GF)

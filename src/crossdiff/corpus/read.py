@@ -9,10 +9,9 @@ import gzip
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from crossdiff.corpus.formats import FORMATS, reader
+from crossdiff.corpus.formats import FORMATS, local_files, reader
 from crossdiff.corpus.render import Message, RowError
 from crossdiff.corpus.roles import SPEAKER
 from crossdiff.errors import UserError
@@ -42,21 +41,6 @@ def records(source: Rows) -> Iterator[Record]:
     except (OSError, ValueError, RuntimeError) as error:  # what pyarrow and datasets raise on a file they cannot read
         place = faulty_line(source) or ("before its first row" if number < 0 else f"after row {number}")
         raise UserError(f"{where}.path: cannot read {source.path} {place}: {error}; mend or replace it") from error
-
-
-def local_files(source: Rows) -> list[str]:
-    """Local files of a source, sorted; none for a `datasets` id. UserError if none matches, or one cannot be read."""
-    if reader(source) is None:
-        return []
-    files = [source.path] if Path(source.path).is_file() else sorted(glob.glob(source.path, recursive=True))
-    if not files:
-        raise UserError(f"{source.where}.path: no file matches {source.path}")
-    for name, value in (("subset", source.subset), ("revision", source.revision)):
-        if value is not None:
-            raise UserError(f"{source.where}.{name}: {source.path} is a local file, which has none; leave it out")
-    if source.split != "train":
-        raise UserError(f"{source.where}.split: {source.path} is a local file, which is read whole; leave it out")
-    return files
 
 
 def faulty_line(source: Rows) -> str | None:

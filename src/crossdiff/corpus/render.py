@@ -86,11 +86,6 @@ def render(
     return tokenise(tokenizer, [compose(tokenizer, messages, add_generation_prompt)])[0]
 
 
-def render_text(tokenizer: PreTrainedTokenizerBase, text: str) -> Rendered:
-    """Token ids and roles of plain text; untruncated."""
-    return tokenise(tokenizer, [plain(text)])[0]
-
-
 def plain(text: str) -> Composed:
     """Plain text as a row."""
     return Composed(text, [Span(0, len(text), Role.TEXT)])

@@ -113,14 +113,14 @@ def evidence_seconds(work: Work, streams: int, machine: Machine, shared: bool = 
 
 
 def sweep_seconds(work: Work, machine: Machine) -> float:
-    """After each block of the sweep seven streams through the blocks above: chat's own twice, three edited ones, and
-    both through the base's; the head at predicted positions of each."""
+    """After each block of the sweep five streams through the blocks above: chat's own twice, two edited ones, and
+    chat's through the base's; the head at predicted positions of each."""
     model, rows = work.model, work.conversations
     length = min(work.context, work.answer_tokens + CONVERSATION)
     seconds = 2 * forward_seconds(model, max(work.swept) + 1, rows * length, length, machine)
     for block in work.swept:
-        seconds += 7 * forward_seconds(model, model.layers - block - 1, rows * length, length, machine)
-    head = 2.0 * model.vocabulary * model.width * rows * work.answer_tokens * 7 * len(work.swept)
+        seconds += 5 * forward_seconds(model, model.layers - block - 1, rows * length, length, machine)
+    head = 2.0 * model.vocabulary * model.width * rows * work.answer_tokens * 5 * len(work.swept)
     return STARTUP + seconds + head / (FORWARD * machine.bf16)
 
 

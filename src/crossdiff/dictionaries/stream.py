@@ -79,12 +79,15 @@ def main(
         started = time.perf_counter()
         with progress(len(seeds) * sum(recipe.steps for recipe in recipes.values()), "dictionaries", "step") as bar:
             train_together(stream, [job.learner for job in jobs], bar.update)
-        seconds = time.perf_counter() - started
+        # Reading serves all of them alike.
+        reading = (time.perf_counter() - started - sum(job.learner.seconds for job in jobs)) / len(jobs)
         for job in jobs:
+            started, seconds = time.perf_counter(), reading + job.learner.seconds
             tokens = candidates(stream, store, job.recipe)
             about = described(job.name, job.recipe, job.seed, source | {"tokens": tokens}, manifest)
             dictionary, curves = job.learner.trainer.outcome(about)
             finish(job.run, dictionary, curves, job.recipe, held_out, job.out, tokens, seconds)
+            job.run.seconds = seconds + time.perf_counter() - started
     for job in jobs:
         (job.out / "checkpoint.safetensors").unlink(missing_ok=True)
 

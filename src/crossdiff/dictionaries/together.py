@@ -4,6 +4,7 @@ Checkpoints are written between windows, and hold the number of the next window 
 training that was interrupted goes on at the first window that any of them lacks, to the same outcome, bit for bit.
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,10 +24,12 @@ class Learner:
         self.feed = Feed(recipe.batch, trainer.seed, recipe.sources, beside.get("carried"))
         self.window = int(beside["window"]) if "window" in beside else 0
         self._kept = trainer.steps
+        self.seconds = 0.0
+        """What learning took here, reading left out."""
 
     def learn(self, window: Activations, number: int, on_step: Callable[[int], object]) -> None:
         """All batches of a window, or as many as are still to be learnt; then a checkpoint if one is due."""
-        trainer = self.trainer
+        trainer, started = self.trainer, time.perf_counter()
         trainer.start_clock()
         for x_BLD in self.feed.batches(window, number, trainer.device):
             trainer.learn(read(trainer.recipe.kind, x_BLD))
@@ -36,6 +39,7 @@ class Learner:
         self.window = number + 1
         if trainer.finished or trainer.steps - self._kept >= trainer.recipe.checkpoint_every:
             self._keep()
+        self.seconds += time.perf_counter() - started
 
     def _keep(self) -> None:
         if self.trainer.state is not None:

@@ -52,9 +52,8 @@ class Latents:
         weight_RC = weight_RU.repeat(1, len(self._rows_CD) // max(1, len(self._place)))
 
         def apply(x_RTLD: Tensor, row_R: Tensor, answering_RT: Tensor) -> Tensor:
-            x_BLD = x_RTLD.flatten(0, 1)
-            f_RTU = self._part.encode(self._part.read(x_BLD)).unflatten(0, x_RTLD.shape[:2])
-            kept_RT1 = self.site.kept(x_BLD).view(*x_RTLD.shape[:2], 1)
+            f_RTU = self._part.encode(self._part.read(x_RTLD.flatten(0, 1))).unflatten(0, x_RTLD.shape[:2])
+            kept_RT1 = self.site.kept(x_RTLD)[..., None]
             return (spread(self._part, f_RTU) * weight_RC[row_R][:, None] * kept_RT1) @ self._rows_CD
 
         return apply

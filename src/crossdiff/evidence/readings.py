@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from crossdiff.attribution.sums import summed
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.evidence.kl.divergence import Predicted
 from crossdiff.evidence.streams import FORWARD_TOKENS, Site, alike
@@ -70,12 +71,12 @@ def _codes(site: Site, dictionary: Dictionary, x_NPLD: Tensor) -> Tensor:
     token_E, latent_E, value_E = dictionary.codes(dictionary.read(x_BLD[kept_B]))
     prompt_E = kept_B.nonzero().flatten()[token_E] // places
     out_NF = torch.zeros(prompts, dictionary.decoder.shape[1], device=x_NPLD.device)
-    return out_NF.index_put_((prompt_E, latent_E), value_E / places, accumulate=True)
+    return summed(value_E / places, prompt_E * out_NF.shape[1] + latent_E, out_NF)
 
 
 def of_directions(site: Site, directions_VD: Tensor, x_NPLD: Tensor) -> Reading:
     """⟨u, h⟩ along each direction (C = V) in the chat model, and in the base."""
-    kept_NP1 = site.kept(x_NPLD.flatten(0, 1)).view(*x_NPLD.shape[:2], 1)
+    kept_NP1 = site.kept(x_NPLD)[..., None]
     along_NLV = (x_NPLD.float() @ directions_VD.T * kept_NP1[..., None]).mean(1)
     return Reading(along_NLV[:, 1], along_NLV[:, 0])
 

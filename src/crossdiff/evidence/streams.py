@@ -72,9 +72,10 @@ class Site:
         return out
 
     def kept(self, x_TLD: Tensor) -> Tensor:
-        """Tokens [T] whose norm is ordinary in both models: the dictionary knows no others, and edits none."""
+        """Tokens [T], or [R, T] of several streams, whose norm is ordinary in both models: the dictionary knows no
+        others, and edits none."""
         if self.thresholds is None:
-            return torch.ones(len(x_TLD), dtype=torch.bool, device=x_TLD.device)
+            return torch.ones(x_TLD.shape[:-2], dtype=torch.bool, device=x_TLD.device)
         limit_L = torch.tensor(self.thresholds, device=x_TLD.device)
         return (x_TLD.float().norm(dim=-1) <= limit_L).all(-1)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossdiff.errors import UserError
-from crossdiff.provenance.origins import NULL
+from crossdiff.provenance.origins import NULL, on_null
 
 Roles = dict[str, dict[str, str]]
 """What files are in a study -> their paths by sha256: several may play a role, as dictionaries of all seeds do."""
@@ -43,7 +43,7 @@ def roles(hashes: Mapping[str, str]) -> Roles:
 def role(file: Path) -> str:
     """Folder and name, but of a dictionary's files, whose folder is its own, the name; on the null tune as such."""
     known = file.name if file.stem == "dictionary" else f"{file.parent.name}/{file.name}"
-    return f"{NULL}/{known}" if NULL in file.parts[:-1] else known
+    return f"{NULL}/{known}" if on_null(file) else known
 
 
 def made_from(file: Path) -> dict[str, str]:

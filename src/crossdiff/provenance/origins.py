@@ -22,7 +22,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from crossdiff.errors import UserError
@@ -118,6 +118,11 @@ def record_of(file: str) -> str:
     if top in ("models", "dictionaries", "evidence"):
         return str(PurePosixPath(top, path.parts[1].removesuffix(".gguf"), "run.json"))
     return str(PurePosixPath(top, "run.json"))
+
+
+def on_null(path: PurePath) -> bool:
+    """Whether a path leads to where the steps on the null tune write: results/<pair>/null/…"""
+    return any(part == "results" and path.parts[at + 2 : at + 3] == (NULL,) for at, part in enumerate(path.parts))
 
 
 def recompute(root: str, sources: Sequence[Source]) -> str:

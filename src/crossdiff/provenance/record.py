@@ -26,7 +26,7 @@ from crossdiff import hardware
 from crossdiff.errors import UserError
 from crossdiff.provenance import belonging, tracking
 from crossdiff.provenance.files import AFTER, AGAIN, read_object, sha256_file, whole, writable
-from crossdiff.provenance.origins import NULL
+from crossdiff.provenance.origins import NULL, on_null
 
 PACKAGE = Path(__file__).parents[1]
 RECORDED = (
@@ -40,6 +40,8 @@ class Run:
 
     def __init__(self, tracker: "tracking.Tracker | tracking.Spooled | None") -> None:
         self.results: dict[str, Any] = {}
+        self.seconds: float | None = None
+        """The step's own seconds, where several share a process; all that pass, otherwise."""
         self._tracker = tracker
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -62,7 +64,7 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
     step on the null tune starts with null/, as its place does.
     """
     out = Path(out)
-    name = f"{NULL}/{name}" if NULL in out.parts[:-1] else name
+    name = f"{NULL}/{name}" if on_null(out) else name
     writable(out.parent)
     out.unlink(missing_ok=True)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -85,7 +87,7 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
             "versions": versions(),
             "threads": threads(),
             "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 3),
+            "seconds": round(time.perf_counter() - clock if run.seconds is None else run.seconds, 3),
             "peak_bytes": hardware.peak_bytes(),
             "gpu_peak_bytes": hardware.gpu_peak_bytes(),
             "machine": hardware.machine(),

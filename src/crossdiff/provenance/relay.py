@@ -7,7 +7,6 @@ as killed.
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import typer
 from crossdiff.cli import stage
 from crossdiff.errors import first_line
 from crossdiff.provenance import tracking
-from crossdiff.provenance.spool import SPOOL, STOP, Reader
+from crossdiff.provenance.spool import SPOOL, STOP, Reader, alive
 
 PAUSE_SECONDS = 0.3
 
@@ -77,17 +76,6 @@ class Relay:
         tracker = tracking.Tracker(self._client, self._parent["uri"], run.info.run_id, self._parent["run_id"])
         tracker.params(start["params"])
         return tracker
-
-
-def alive(process: int) -> bool:
-    """Whether there is a process of that number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def main(watch: Annotated[int, typer.Option(help="Process whose end ends the relay.")]) -> None:

@@ -6,6 +6,7 @@ Importing MLflow costs three seconds of CPU; a study has dozens of steps.
 """
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,10 +25,11 @@ WAIT_SECONDS = 30.0
 class Spooled:
     """A run that the relay keeps; the same methods as `tracking.Tracker`."""
 
-    def __init__(self, folder: Path, uri: str, parent: str, start: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, uri: str, parent: str, start: Mapping[str, Any], relay: int | None = None) -> None:
+        """``relay`` is the relay's process, if it is known."""
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{uuid.uuid4().hex}.jsonl"
-        self._uri, self._parent = uri, parent
+        self._uri, self._parent, self._relay = uri, parent, relay
         self._write({"start": {**start, "time": _now()}})
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -41,7 +43,7 @@ class Spooled:
     def address(self) -> dict[str, str | None]:
         """Where the run is found again; without its id if the relay is gone."""
         given, until = self._path.with_suffix(".id"), time.monotonic() + WAIT_SECONDS
-        while not given.exists() and time.monotonic() < until:
+        while not given.exists() and time.monotonic() < until and (self._relay is None or alive(self._relay)):
             time.sleep(0.05)
         address: dict[str, str | None] = {"uri": self._uri, "run_id": None, "parent_run_id": self._parent}
         run_id = given.read_text() if given.exists() else ""
@@ -82,6 +84,17 @@ class Reader:
         """Remove what was passed on."""
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".id").unlink(missing_ok=True)
+
+
+def alive(process: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _now() -> int:

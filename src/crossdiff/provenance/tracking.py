@@ -106,7 +106,8 @@ def start(name: str, params: Mapping[str, Any], code: Mapping[str, Any]) -> Trac
     if PARENT.exists():
         parent = json.loads(PARENT.read_text())
         tags |= {"mlflow.parentRunId": parent["run_id"], "crossdiff.config_sha256": parent["config_sha256"]}
-        return Spooled(SPOOL, public(parent["uri"]), parent["run_id"], {"name": name, "params": params, "tags": tags})
+        told = {"name": name, "params": params, "tags": tags}
+        return Spooled(SPOOL, public(parent["uri"]), parent["run_id"], told, parent.get("relay"))
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return None
     uri = default_uri()
@@ -134,14 +135,18 @@ def open_study(study: str, config: str, code: Mapping[str, Any], watch: int) -> 
         experiment = experiment_id(client, study)
         run = client.create_run(experiment, run_name=study, tags=code_tags(code) | {"crossdiff.config_sha256": digest})
         Tracker(client, uri, run.info.run_id, None).params(json.loads(config))
-    with whole(PARENT) as temporary:
-        temporary.write_text(
-            json.dumps({"uri": uri, "experiment_id": experiment, "run_id": run.info.run_id, "config_sha256": digest})
-        )
+    parent = {"uri": uri, "experiment_id": experiment, "run_id": run.info.run_id, "config_sha256": digest}
+    _leave(parent)
     relay = [sys.executable, "-m", "crossdiff.provenance.relay", "--watch", str(watch)]
     with PARENT.with_suffix(".log").open("w") as log:
-        subprocess.Popen(relay, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        started = subprocess.Popen(relay, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    _leave(parent | {"relay": started.pid})
     return str(run.info.run_id)
+
+
+def _leave(parent: Mapping[str, Any]) -> None:
+    with whole(PARENT) as temporary:
+        temporary.write_text(json.dumps(parent))
 
 
 def close_study(status: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from crossdiff.report import gap, moved
-from crossdiff.report.candidates import LEAST, both_nulls, candidates, scaled
+from crossdiff.report.candidates import LEAST, candidates, scaled
 from crossdiff.report.collect import Dictionary, Study
 from crossdiff.report.latents import rule, specific
 from crossdiff.report.limits import nulls_named, tune
@@ -118,7 +118,7 @@ class Answer:
 
     def verdict(self, ranked: Sequence[Dictionary]) -> Markup:
         """Whether latents are called that a tune on nothing that is looked for does not show as well."""
-        both = both_nulls(self.study)
+        both = self.study.config.synthetic_null
         left = self.called(ranked, "upheld" if both else "calibrated")
         text = sentence(
             "<strong>{left} from what a null tune adds</strong>: at a nominal false discovery rate of {rate} ",

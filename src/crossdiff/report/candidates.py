@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from crossdiff.report.calls import by_chance
 from crossdiff.report.collect import Dictionary, Study
-from crossdiff.report.latents import specific
+from crossdiff.report.latents import rule, specific
 from crossdiff.report.numbers import Numbers
 from crossdiff.report.steady import steady
 from crossdiff.report.words import listed, name, sentence, spelled, symbols
@@ -28,12 +28,7 @@ def candidates(study: Study, numbers: Numbers, ranked: Sequence[Dictionary]) -> 
         same = len({numbers.point(path) for path in norms}) == 1
         text += sentence("; decoder norms alone name {n}", n=shown[0] if same else listed(shown))
         text += " in any crosscoder" if same and len(norms) > 1 else ""
-    return text + "." + in_every_seed(numbers, ranked) + unseen(numbers, ranked, both_nulls(study))
-
-
-def both_nulls(study: Study) -> bool:
-    """Whether calls are made on a synthetic null, and upheld on the null tune."""
-    return study.config.synthetic is not None and study.config.calibration.synthetic
+    return text + "." + in_every_seed(numbers, ranked) + unseen(numbers, ranked, study.config.synthetic_null)
 
 
 def scaled(numbers: Numbers, ranked: Sequence[Dictionary]) -> Markup:
@@ -82,11 +77,6 @@ def beyond_chance(numbers: Numbers, item: Dictionary) -> bool:
     """Whether it was counted how many latents ν names in every seed, and these are more than chance would name."""
     calls = numbers.metrics["dictionaries"][item.name]["calls"]
     return ALL in calls["stability"].get(rule(item), {}) and not by_chance(calls, rule(item), ALL)
-
-
-def rule(item: Dictionary) -> str:
-    """The set of latents that ν names, as the calls' stability calls it."""
-    return "nu_pair" if item.two_sided else "nu_0.3"
 
 
 def linked(item: Dictionary, group: Mapping[int, int]) -> list[Markup]:

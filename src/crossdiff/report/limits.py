@@ -66,12 +66,12 @@ def nulls(study: Study) -> Markup:
             "Calls are calibrated on a synthetic null; they are upheld if they also hold on the null tune, {tune}"
             " ({seeds} of each dictionary). What that tune adds in truth counts as false"
             " there, so what is upheld errs towards too few, and what is called may be what any tune adds."
-            if study.config.synthetic and calibration.synthetic
+            if study.config.synthetic_null
             else "Calls are calibrated on the null tune, {tune} ({seeds} of each dictionary). What that tune adds in"
             " truth counts as false there, so they err towards too few."
         )
         return sentence(pattern, seeds=seeds, tune=tune(study))
-    if study.config.synthetic and calibration.synthetic:
+    if study.config.synthetic_null:
         return Markup(
             "Calls are calibrated on a synthetic null alone, which knows nothing of real tunes. On the packaged pair a"
             " tune with nothing planted is given as many calls as the planted one: name such a tune under"
@@ -106,7 +106,7 @@ def tune(study: Study) -> str:
 
 def nulls_named(study: Study) -> str | None:
     """What calls are calibrated on, in a few words; None if nothing is."""
-    if study.config.synthetic and study.config.calibration.synthetic:
+    if study.config.synthetic_null:
         return "a synthetic null" + (", and upheld if the null tune says the same" if study.config.null_pair else "")
     return "the null tune" if study.config.null_pair else None
 

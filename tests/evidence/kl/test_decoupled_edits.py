@@ -15,7 +15,7 @@ class Everything:
     """A site whose tokens are all ordinary."""
 
     def kept(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        return torch.ones(len(x_BLD), dtype=torch.bool)
+        return torch.ones(x_BLD.shape[:-2], dtype=torch.bool)
 
 
 @pytest.fixture

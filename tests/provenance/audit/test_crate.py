@@ -4,6 +4,13 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+from crossdiff.provenance.audit import crated
+from crossdiff.provenance.audit.hashes import Hashes
+from crossdiff.provenance.audit.study import Study
+from crossdiff.provenance.entities import file
+from crossdiff.provenance.files import sha256_file
+from crossdiff.workflow import CRATE
+
 from .finished import PAIR
 
 
@@ -48,3 +55,12 @@ def test_a_run_tells_time_and_memory(base: Path) -> None:
     lasted = datetime.fromisoformat(run["endTime"]) - datetime.fromisoformat(run["startTime"])
     assert abs(lasted.total_seconds() - record["seconds"]) < 1
     assert found[run["resourceUsage"]["@id"]]["value"] == str(record["peak_bytes"])
+
+
+def test_a_name_that_an_address_cannot_hold_is_found_again(base: Path) -> None:
+    study = Study(base / PAIR, Hashes())
+    (base / PAIR / "report/a ü.txt").write_text("x")
+    graph = json.loads((base / PAIR / CRATE).read_text())
+    graph["@graph"].append(file("report/a ü.txt", 1, sha256_file(base / PAIR / "report/a ü.txt")))
+    (base / PAIR / CRATE).write_text(json.dumps(graph))
+    assert not crated.check(study).breaks

@@ -4,7 +4,7 @@ import json
 import struct
 from pathlib import Path
 
-from crossdiff.provenance.audit import code
+from crossdiff.provenance.audit import code, configured
 from crossdiff.provenance.audit.hashes import Hashes
 from crossdiff.provenance.audit.study import Study
 from crossdiff.provenance.audit.taint import tainted
@@ -135,3 +135,22 @@ def test_a_commit_flipped_in_mlflow_is_named(base: Path) -> None:
     name, what, _ = broken(base)
     assert name == "run.json = MLflow"
     assert f"for {PAIR}/{TRACKED}, which names {commit}" in what
+
+
+def test_a_record_of_another_seed_is_named(base: Path) -> None:
+    name = "dictionaries/chat-sae-seed1/run.json"
+    record = json.loads((base / PAIR / name).read_text())
+    put(base / PAIR / name, record | {"params": record["params"] | {"seed": 0}})
+    found = configured.check(Study(base / PAIR, Hashes()))
+    assert [item.what for item in found.breaks] == [f"{PAIR}/{name} ran with other settings than the report's config"]
+
+
+def test_calls_that_ran_with_other_settings_are_named(base: Path) -> None:
+    name = "calls/chat-sae.run.json"
+    record = json.loads((base / PAIR / name).read_text())
+    put(base / PAIR / name, record | {"params": record["params"] | {"q": 0.5}})
+    (found,) = configured.check(Study(base / PAIR, Hashes())).breaks
+    assert found.what.startswith(f"{PAIR}/{name} ran with other settings")
+    numbers = tainted(Study(base / PAIR, Hashes()), [found])
+    assert [key for key in numbers if key.startswith("/dictionaries/chat-sae/calls/")]
+    assert "/dictionaries/chat-sae/fve/pooled" not in numbers

@@ -35,7 +35,7 @@ class ByRole:
         prompt_RD = torch.stack([each.prompt_difference_D for each in material]) * SIGN[direction]
 
         def apply(x_RTLD: Tensor, row_R: Tensor, answering_RT: Tensor) -> Tensor:
-            kept_RT = self.site.kept(x_RTLD.flatten(0, 1)).view(x_RTLD.shape[:2])
+            kept_RT = self.site.kept(x_RTLD)
             prompt_RTD = kept_RT[..., None] * prompt_RD[row_R][:, None]
             return torch.where(answering_RT[..., None], answer_RD[row_R][:, None], prompt_RTD)
 
@@ -56,7 +56,7 @@ class Components:
             weight_RC[number, list(self.sets[row])] = SIGN[direction]
 
         def apply(x_RTLD: Tensor, row_R: Tensor, answering_RT: Tensor) -> Tensor:
-            kept_RT1 = self.site.kept(x_RTLD.flatten(0, 1)).view(*x_RTLD.shape[:2], 1)
+            kept_RT1 = self.site.kept(x_RTLD)[..., None]
             along_RTC = difference(x_RTLD) @ self.basis_CD.T
             return (along_RTC * weight_RC[row_R][:, None] * kept_RT1) @ self.basis_CD
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from crossdiff.attribution.directions import contributed, contributions
+from crossdiff.attribution.sums import summed
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.evidence.streams import FORWARD_TOKENS, Site, alike
 from crossdiff.pair.blocks import upper
@@ -102,8 +103,8 @@ def attribute(site: Site, dictionary: Dictionary, seen: Material) -> tuple[Tenso
         kept_T = site.known(x_TLD)
         token_N, row_N, value_N = contributed(dictionary, dictionary.codes(dictionary.read(x_TLD[kept_T])))
         slope_N = (rows_CD[row_N] * gradient_TD[kept_T][token_N]).sum(-1)
-        score_F.index_add_(0, row_N % latents, value_N * slope_N)
-        mass_F.index_add_(0, row_N % latents, value_N * norm_C[row_N])
+        score_F += summed(value_N * slope_N, row_N % latents, score_F)
+        mass_F += summed(value_N * norm_C[row_N], row_N % latents, mass_F)
     return score_F, mass_F
 
 

@@ -33,6 +33,7 @@ from crossdiff.evidence.calls.ranks import ranks
 from crossdiff.evidence.intervals import t_interval
 from crossdiff.parsing import settings
 from crossdiff.parts.calibration import Calibration
+from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
 from crossdiff.provenance.record import record
 from crossdiff.tables import read_table
@@ -175,9 +176,11 @@ def main(
     out: Annotated[Path, typer.Option(help="The table of calls; its record is put beside it.")],
     null: Annotated[list[Path] | None, typer.Option(help="Latent tables on the null tune, one option each.")] = None,
     synthetic: Annotated[Path | None, typer.Option(help="Latents of the synthetic benchmark.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Call latents at a stated false discovery rate, and match them across seeds."""
     chosen = settings(Calibration, settings_)
+    prepare(threads)
     if len(set(seeds)) != len(seeds):
         raise UserError("--seeds: each seed once")
     folders = {seed: results / "dictionaries" / f"{name}-seed{seed}" for seed in seeds}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
@@ -46,7 +47,7 @@ def near(a_FD: Floats, b_GD: Floats, threshold: float) -> Near:
     """Pairs of unit vectors (decoders) whose cosine is at least ``threshold``."""
     pairs, cosines = [], []
     for first in range(0, len(a_FD), CHUNK):
-        cosine_FG = a_FD[first : first + CHUNK] @ b_GD.T
+        cosine_FG = (torch.from_numpy(a_FD[first : first + CHUNK]) @ torch.from_numpy(b_GD).T).numpy()
         row, column = np.nonzero(cosine_FG >= threshold)
         pairs.append(np.stack([row + first, column], 1))
         cosines.append(cosine_FG[row, column])

@@ -7,6 +7,7 @@ their norm and on the skipped start of a row, which therefore keep the stream th
 Shapes: T positions, P prediction positions, S streams, D width, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,8 @@ from crossdiff.evidence.streams import Site
 
 FIRST = 10
 """Prediction positions a turn of the "first nine", before template positions are taken away."""
+THROUGH_BASE = ("base", "chat-to-base")
+"""Streams of base and of chat, as they are called where the base's upper blocks run on them."""
 CHUNK = 2**19
 """Entries of the vocabulary × positions that the float32 sums work on at a time, so that they stay in the cache."""
 
@@ -116,13 +119,16 @@ def baseline_streams(
     return streams
 
 
-def base_top_kl(site: Site, x_TLD: Tensor, positions_P: Tensor) -> dict[str, Tensor]:
-    """KL to the chat model [P] of what the base's upper blocks say of their own stream, and of chat's."""
+def base_top_kl(
+    site: Site, x_TLD: Tensor, positions_P: Tensor, names: Sequence[str] = THROUGH_BASE
+) -> dict[str, Tensor]:
+    """KL to the chat model [P] of what the base's upper blocks say of their own stream, and of chat's, by name."""
     (_, chat_1PV) = next(site.logits(site.chat, x_TLD[None, :, 1], positions_P))
     predicted = Predicted(chat_1PV[0])
-    through_base = site.logits(site.base, x_TLD.transpose(0, 1), positions_P)
+    streams_STD = torch.stack([x_TLD[:, THROUGH_BASE.index(name)] for name in names])
+    through_base = site.logits(site.base, streams_STD, positions_P)
     found = [predicted.divergence(logits_PV) for _, logits_sPV in through_base for logits_PV in logits_sPV]
-    return dict(zip(("base", "chat-to-base"), found, strict=True))
+    return dict(zip(names, found, strict=True))
 
 
 def kl_rows(

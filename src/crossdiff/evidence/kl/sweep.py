@@ -19,8 +19,8 @@ from crossdiff.evidence.kl.divergence import (
 from crossdiff.evidence.streams import Site, padded
 from crossdiff.pair.blocks import read_sites
 
-SHOWN = ("none", "template", "chat-to-base")
-"""The interventions that depend on the block and not on a dictionary's tokens."""
+THROUGH_CHAT, TO_BASE = ("none", "template"), "chat-to-base"
+"""What depends on the block and not on a dictionary's tokens: through chat's upper blocks, and through base's."""
 
 
 @torch.no_grad()
@@ -34,8 +34,9 @@ def swept(site: Site, conversation: Conversation, layers: Sequence[int]) -> list
     for layer, base_1TD, chat_1TD in zip(layers, *both, strict=True):
         here, x_TLD = replace(site, layer=layer), torch.stack([base_1TD[0], chat_1TD[0]], 1)
         found = baseline_streams(here, x_TLD, roles_T)
-        kl_SP = patched_kl(here, x_TLD[:, 1], torch.stack(list(found.values())), positions_P)
-        kl = dict(zip(found, kl_SP, strict=True)) | base_top_kl(here, x_TLD, positions_P)
-        shown = kl_rows(conversation, list(SHOWN), torch.stack([kl[name] for name in SHOWN]), positions_P)
+        kl_SP = patched_kl(here, x_TLD[:, 1], torch.stack([found[name] for name in THROUGH_CHAT]), positions_P)
+        through_base = base_top_kl(here, x_TLD, positions_P, [TO_BASE])
+        names = [*THROUGH_CHAT, TO_BASE]
+        shown = kl_rows(conversation, names, torch.stack([*kl_SP, through_base[TO_BASE]]), positions_P)
         rows += [{"layer": layer} | row for row in shown]
     return rows

@@ -53,7 +53,7 @@ def constant(site: Site, vector_RD: Tensor) -> Edit:
     """The edit that adds each row's own vector at all its tokens of ordinary norm."""
 
     def apply(x_RTLD: Tensor, row_R: Tensor, answering_RT: Tensor) -> Tensor:
-        kept_RT1 = site.kept(x_RTLD.flatten(0, 1)).view(*x_RTLD.shape[:2], 1)
+        kept_RT1 = site.kept(x_RTLD)[..., None]
         return kept_RT1 * vector_RD[row_R][:, None]
 
     return apply

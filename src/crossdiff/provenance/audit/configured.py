@@ -8,8 +8,11 @@ from crossdiff.errors import UserError
 from crossdiff.parsing import parse
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.study import REPORT, Study
+from crossdiff.provenance.origins import NULL
 from crossdiff.provenance.record import plain
 
+SECTIONS = {"corpus": "corpus", "activations": "activations", "latents": "attribution", "calls": "calibration"}
+"""Steps whose settings are a section of the config as a whole."""
 HOW = {"compute"}
 """Sections that say how a study runs, not what it is; they may differ from machine to machine."""
 
@@ -52,15 +55,16 @@ def own_settings(study: Study, config: dict[str, Any], found: Finding) -> None:
         for path, value in expected(name, config):
             params = record.get("params", {})
             own = params if not path else params.get(path)
-            same = own == value or not own
+            same = own == value or own in (None, {})  # a record that tells none
             found.equal(same, f"{study.name(name)} ran with other settings than the report's config", [name], [name])
 
 
 def expected(name: str, config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """(key in the record's params or "" for all of them, value) that a step's record should hold."""
+    name = name.removeprefix(f"{NULL}/")
     step = name.split("/")[0]
-    if step == "activations":
-        yield "", config[step]
+    if step in SECTIONS:
+        yield "", config[SECTIONS[step]]
     if step == "evidence":
         asked = dict(config[step])
         interpretation = asked.pop("interpretation", None)
@@ -93,5 +97,5 @@ def concerned(study: Study, path: tuple[str, ...]) -> frozenset[str]:
     prefix = f"dictionaries/{path[1]}-seed" if section == "dictionaries" and len(path) > 1 else f"{section}/"
     if path[:2] == ("evidence", "interpretation"):
         prefix = "evidence/interpretation/"
-    found = frozenset(name for name in study.expected if name.startswith(prefix))
+    found = frozenset(name for name in study.expected if name.removeprefix(f"{NULL}/").startswith(prefix))
     return found or frozenset([REPORT])

@@ -1,5 +1,7 @@
 """files = RO-Crate: the crate that is handed on with the results describes these files."""
 
+from urllib.parse import unquote
+
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.manifests import unmoved
 from crossdiff.provenance.audit.study import Study
@@ -19,7 +21,7 @@ def check(study: Study) -> Finding:
         found.breaks.append(Break(f"{study.name(CRATE)} is damaged"))
         return found
     for item in entries:
-        file = item["@id"]
+        file = unquote(item["@id"])
         if ":" in file.split("/")[0] or file.startswith("#"):
             continue  # content outside the crate, told by its hash alone
         if study.fast and unmoved(study, file, int(item["contentSize"])) and "activations/shard-" in file:

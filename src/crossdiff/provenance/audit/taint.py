@@ -1,14 +1,11 @@
 """What a break spoils: from a file to the files made of it, and to the numbers made of those. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from crossdiff.provenance.audit.finding import Break
 from crossdiff.provenance.audit.study import REPORT, Study
-from crossdiff.provenance.origins import METRICS, NULL, Origins, leaves, pointer, record_of
-
-PLACES = ("models", "pair", "truth", "corpus", "activations", "dictionaries", "latents", "evidence", NULL)
-"""Folders under results/<pair> that steps write to."""
+from crossdiff.provenance.origins import METRICS, Origins, leaves, pointer, record_of
 
 
 def tainted(study: Study, broken: Iterable[Break]) -> list[str]:
@@ -57,15 +54,15 @@ def spread(
         found |= {
             name
             for name, inputs in steps.items()
-            if name != REPORT and any(path in broken or made_by(path) in found for path in inputs)
+            if name != REPORT and any(path in broken or made_by(path, steps) in found for path in inputs)
         }
     return broken, found
 
 
-def made_by(path: str) -> str | None:
-    """Record of the step that made an input; None for one from outside the results."""
-    inside = not path.startswith(("/", "src/")) and path.split("/")[0] in PLACES
-    return record_of(path) if inside else None
+def made_by(path: str, steps: Container[str]) -> str | None:
+    """Record of the one of the ``steps`` that made an input; None for one from outside the results."""
+    record = record_of(path)
+    return record if record in steps else None
 
 
 def short(keys: Sequence[str], metrics: Mapping[str, Any]) -> list[str]:

@@ -69,12 +69,9 @@ class World:
         mine = {name: getattr(self, name).to(device) for name in ("loading_NR", "offset_LD", "drift_DD")}
         return replace(self, factors=Factors(**moved), **mine)
 
-    def draw(self, tokens: int, random: Generator) -> Draw:
-        """Tokens in rows of one context each."""
-        return self.shown(self.events(tokens, random))
-
     def events(self, tokens: int, random: Generator) -> Events:
-        """What happens in ``tokens`` tokens: the same for a pair and its null, so that one drawing serves both."""
+        """What happens in ``tokens`` tokens, in rows of one context each: the same for a pair and its null, so that one
+        drawing serves both."""
         device, design = self.offset_LD.device, self.design
         rows = -(-tokens // design.row)
         context_R = torch.randint(design.contexts, (rows,), generator=random, device=device)
