@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import harness, study
 from benchmarks.harness import Row
 from benchmarks.study import Job
-from crossdiff.__main__ import read
+from crossdiff.config import read_overlay
 from crossdiff.costs.estimate import work
 from crossdiff.costs.machine import calibrate
 from crossdiff.costs.sizes import Machine, Stage
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     made.add_argument("--logs", type=Path, help="logs/<pair> of the finished study")
     made.add_argument("--json", type=Path, metavar="FILE", help="write rows and machine there as well")
     chosen = made.parse_args(arguments)
-    config = read(chosen.overlay)
+    config = read_overlay(chosen.overlay)
     sizes = work(config)
     if sizes is None:
         raise SystemExit("error: nothing tells how large the models are")

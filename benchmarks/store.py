@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.harness import Row
-from crossdiff.activations.extract import bytes_a_token
+from crossdiff.activations.disk import bytes_a_token
 from crossdiff.activations.places import places
 from crossdiff.activations.prefetch import batches_ahead
 from crossdiff.activations.quantise import TENSORS, decode, encode
@@ -145,8 +145,8 @@ def stored_bytes(subject: str, store: Activations) -> float:
     """Bytes a token of a format; those that are only played at take the same integers."""
     models, width = store.models, store.width
     if subject in FORMATS:
-        return float(bytes_a_token(models, width, torch.int8))
-    return float(bytes_a_token(models, width, store.tensors[0]["x"].dtype))
+        return float(bytes_a_token(models, width, 1))
+    return float(bytes_a_token(models, width, store.tensors[0]["x"].dtype.itemsize))
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
-from interpreted import api
 from made import make_dictionary
 from tiny import padded
 from transformers import AutoConfig, AutoTokenizer
@@ -25,6 +24,7 @@ from crossdiff.overlay import merged
 from crossdiff.pair import check
 from crossdiff.parsing import parse
 from crossdiff.survey import Survey, survey
+from tests.evidence.interpreted import api
 
 ROOT = Path(__file__).parents[1]
 MACHINE = Machine(4e11, 1e11, 3e10, 2)

@@ -19,8 +19,7 @@ from typing import Annotated
 import typer
 
 from crossdiff import export
-from crossdiff.config import Config
-from crossdiff.config import read as read_files
+from crossdiff.config import Config, read_overlay
 from crossdiff.errors import UserError, first_line
 from crossdiff.provenance.audit.hashes import Hashes
 from crossdiff.provenance.files import AFTER, whole
@@ -30,7 +29,6 @@ from crossdiff.workflow import check_files, results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 app.add_typer(export.app, name="export")
-DEFAULT = Path("config.yaml")
 SHOWN = ("latent", "class", "delta_norm", "nu_reconstruction", "nu_error", "frequency", "max", "template_share")
 LATENT_TABLE = "give a results/<pair>/latents/NAME-seedN.parquet"
 Overlay = Annotated[Path | None, typer.Argument(help="Config laid over config.yaml.")]
@@ -42,7 +40,7 @@ def check(
     estimate: Annotated[bool, typer.Option(help="Say what the study will take on this machine.")] = True,
 ) -> None:
     """Check config.yaml, or an overlay on it: keys, values, local files; then estimate time, memory and disk."""
-    study = read(overlay)
+    study = read_overlay(overlay)
     checked_contents(study)
     typer.echo(
         f"{study.pair.name}: {len(study.trained)} dictionaries × {len(study.seeds)} seeds,"
@@ -73,7 +71,7 @@ def check_pair(overlay: Overlay = None) -> None:
     from crossdiff.finding import attempt, lines
     from crossdiff.survey import survey
 
-    study = read(overlay)
+    study = read_overlay(overlay)
     found = survey(study)
     machine = here(study.compute.device)
     as_check = attempt("as crossdiff check", lambda: checked_contents(study))
@@ -90,7 +88,7 @@ def check_pair(overlay: Overlay = None) -> None:
 @app.command()
 def status(overlay: Overlay = None) -> None:
     """Tell of each step's record whether it is missing, damaged, current, or stale as an input has changed since."""
-    study = read(overlay)
+    study = read_overlay(overlay)
     root, hashes = Path("results", study.pair.name), Hashes()
     for name in results(study):
         if name.endswith("run.json"):
@@ -148,7 +146,7 @@ def audit(
     from crossdiff.provenance.audit.run import lines
     from crossdiff.provenance.audit.study import Study
 
-    root = folder or Path("results", read(None).pair.name)
+    root = folder or Path("results", read_overlay(None).pair.name)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     with progress(size, "hash", "B") as bar:
         study = Study(root, Hashes(bar.update), fast)
@@ -217,11 +215,6 @@ def checked_contents(study: Config) -> str:
     check_folders(study)
     check_contents(study)
     return "local files are there and hold what the config asks for"
-
-
-def read(overlay: Path | None) -> Config:
-    """config.yaml with ``overlay`` laid over it."""
-    return read_files([DEFAULT, *([overlay] if overlay else [])])
 
 
 def main() -> None:

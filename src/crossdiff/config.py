@@ -39,6 +39,8 @@ Entries = Annotated[
 ]
 
 
+DEFAULT = Path("config.yaml")
+"""Where the study stands that overlays are laid over."""
 LONGEST_NAME = 100
 """Letters of a name that files and folders are called by."""
 LARGEST_SEED = 2**32 - 1
@@ -149,6 +151,11 @@ def read(files: Iterable[Path]) -> Config:
     layers = {str(file): overlay.read(file) for file in files}
     check_named(layers)
     return parse(Config, reduce(merged, layers.values(), {}), layers)
+
+
+def read_overlay(overlay: Path | None = None) -> Config:
+    """The study of config.yaml, with ``overlay`` laid over it."""
+    return read([DEFAULT, *([overlay] if overlay else [])])
 
 
 def check_named(layers: Layers) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from stored import shard_bytes
 
 from crossdiff.activations import __main__ as step
-from crossdiff.activations.extract import bytes_a_token
+from crossdiff.activations.disk import bytes_a_token
 from crossdiff.activations.store import Activations
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import sha256_file
@@ -101,7 +101,7 @@ def test_eight_bits_hold_what_the_models_gave(run, tmp_path):
         assert (y - y_found).square().sum() < 2e-4 * (y - y.mean(0)).square().sum()
     tokens = sum(shard["tokens"] for shard in eight["shards"])
     stored = sum(shard["bytes"] for shard in eight["shards"])
-    assert stored < tokens * bytes_a_token(2, 32, torch.int8) + len(eight["shards"]) * (step.HEADER_BYTES + 16 * 32)
+    assert stored < tokens * bytes_a_token(2, 32, 1) + len(eight["shards"]) * (step.HEADER_BYTES + 16 * 32)
 
 
 def test_eight_bits_resume_with_the_same_bytes(run, tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossdiff.activations import extract as module
-from crossdiff.activations.extract import Rows, batch_plan, bytes_a_token, extract, padded, shard_plan
+from crossdiff.activations.disk import bytes_a_token
+from crossdiff.activations.extract import Rows, batch_plan, extract, padded, shard_plan
 
 LENGTHS = [13, 20, 1, 7, 20, 2, 31]
 
@@ -52,7 +53,7 @@ def test_bfloat16_is_stored_as_the_model_gave_it(llama_pair):
     stream = module.read_tokens(models[1], 3, ids_BT, mask_BT)
     assert torch.equal(shard["x"][shard["row"] == 6, 1], stream[:31])
     stored = sum(tensor.numel() * tensor.element_size() for tensor in shard.values())
-    assert stored == sum(LENGTHS) * bytes_a_token(2, 32, torch.bfloat16)
+    assert stored == sum(LENGTHS) * bytes_a_token(2, 32, 2)
 
 
 def test_bits_do_not_depend_on_how_many_threads_read(llama_pair):

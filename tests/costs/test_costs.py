@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks import costs as beside
 from benchmarks.study import Job
+from crossdiff.amounts import duration
 from crossdiff.config import Config
 from crossdiff.costs import estimate
 from crossdiff.costs.machine import calibrate
@@ -162,7 +163,7 @@ def test_the_estimate_is_told_by_stage() -> None:
 
 
 def test_words() -> None:
-    words = [estimate.duration(seconds) for seconds in (5, 600, 7200 * 2, 86400 * 5)]
+    words = [duration(seconds) for seconds in (5, 600, 7200 * 2, 86400 * 5)]
     assert words == ["5 s", "10 min", "4.0 h", "5.0 d"]
     assert [estimate.size(count) for count in (5, 1500, 2.5e9, 9e14)] == ["5 B", "1.5 kB", "2.5 GB", "900 TB"]
 

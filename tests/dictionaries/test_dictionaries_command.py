@@ -125,7 +125,7 @@ def test_bad_settings_end_before_training(tmp_path, over, rows, told):
 
 def test_identical_models_leave_a_diff_sae_nothing(tmp_path, monkeypatch):
     manifest = store(tmp_path / "activations")
-    monkeypatch.setattr("crossdiff.dictionaries.__main__.read", lambda kind, x: torch.zeros_like(x[:, :1]).float())
+    monkeypatch.setattr("crossdiff.dictionaries.job.read", lambda kind, x: torch.zeros_like(x[:, :1]).float())
     with pytest.raises(UserError, match="same activation"):
         go(manifest, tmp_path / "out", small("diff-sae"))
 

@@ -12,27 +12,28 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
 import torch
 import typer
 from torch import Tensor
 
 from crossdiff.activations import checks
 from crossdiff.activations.background import Background
+from crossdiff.activations.disk import bytes_a_token
 from crossdiff.activations.extract import (
     Models,
     Rows,
     batch_plan,
-    bytes_a_token,
     extract,
     read_batches,
     shard_plan,
 )
 from crossdiff.activations.manifest import FORMAT, masked, moments, opened, write_manifest
 from crossdiff.activations.quantise import encode
+from crossdiff.activations.rows import ROWS, read_rows, stored_rows
 from crossdiff.activations.shards import Shard, drop_others, finished, write_shard
 from crossdiff.activations.stats import summary
 from crossdiff.activations.store import SPLITS, Activations, read_manifest
+from crossdiff.amounts import duration
 from crossdiff.cli import progress, stage
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
@@ -43,34 +44,8 @@ from crossdiff.provenance.files import sha256_file
 from crossdiff.provenance.record import record
 from crossdiff.tables import read_table
 
-ROWS = ("row", "split", "source", "ids", "roles")
-"""Columns of rows.parquet that are needed."""
 HEADER_BYTES = 4096
 """Room for a shard's header and sidecar in the disk estimate; 8 bits have centre and spread besides."""
-
-
-def read_rows(frame: pl.DataFrame) -> Rows:
-    """Ids and roles of rows.parquet as flat tensors."""
-    if not frame["row"].equals(pl.Series("row", range(len(frame)), dtype=frame["row"].dtype)):
-        raise UserError("rows.parquet: rows are not numbered 0, 1, … in order; run the corpus step again")
-    return Rows(
-        ids_N=torch.from_numpy(frame["ids"].explode().to_numpy().astype("int32")),
-        roles_N=torch.from_numpy(frame["roles"].explode().to_numpy().astype("uint8")),
-        lengths_R=torch.from_numpy(frame["ids"].list.len().to_numpy().astype("int64")),
-    )
-
-
-def stored_rows(chosen: Settings, frame: pl.DataFrame) -> torch.Tensor:
-    """Rows that are stored, int64 in order: all, or with a stream those held out and the first of the others.
-
-    Rows stand in an order drawn at random, so the first are a fair sample of every source.
-    """
-    if chosen.store == "disk":
-        return torch.arange(len(frame))
-    held_out = (frame["split"] != "train").to_torch()
-    lengths_R = frame["ids"].list.len().to_torch().long().masked_fill(held_out, 0)
-    before_R = torch.cumsum(lengths_R, 0) - lengths_R
-    return (held_out | (before_R < chosen.sample_tokens)).nonzero().flatten()
 
 
 def fingerprint(chosen: Settings, pair: Path, rows: Path, device: str) -> str:
@@ -125,7 +100,7 @@ def extract_all(
     stored = getattr(torch, chosen.dtype)
     dtype = getattr(torch, pair.dtype) if stored == torch.int8 else stored
     tokens = sum(int(rows.lengths_R[plan[number].start : plan[number].stop].sum()) for number in todo)
-    needed = tokens * bytes_a_token(2, pair.width, stored) + len(todo) * (HEADER_BYTES + 16 * pair.width)
+    needed = tokens * bytes_a_token(2, pair.width, stored.itemsize) + len(todo) * (HEADER_BYTES + 16 * pair.width)
     free = checks.check_disk(out, needed)
     models = [pair.lower(name, chosen.layer, device) for name in checks.NAMES]
     checks.check_widths(models)
@@ -173,14 +148,6 @@ def known_base(manifest: Path, pair: Path, rows: Path, chosen: Settings) -> Acti
     if not same or Settings(**there["settings"]) != chosen:
         raise UserError(f"--base {manifest}: read from another base, other rows or other settings; leave it out")
     return Activations.open(manifest).masked(None)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    minutes = seconds / 60
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def main(

@@ -180,9 +180,3 @@ def extract(
         "token": rows.ids_N[span].clone(),
         "role": rows.roles_N[span].clone(),
     }
-
-
-def bytes_a_token(models: int, width: int, dtype: torch.dtype) -> int:
-    """Stored bytes of one token; one stored in 8 bits has a scale for each stream besides."""
-    scales = models * 4 if dtype == torch.int8 else 0
-    return models * width * dtype.itemsize + scales + models * 4 + 3 * 4 + 1

@@ -1,9 +1,9 @@
 """The sizes of a study, from its config and its models' own configs; and the estimate in words."""
 
-import math
 import re
 from pathlib import Path
 
+from crossdiff.amounts import duration, size
 from crossdiff.config import Config
 from crossdiff.contents import text_config
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
@@ -125,26 +125,6 @@ def lines(stages: list[Stage], machine: Machine | None) -> list[str]:
     memory = size(max(stage.memory * stage.beside for stage in stages))
     disk = size(sum(stage.disk for stage in stages))
     return [*out, f"  {'all':<16}{'':>5}{wall:>9}{memory:>10}{disk:>10}"]
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return (
-        f"{minutes:.0f} min"
-        if minutes < 120
-        else f"{minutes / 60:.1f} h"
-        if minutes < 2880
-        else f"{minutes / 1440:.1f} d"
-    )
-
-
-def size(count: float) -> str:
-    """Bytes in words, decimal."""
-    power = min(4, max(0, int(math.log10(max(count, 1)) // 3)))
-    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _steered(steering: Steering, behaviours: int) -> int:

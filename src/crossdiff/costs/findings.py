@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from crossdiff.amounts import duration, size
 from crossdiff.config import Config
-from crossdiff.costs.estimate import duration, known, lines, size, work
+from crossdiff.costs.estimate import known, lines, work
 from crossdiff.costs.machine import memory
 from crossdiff.costs.sizes import Machine, Model, Stage
 from crossdiff.costs.stages import stages

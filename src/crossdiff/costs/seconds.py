@@ -5,7 +5,7 @@ The constants below are the shares of those two that a kind of work reaches, and
 Symbols: n tokens, D width, L models, I = L·D, F latents, k active latents a token, B tokens a step, V vocabulary.
 """
 
-from crossdiff.costs.sizes import Machine, Model, Work
+from crossdiff.costs.sizes import MOMENT_BYTES, Machine, Model, Work
 from crossdiff.dictionaries.recipe import Recipe
 
 GEMM = 0.9
@@ -49,7 +49,7 @@ def step_seconds(recipe: Recipe, width: int, machine: Machine) -> float:
     active = recipe.k if recipe.sparsity == "batchtopk" else min(L1_ACTIVE, recipe.latents)
     dense = 1.0 if recipe.path == "eager" else DENSE_STEPS if recipe.sparsity == "l1" else 0.0
     rate = machine.bf16 if recipe.matmul == "bfloat16" and recipe.path != "eager" else machine.fp32
-    moment = {"float32": 4, "bfloat16": 2, "float8": 1}[recipe.moments]
+    moment = MOMENT_BYTES[recipe.moments]
     moved = weights(recipe, width) * (33 + 4 * moment)
     moved += recipe.batch * recipe.latents * (6 + 24 * dense) + 16.0 * recipe.batch * active * wide * (1 - dense)
     return product * (1 + 4 * dense) / (GEMM * rate) + moved / (STREAM * machine.bandwidth)

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from crossdiff.activations.disk import bytes_a_token
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.truth.synthetic.presets import Preset
+
+MOMENT_BYTES = {"float32": 4, "bfloat16": 2, "float8": 1}
+"""Bytes of an entry of one of Adam's moments."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ class Work:
         return self.stored_tokens is not None and self.stored_tokens < self.train_tokens
 
     def bytes(self, tokens: int) -> float:
-        """Of so many stored pairs: both streams, two norms, row, position, token and role."""
-        return tokens * (2.0 * self.model.width * self.stored_bytes + 21)
+        """Of so many stored pairs."""
+        return float(tokens * bytes_a_token(2, self.model.width, self.stored_bytes))
 
 
 @dataclass(frozen=True)

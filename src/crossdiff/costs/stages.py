@@ -19,7 +19,7 @@ from crossdiff.costs.seconds import (
     tuning_seconds,
     weights,
 )
-from crossdiff.costs.sizes import Machine, Stage, Work
+from crossdiff.costs.sizes import MOMENT_BYTES, Machine, Stage, Work
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.truth.synthetic.presets import Preset
 
@@ -35,7 +35,6 @@ BASELINES = 6
 """Streams without a dictionary."""
 TUNED_BYTES = 140
 """Bytes held for the gradients of a tuning step, an entry of each block's stream."""
-MOMENT_BYTES = {"float32": 4, "bfloat16": 2, "float8": 1}
 
 
 def stages(work: Work, machine: Machine) -> list[Stage]:

@@ -10,21 +10,22 @@ import json
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 
-from crossdiff.activations.__main__ import ROWS, read_rows
 from crossdiff.activations.checks import NAMES
+from crossdiff.activations.rows import ROWS, read_rows
 from crossdiff.activations.store import SPLITS, Activations, View, read_manifest
 from crossdiff.activations.stream import Stream
 from crossdiff.cli import progress, stage
-from crossdiff.dictionaries.__main__ import described, fingerprint, finish, fit
+from crossdiff.dictionaries.job import described, fingerprint, finish, fit, log
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.together import Learner, train_together
-from crossdiff.dictionaries.train import Point, Trainer
+from crossdiff.dictionaries.train import Trainer
 from crossdiff.errors import UserError
 from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
@@ -74,7 +75,7 @@ def main(
                 inputs = [activations, rows, pair]
                 run = stack.enter_context(record(f"dictionaries/{folder.name}", folder / "run.json", params, inputs))
                 mark = fingerprint(recipe, seed, source, threads, device)
-                trainer = Trainer(recipe, normaliser, seed, folder / "checkpoint.safetensors", mark, teller(run))
+                trainer = Trainer(recipe, normaliser, seed, folder / "checkpoint.safetensors", mark, partial(log, run))
                 jobs.append(Job(name, recipe, seed, Learner(trainer), run, folder))
         started = time.perf_counter()
         with progress(len(seeds) * sum(recipe.steps for recipe in recipes.values()), "dictionaries", "step") as bar:
@@ -126,15 +127,6 @@ def candidates(stream: Stream, store: Activations, recipe: Recipe) -> int:
     source_R = store.source_R[stream.rows.number_R]
     wanted = torch.tensor([store.sources.index(source) for source in recipe.sources or store.sources])
     return int(stream.rows.lengths_R[torch.isin(source_R, wanted)].sum())
-
-
-def teller(run: Run) -> Any:
-    """Logs each point of a curve with its run."""
-
-    def tell(point: Point) -> None:
-        run.log({key: value for key, value in point.items() if value is not None}, step=int(point["step"] or 0))
-
-    return tell
 
 
 if __name__ == "__main__":
