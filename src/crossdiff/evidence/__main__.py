@@ -23,22 +23,11 @@ from crossdiff.dictionaries import Dictionary, load
 from crossdiff.errors import UserError
 from crossdiff.evidence import shared
 from crossdiff.evidence.behaviours import detect, directions, effects
-from crossdiff.evidence.components import fitted
-from crossdiff.evidence.kl.divergence import Conversation
-from crossdiff.evidence.kl.interventions import interventions
+from crossdiff.evidence.components import Components, fitted
+from crossdiff.evidence.kl.interventions import Intervention, interventions
 from crossdiff.evidence.kl.patching import KL_SCHEMA, kl_summary, kl_table
 from crossdiff.evidence.latents import CALLS, called, measured, seed_of
-from crossdiff.evidence.prepare import (
-    ANSWERS,
-    ROWS,
-    Cases,
-    cases,
-    conversations,
-    measures,
-    questions,
-    stop_tokens,
-)
-from crossdiff.evidence.readings import Prompt
+from crossdiff.evidence.prepare import Asked, measures, stop_tokens
 from crossdiff.evidence.sets import Candidates
 from crossdiff.evidence.settings import Evidence
 from crossdiff.evidence.shared import Shared
@@ -47,10 +36,9 @@ from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
 from crossdiff.process import prepare
 from crossdiff.provenance.files import whole
-from crossdiff.provenance.record import record
+from crossdiff.provenance.record import Run, record
 from crossdiff.tables import read_table
 
-NO_CASES: Cases = {"select": [], "score": []}
 SCHEMAS = {
     "behaviours": effects.BEHAVIOUR_SCHEMA,
     "collateral": effects.COLLATERAL_SCHEMA,
@@ -85,67 +73,55 @@ def main(
         inputs += [calls] if calls else []
     params = chosen.model_dump(mode="json")
     with record(f"evidence/{out.name}", out / "run.json", params, inputs) as run:
-        held_out = conversations(read_table(rows, ROWS), chosen.conversations, chosen.answer_tokens)
         models = Pair.read(pair)
-        tokenizer = models.tokenizer()
-        asked, prompts = NO_CASES, list[Prompt]()
-        if answers:
-            asked_of = read_table(answers, ANSWERS)
-            asked = cases(asked_of, tokenizer, chosen.behaviour_prompts)
-            prompts = questions(asked_of, tokenizer, chosen.behaviour_prompts)
-        manifest = read_manifest(activations, SITE)
-        both = models.model("base", device), models.model("chat", device)
-        site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
-        common = shared.read(shared_, device) if shared_ else common_to_all(site, held_out, asked, prompts, out)
-        if not shared.fits(common, held_out, asked["score"], prompts):
+        asked = Asked.of(rows, answers, models.tokenizer(), chosen)
+        site = Site.of(models, read_manifest(activations, SITE), device)
+        common = shared.read(shared_, device) if shared_ else common_to_all(site, asked, out)
+        if not shared.fits(common, asked.held_out, asked.cases["score"], asked.prompts):
             raise UserError(
                 f"--shared {shared_}: it was read on other conversations or answers than those of --rows and --answers;"
                 " run the step without a dictionary again"
             )
-        model, edits, components = None, [], None
-        if dictionary and latents:
-            model = load(dictionary).to(device)
-            marks = measures(measured(latents, model))
-            few = Candidates(chosen.candidates, chosen.candidate_latents, chosen.candidate_nu)
-            edits = interventions(model.kind, marks, chosen.interventions, few, chosen.random_sets, chosen.seed)
-            run.result(sets={edit.name: int(edit.latents_F.sum()) for edit in edits})
-        elif chosen.components:
-            components = fitted(Activations.open(activations).view("train"), chosen.components, device)
-            run.result(components=len(components.basis_CD))
+        model = load(dictionary).to(device) if dictionary else None
         silent = model is not None and model.kind == "base-sae"
-        kl = (
-            pl.DataFrame(schema=KL_SCHEMA)
-            if silent
-            else kl_table(site, held_out, common.conversations, model, edits, components)
-        )
-        with whole(out / "kl.parquet") as temporary:
-            kl.write_parquet(temporary)
+        edits, components = patched(run, model, latents, activations, chosen, device)
+        kl = pl.DataFrame(schema=KL_SCHEMA)
+        if not silent:
+            kl = kl_table(site, asked.held_out, common.conversations, model, edits, components)
+        write(out, {"kl": kl})
         run.result(
-            conversations=len(held_out),
-            sources=pl.Series([c.source for c in held_out]).value_counts().sort("count").rows(),
+            conversations=len(asked.held_out),
+            sources=pl.Series([c.source for c in asked.held_out]).value_counts().sort("count").rows(),
             kl=kl_summary(kl, chosen.resamples, chosen.seed),
         )
         if answers:
             own = called(read_table(calls, CALLS), seed_of(latents)) if calls and latents else None
             tables, told = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}, dict[str, Any]()
             if not silent:
-                tables, told = on_behaviours(site, tokenizer, asked, prompts, held_out, common, model, own, chosen)
-            for name, table in tables.items():
-                with whole(out / f"{name}.parquet") as temporary:
-                    table.write_parquet(temporary)
+                tables, told = on_behaviours(site, asked, common, model, own, chosen)
+            write(out, tables)
             run.result(called=None if own is None else len(own), **told)
 
 
+def patched(
+    run: Run, model: Dictionary | None, latents: Path | None, activations: Path, chosen: Evidence, device: str
+) -> tuple[list[Intervention], Components | None]:
+    """What is patched, besides what always is: a dictionary's sets of latents, or without one the components."""
+    if model and latents:
+        marks = measures(measured(latents, model))
+        few = Candidates(chosen.candidates, chosen.candidate_latents, chosen.candidate_nu)
+        edits = interventions(model.kind, marks, chosen.interventions, few, chosen.random_sets, chosen.seed)
+        run.result(sets={edit.name: int(edit.latents_F.sum()) for edit in edits})
+        return edits, None
+    if not chosen.components:
+        return [], None
+    components = fitted(Activations.open(activations).view("train"), chosen.components, device)
+    run.result(components=len(components.basis_CD))
+    return [], components
+
+
 def on_behaviours(
-    site: Site,
-    tokenizer: Any,
-    asked: Cases,
-    prompts: Sequence[Prompt],
-    held_out: Sequence[Conversation],
-    common: Shared,
-    model: Dictionary | None,
-    own: Sequence[int] | None,
-    chosen: Evidence,
+    site: Site, asked: Asked, common: Shared, model: Dictionary | None, own: Sequence[int] | None, chosen: Evidence
 ) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
     """The tables of the planted behaviours by name, and what was chosen; ``own`` are the latents called."""
     candidates: Mapping[str, Mapping[str, detect.Candidates]]
@@ -157,23 +133,29 @@ def on_behaviours(
         experiments, told = effects.without_dictionary(site, common.seen, basis_CD, chosen)
         candidates = detect.without_dictionary(site, common.prompts, basis_CD, common.seen)
     changes, elsewhere = effects.run(
-        site, tokenizer, experiments, asked["score"], held_out, common, chosen, stop_tokens(tokenizer)
-    )
-    detection, read = detect.table(prompts, candidates, chosen.behaviour_latents)
+        site, asked.tokenizer, experiments, asked.cases["score"], asked.held_out, common, chosen,
+        stop_tokens(asked.tokenizer),
+    )  # fmt: skip
+    detection, read = detect.table(asked.prompts, candidates, chosen.behaviour_latents)
     tables = {"behaviours": changes, "collateral": elsewhere, "detection": detection}
     return tables, {"behaviours": effects.behaviour_summary(changes), "chosen": told, "read": read}
 
 
-def common_to_all(
-    site: Site, held_out: Sequence[Conversation], asked: Cases, prompts: Sequence[Prompt], out: Path
-) -> Shared:
+def common_to_all(site: Site, asked: Asked, out: Path) -> Shared:
     """Compute what all dictionaries share, and leave it in ``out``."""
-    total = len(held_out) + sum(map(len, asked.values())) + len(prompts)
-    with progress(total, "streams", "sequence") as bar:
-        common = shared.gather(site, held_out, asked["select"], asked["score"], prompts, bar.update)
+    select, score = asked.cases["select"], asked.cases["score"]
+    with progress(len([*asked.held_out, *select, *score, *asked.prompts]), "streams", "sequence") as bar:
+        common = shared.gather(site, asked.held_out, select, score, asked.prompts, bar.update)
     with whole(out / "shared.safetensors") as temporary:
         shared.write(common, temporary)
     return common
+
+
+def write(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Write each table as NAME.parquet."""
+    for name, table in tables.items():
+        with whole(out / f"{name}.parquet") as temporary:
+            table.write_parquet(temporary)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """From tables to what the experiments take: held-out conversations, and prompts with tokenised answers."""
 
 from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -14,6 +16,8 @@ from crossdiff.evidence.behaviours.selection import Case
 from crossdiff.evidence.kl.divergence import Conversation, predictions
 from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.sets import Measures
+from crossdiff.evidence.settings import Evidence
+from crossdiff.tables import read_table
 
 ROWS = ("row", "split", "source", "ids", "roles")
 ANSWERS = (
@@ -22,6 +26,28 @@ ANSWERS = (
 """Columns of the tables that are needed here."""
 Cases = dict[Literal["select", "score"], list[Case]]
 """Prompts by what they are used for: choosing latents, and judging them."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the models are asked."""
+
+    tokenizer: PreTrainedTokenizerBase
+    held_out: list[Conversation]
+    cases: Cases
+    """Prompts of planted behaviours with both models' answers; none of a pair in which nothing is planted."""
+    prompts: list[Prompt]
+    """Prompts and controls that a behaviour is looked for on before it is answered."""
+
+    @staticmethod
+    def of(rows: Path, answers: Path | None, tokenizer: PreTrainedTokenizerBase, chosen: Evidence) -> "Asked":
+        """From the tables of both."""
+        held_out = conversations(read_table(rows, ROWS), chosen.conversations, chosen.answer_tokens)
+        if answers is None:
+            return Asked(tokenizer, held_out, {"select": [], "score": []}, [])
+        said = read_table(answers, ANSWERS)
+        asked = cases(said, tokenizer, chosen.behaviour_prompts)
+        return Asked(tokenizer, held_out, asked, questions(said, tokenizer, chosen.behaviour_prompts))
 
 
 def conversations(rows: pl.DataFrame, count: int, answer_tokens: int) -> list[Conversation]:

@@ -3,14 +3,16 @@
 Shapes: T positions, L models (0 base, 1 chat), D width, S streams, P chosen positions, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from crossdiff.pair.blocks import read_site, upper
+from crossdiff.pair.load import Pair
 
 FORWARD_TOKENS = 2048
 """Tokens of one pass, at most: a bf16 pass of a 135M model holds nearly 1 MB a token on CPU."""
@@ -47,6 +49,12 @@ class Site:
     """Largest norm of a token that the dictionary was trained on, per model; None if no token was masked."""
     skip_first: int = 0
     """Tokens at the start of each sequence that the dictionary was not trained on."""
+
+    @staticmethod
+    def of(models: Pair, manifest: Mapping[str, Any], device: str) -> "Site":
+        """Both models of a pair, at the site and with the thresholds of its activations' manifest."""
+        both = models.model("base", device), models.model("chat", device)
+        return Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
 
     def model(self, which: str) -> PreTrainedModel:
         """The model called "base" or "chat"."""

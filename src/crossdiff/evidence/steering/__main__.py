@@ -120,9 +120,8 @@ def main(
     weights = [dictionary / "dictionary.safetensors", dictionary / "dictionary.json"]
     inputs = [pair, activations, *weights, latents, *(file for file in (calls, answers) if file)]
     with record(f"evidence/{out.name}", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
-        models, manifest = Pair.read(pair), read_manifest(activations, SITE)
-        both = models.model("base", device), models.model("chat", device)
-        site = Site(*both, manifest["layer"], manifest["thresholds"], manifest.get("skip_first", 0))
+        models = Pair.read(pair)
+        site = Site.of(models, read_manifest(activations, SITE), device)
         known = read_table(answers, ASKED) if answers else None
         own = (called(read_table(calls, CALLS), seed_of(latents)) if calls else None) or []
         model = load(dictionary).to(device)
