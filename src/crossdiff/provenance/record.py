@@ -27,6 +27,8 @@ from crossdiff.errors import UserError
 from crossdiff.provenance import belonging, tracking
 from crossdiff.provenance.files import AFTER, AGAIN, read_object, sha256_file, whole, writable
 from crossdiff.provenance.origins import NULL, on_null
+from crossdiff.provenance.spool import Spooled
+from crossdiff.provenance.tracker import Tracker, flat
 
 PACKAGE = Path(__file__).parents[1]
 RECORDED = (
@@ -38,7 +40,7 @@ RECORDED = (
 class Run:
     """A step in progress."""
 
-    def __init__(self, tracker: "tracking.Tracker | tracking.Spooled | None") -> None:
+    def __init__(self, tracker: Tracker | Spooled | None) -> None:
         self.results: dict[str, Any] = {}
         self.seconds: float | None = None
         """The step's own seconds, where several share a process; all that pass, otherwise."""
@@ -94,7 +96,7 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
             "mlflow": tracker.address() if tracker else None,
         }
         if tracker:
-            numbers = {key: value for key, value in tracking.flat(results) if isinstance(value, int | float)}
+            numbers = {key: value for key, value in flat(results) if isinstance(value, int | float)}
             tracker.results(numbers)
         with whole(out) as temporary:
             temporary.write_text(json.dumps(document, indent=1) + "\n")

@@ -18,6 +18,7 @@ from crossdiff.cli import stage
 from crossdiff.errors import first_line
 from crossdiff.provenance import tracking
 from crossdiff.provenance.spool import SPOOL, STOP, Reader, alive
+from crossdiff.provenance.tracker import Tracker
 
 PAUSE_SECONDS = 0.3
 
@@ -28,7 +29,7 @@ class Relay:
     def __init__(self, parent: Mapping[str, str], folder: Path = SPOOL) -> None:
         self._parent, self._folder = parent, folder
         self._client = tracking.connect(parent["uri"])
-        self._open: dict[Path, tuple[Reader, tracking.Tracker | None]] = {}
+        self._open: dict[Path, tuple[Reader, Tracker | None]] = {}
 
     def drain(self) -> None:
         """Pass on what is new."""
@@ -65,7 +66,7 @@ class Relay:
         except (OSError, ValueError):
             return False
 
-    def _start(self, start: Mapping[str, Any]) -> tracking.Tracker | None:
+    def _start(self, start: Mapping[str, Any]) -> Tracker | None:
         try:
             run = self._client.create_run(
                 self._parent["experiment_id"], run_name=start["name"], tags=start["tags"], start_time=start["time"]
@@ -73,7 +74,7 @@ class Relay:
         except Exception as error:  # whatever a server or a database may raise: the study goes on
             print(f"warning: MLflow does not show {start['name']}: {first_line(error)}", flush=True)
             return None
-        tracker = tracking.Tracker(self._client, self._parent["uri"], run.info.run_id, self._parent["run_id"])
+        tracker = Tracker(self._client, self._parent["uri"], run.info.run_id, self._parent["run_id"])
         tracker.params(start["params"])
         return tracker
 

@@ -23,7 +23,7 @@ WAIT_SECONDS = 30.0
 
 
 class Spooled:
-    """A run that the relay keeps; the same methods as `tracking.Tracker`."""
+    """A run that the relay keeps; the same methods as `tracker.Tracker`."""
 
     def __init__(self, folder: Path, uri: str, parent: str, start: Mapping[str, Any], relay: int | None = None) -> None:
         """``relay`` is the relay's process, if it is known."""

@@ -4,7 +4,6 @@ Which dictionaries and seeds there are is told by the config, never by what lies
 run cannot slip into a report.
 """
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +14,28 @@ import polars as pl
 from crossdiff.config import Config
 from crossdiff.dictionaries.published.settings import Published
 from crossdiff.dictionaries.recipe import Recipe
-from crossdiff.errors import UserError
 from crossdiff.provenance.origins import NULL
 from crossdiff.report.called import with_calls
+from crossdiff.report.reading import (
+    ANSWERS,
+    CALLS,
+    COMPARISONS,
+    DESCRIPTIONS,
+    EXAMPLES,
+    EXPLAINED,
+    KL,
+    LATENTS,
+    PLANTED,
+    ROWS,
+    SCORES,
+    SLOTS,
+    STEERING,
+    TOKENS,
+    TRAINING,
+    TWINS,
+    TWO_SIDED,
+    Reader,
+)
 from crossdiff.workflow import benchmarked, results
 
 
@@ -138,70 +156,6 @@ class Study:
     def names(self) -> list[str]:
         """Names of the dictionaries, in the config's order."""
         return [dictionary.name for dictionary in self.dictionaries]
-
-
-ROWS = ("row", "split", "source", "ids", "roles")
-ANSWERS = ("behaviour", "kind", "prompt", "answer_base", "answer_chat", "present_base", "present_chat", "spans_chat")
-TRAINING = ("step",)
-LATENTS = (
-    "latent", "dead", "class", "frequency", "template_share", "user_share", "assistant_share", "nu_activation",
-    "nu_valid",
-)  # fmt: skip
-TWO_SIDED = ("delta_norm", "nu_reconstruction", "nu_error")
-EXAMPLES = (
-    "latent", "rank", "bin", "among", "row", "position", "first", "source", "behaviour", "tokens", "activations",
-    "activations_base", "activations_chat", "half_base", "half_chat",
-)  # fmt: skip
-DESCRIPTIONS = ("latent", "description")
-COMPARISONS = ("quantity", "group", "at", "value", "n")
-TWINS = ("kind", "chat", "base", "cosine", "divergence", "chat_given_base", "base_given_chat")
-SLOTS = ("latent", "share", "before", "after", "place", "token")
-TOKENS = ("latent", "model", "side", "rank", "token", "logit")
-CALLS = ("latent", "seed", "call")
-KL = ("intervention", "positions", "conversation", "tokens", "kl")
-SCORES = ("world", "dictionary", "seed", "side", "criterion", "score", "class", "bucket", "value")
-EXPLAINED = ("latent", "total_random", "total_similar")
-STEERING = ("model", "latent", "scale", "prompt", "behaviour", "answer", "shows")
-PLANTED = {
-    "behaviours": ("behaviour", "subject", "edit", "prompt", "present", "logprob"),
-    "collateral": ("behaviour", "subject", "edit", "conversation", "tokens", "kl"),
-    "detection": ("behaviour", "subject", "prompt", "shows", "score", "chat", "base", "threshold"),
-}
-"""Tables of an evidence step on planted behaviours, and what is read of them."""
-
-
-class Reader:
-    """Reads files under one folder and remembers which."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.files: list[Path] = []
-
-    def path(self, name: str) -> Path:
-        path = self.root / name
-        if not path.is_file():
-            raise UserError(f"the report needs {path}: run the step that makes it, or take it out of the config")
-        self.files.append(path)
-        return path
-
-    def json(self, name: str) -> dict[str, Any]:
-        return json.loads(self.path(name).read_text())
-
-    def table(self, name: str, needed: tuple[str, ...]) -> pl.DataFrame:
-        """A parquet table, NaN as null; UserError names a column it lacks."""
-        path = self.path(name)
-        missing = [column for column in needed if column not in pl.read_parquet_schema(path)]
-        if missing:
-            raise UserError(f"{path} lacks the column {missing[0]}: run the step that makes it again")
-        return pl.read_parquet(path).fill_nan(None)
-
-    def found(self, name: str) -> Path | None:
-        """A file that may be missing, as where only tables were fetched."""
-        return self.path(name) if (self.root / name).is_file() else None
-
-    def optional(self, name: str, needed: tuple[str, ...]) -> pl.DataFrame | None:
-        """A table that an earlier version did not write."""
-        return self.table(name, needed) if (self.root / name).is_file() else None
 
 
 def collect(config: Config, root: Path) -> Study:

@@ -8,7 +8,8 @@ from typing import Any
 from crossdiff.provenance.audit.finding import Break, Finding
 from crossdiff.provenance.audit.study import Study
 from crossdiff.provenance.origins import leaves
-from crossdiff.provenance.tracking import connect, flat, public
+from crossdiff.provenance.tracker import flat, public
+from crossdiff.provenance.tracking import connect
 
 OWN = "sqlite:///mlflow.db"
 
