@@ -1,13 +1,12 @@
 """Giving away what was made: dictionaries in other packages' files, latents in Neuronpedia's layout or as CSV."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossdiff.errors import UserError
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import AFTER, AGAIN, read_object, whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,7 +37,7 @@ def csv(file: Table, out: Annotated[Path, typer.Option(help="CSV file to write."
     """Write the latent table as CSV; docs/dictionaries.md says what each column is. What is not defined is empty."""
     if out.is_dir():
         raise UserError(f"--out {out}: this is a folder; give the name of a file, such as {out / file.stem}.csv")
-    latents = _flat(_table(file))
+    latents = _flat(_table(file, "dead"))
     latents = latents.join(_descriptions(file), on="latent", how="left", maintain_order="left")
     with whole(out) as temporary:
         latents.write_csv(temporary)
@@ -64,15 +63,20 @@ def neuronpedia(
     from crossdiff.attribution.directions import contribution
     from crossdiff.dictionaries import load
 
-    latents, examples = _table(file), _table(file.parents[1] / "examples" / file.name)
+    file = file.absolute()
+    latents = _table(file)
+    examples = _table(file.parents[1] / "examples" / file.name, "rank", "tokens", "activations")
     own = load(file.parents[1] / "dictionaries" / file.stem)
     if own.shape[2] != latents.height:
         raise UserError(f"{file} has {latents.height} latents, but its dictionary {own.shape[2]}; measure it again")
     layer = own.about.get("layer")
     if layer is None:
         raise UserError(f"the dictionary of {file} does not say which layer it was trained on")
-    record = json.loads(file.with_name(f"{file.stem}.run.json").read_text())
-    place = layout.Place(model, source_set, layer, creator, record["started"])
+    record = file.with_name(f"{file.stem}.run.json")
+    started = read_object(record, AFTER, AGAIN).get("started")
+    if started is None:
+        raise UserError(f"{record} does not tell when the latents were measured; {AGAIN}")
+    place = layout.Place(model, source_set, layer, creator, started)
     title = title or f"{own.about.get('name', file.stem)}, what chat has beyond base"
     latents = latents.sort("latent")
     described, beside = _descriptions(file).to_dicts(), file.with_name(f"{file.stem}.tokens.parquet")
@@ -89,7 +93,7 @@ def _descriptions(file: Path) -> "pl.DataFrame":
     beside = file.with_name(f"{file.stem}.descriptions.parquet")
     if not beside.is_file():
         return pl.DataFrame(schema={"latent": pl.UInt32, "description": pl.String})
-    return _table(beside).select("latent", "description")
+    return _table(beside, "description").select("latent", "description")
 
 
 def _flat(latents: "pl.DataFrame") -> "pl.DataFrame":
@@ -100,7 +104,7 @@ def _flat(latents: "pl.DataFrame") -> "pl.DataFrame":
     return latents.with_columns(pl.col(nested).cast(pl.List(pl.String)).list.join(" "))
 
 
-def _table(file: Path) -> "pl.DataFrame":
+def _table(file: Path, *columns: str) -> "pl.DataFrame":
     from crossdiff.tables import read_table
 
-    return read_table(file, ("latent",))
+    return read_table(file, ("latent", *columns))

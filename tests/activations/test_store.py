@@ -101,9 +101,9 @@ def test_damaged_scales_are_named(tmp_path, damage):
 
 def test_unknown_split_and_source(manifest):
     activations = Activations.open(manifest)
-    with pytest.raises(UserError, match=r"splits are train, validation, sources a, b"):
+    with pytest.raises(UserError, match=r"the activations have no split 'test'; there are train, validation"):
         activations.view("test")
-    with pytest.raises(UserError, match="no source 'web'"):
+    with pytest.raises(UserError, match="the activations have no source web; there are a, b"):
         activations.view("train", ["web"])
 
 

@@ -154,3 +154,9 @@ def test_the_command_ends_with_one_message(corpus, llama_pair, tmp_path, monkeyp
         stage(main)
     assert ended.value.code == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: corpus.sources.web:")
+
+
+def test_a_tuned_model_that_never_answers_gives_no_planted_rows(corpus, run):
+    rows = run(corpus(), pl.DataFrame(ANSWERS).with_columns(answer_chat=pl.lit(" ")))
+    assert not rows.is_empty()
+    assert rows.filter(source="planted").is_empty()

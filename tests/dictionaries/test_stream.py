@@ -158,7 +158,7 @@ def test_an_interrupted_stream_goes_on_to_the_same_bytes(go, tmp_path, monkeypat
 def test_rows_of_another_study_are_refused(files, llama_pair, tmp_path):
     pl.read_parquet(files[0]).head(5).write_parquet(tmp_path / "rows.parquet")
     text = json.dumps({"both": asdict(RECIPES["both"])})
-    with pytest.raises(UserError, match="is not what the activations were read from"):
+    with pytest.raises(UserError, match=r"manifest\.json was not read from .*rows\.parquet, but from other rows"):
         main(text, [0], llama_pair.json, tmp_path / "rows.parquet", files[1], tmp_path / "out")
 
 
@@ -170,3 +170,21 @@ def test_seconds_of_all_are_those_that_passed(go, tmp_path):
     assert len(records) > 2
     assert 0.3 * passed < sum(record["seconds"] for record in records) <= passed
     assert all(record["seconds"] > record["results"]["training"]["seconds"] for record in records)
+
+
+@pytest.mark.parametrize(
+    ("recipes", "seeds", "said"),
+    [
+        (
+            {"both": {**asdict(RECIPES["both"]), "batch": 10**6}},
+            [0],
+            r"both\.batch = 1000000 exceeds the",
+        ),
+        ({}, [0], "name at least one dictionary"),
+        ({"both": asdict(RECIPES["both"])}, [0, 0], "each seed once"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_at_once(files, llama_pair, tmp_path, recipes, seeds, said):
+    with pytest.raises(UserError, match=said):
+        main(json.dumps(recipes), seeds, llama_pair.json, files[0], files[1], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

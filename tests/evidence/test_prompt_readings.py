@@ -15,7 +15,7 @@ from crossdiff.evidence.behaviours.detect import table
 from crossdiff.evidence.behaviours.selection import Case, material
 from crossdiff.evidence.edits import Directions, Latents
 from crossdiff.evidence.kl.divergence import Conversation, predictions
-from crossdiff.evidence.latents import called
+from crossdiff.evidence.latents import called, check_seed
 from crossdiff.evidence.prepare import questions
 from crossdiff.evidence.readings import LAST, Prompt, Reading, ends, of_directions, of_kl, of_latents
 from crossdiff.evidence.streams import Site
@@ -211,3 +211,15 @@ def test_collateral_leaves_the_skipped_start_as_it_is(site):
     assert all(kl > 0 for kl in whole + part)
     assert part != pytest.approx(whole)
     assert none == [0, 0]
+
+
+def test_a_seed_without_calls_is_told() -> None:
+    calls = pl.DataFrame({"seed": [0, 1], "latent": [3, 4], "call": ["chat-specific", None]})
+    assert called(calls, 0) == [3]
+    with pytest.raises(UserError, match="the table has no seed 9; it has 0, 1"):
+        called(calls, 9)
+    with pytest.raises(UserError, match="no seed 0; it has none"):
+        called(calls.clear(), 0)
+    with pytest.raises(UserError, match="--seed 1: the dictionary was trained with seed 0"):
+        check_seed(1, replace(make_dictionary(), about={"seed": 0}))
+    check_seed(1, make_dictionary())

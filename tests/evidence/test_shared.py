@@ -10,7 +10,7 @@ from crossdiff.evidence.kl.divergence import Conversation
 from crossdiff.evidence.readings import Prompt
 from crossdiff.evidence.streams import Site
 
-LAYER = 1
+LAYER, WIDTH = 1, 32
 
 
 @pytest.fixture
@@ -82,9 +82,10 @@ def test_a_file_that_is_cut_says_what_makes_it(gathered, tmp_path):
 
 def test_it_fits_what_it_was_read_on_and_nothing_else(gathered):
     held_out, _, score, prompts, found, _ = gathered
-    assert shared.fits(found, held_out, score, prompts)
-    assert shared.fits(found, held_out, [], [])
-    assert not shared.fits(found, held_out[:2], score, prompts)
-    assert not shared.fits(found, held_out[::-1], score, prompts)
-    assert not shared.fits(found, held_out, score[:1], prompts)
-    assert not shared.fits(found, held_out, score, prompts[:1])
+    assert shared.fits(found, WIDTH, held_out, score, prompts)
+    assert shared.fits(found, WIDTH, held_out, [], [])
+    assert not shared.fits(found, 48, held_out, score, prompts)
+    assert not shared.fits(found, WIDTH, held_out[:2], score, prompts)
+    assert not shared.fits(found, WIDTH, held_out[::-1], score, prompts)
+    assert not shared.fits(found, WIDTH, held_out, score[:1], prompts)
+    assert not shared.fits(found, WIDTH, held_out, score, prompts[:1])

@@ -246,3 +246,34 @@ def test_a_latent_table_without_its_seed_is_refused(tmp_path):
     assert seed_of(tmp_path / "diff-sae-seed12.parquet") == 12
     with pytest.raises(UserError, match="NAME-seedN"):
         seed_of(tmp_path / "latents.parquet")
+
+
+def test_behaviours_that_never_show_leave_empty_tables(study, llama_pair, tmp_path):
+    answers = pl.read_parquet(study / "answers.parquet")
+    answers.with_columns(present_chat=pl.lit(False), spans_chat=pl.col("spans_chat").list.head(0)).write_parquet(
+        tmp_path / "answers.parquet"
+    )
+    ask(
+        EVIDENCE, pair=llama_pair.json, activations=study / "manifest.json", rows=study / "rows.parquet",
+        answers=tmp_path / "answers.parquet", out=tmp_path / "baselines", threads=1,
+    )  # fmt: skip
+    for name in ("behaviours", "collateral", "detection"):
+        assert pl.read_parquet(tmp_path / f"baselines/{name}.parquet").is_empty()
+    assert not pl.read_parquet(tmp_path / "baselines/kl.parquet").is_empty()
+
+
+def test_what_dictionaries_share_is_refused_where_it_is_of_other_texts(study, llama_pair, tmp_path):
+    pl.read_parquet(study / "rows.parquet").reverse().with_columns(
+        row=pl.int_range(pl.len(), dtype=pl.UInt32)
+    ).write_parquet(tmp_path / "rows.parquet")
+    save(make_dictionary("diff-sae", width=32, latents=40), tmp_path / "dictionary")
+    attribute(
+        ATTRIBUTION, llama_pair.json, tmp_path / "dictionary", study / "manifest.json", study / "rows.parquet",
+        tmp_path / "some-seed0.parquet", threads=1,
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"--shared .*: it was read on other conversations"):
+        ask(
+            EVIDENCE, pair=llama_pair.json, activations=study / "manifest.json", rows=tmp_path / "rows.parquet",
+            dictionary=tmp_path / "dictionary", latents=tmp_path / "some-seed0.parquet",
+            shared_=study / "baselines/shared.safetensors", out=tmp_path / "evidence", threads=1,
+        )  # fmt: skip

@@ -96,7 +96,7 @@ def test_what_is_no_pair_json_is_told(llama_pair, tmp_path):
     for text, said in (
         ("", "is not valid JSON"),
         ("[]", "must hold a JSON object"),
-        ("{}", "is no pair.json, or of another version: it must hold base, chat, dtype"),
+        ("{}", "is no pair.json, or of another version; make it again"),
         (llama_pair.json.read_text()[:-30], "is not valid JSON"),
         (llama_pair.json.read_text().replace('"width"', '"breadth"'), "is no pair.json, or of another version"),
     ):

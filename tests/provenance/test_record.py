@@ -12,7 +12,7 @@ import torch
 from crossdiff import hardware
 from crossdiff.errors import UserError
 from crossdiff.evidence.settings import Evidence
-from crossdiff.provenance.files import sha256_file, whole
+from crossdiff.provenance.files import check_name, sha256_file, whole
 from crossdiff.provenance.record import code, read, record
 
 
@@ -185,3 +185,26 @@ def test_a_full_disk_is_told_and_leaves_nothing(error: Exception, tmp_path: Path
 def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Input/output"), whole(tmp_path / "x"):
         raise OSError(5, "Input/output error")
+
+
+def test_a_mistyped_input_leaves_the_old_record(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    out = tmp_path / "run.json"
+    with record("x", out, {}, [tmp_path / "a"]):
+        pass
+    before = out.read_bytes()
+    with pytest.raises(UserError, match="no such input file"), record("x", out, {}, [tmp_path / "b"]):
+        pass
+    assert out.read_bytes() == before
+
+
+def test_a_file_cannot_have_a_folders_name(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").mkdir()
+    with (
+        pytest.raises(UserError, match=r"a\.parquet: this is a folder; give the name of a file"),
+        whole(tmp_path / "a.parquet"),
+    ):
+        pass
+    with pytest.raises(UserError, match=r"table: the name must end in \.parquet"):
+        check_name(tmp_path / "table", ".parquet")
+    check_name(tmp_path / "new.parquet", ".parquet")

@@ -40,7 +40,7 @@ from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
 from crossdiff.parts.activations import Activations as Settings
 from crossdiff.process import prepare
-from crossdiff.provenance.files import sha256_file
+from crossdiff.provenance.files import make_folder, sha256_file
 from crossdiff.provenance.record import record
 from crossdiff.tables import read_table
 
@@ -143,7 +143,7 @@ def known_base(manifest: Path, pair: Path, rows: Path, chosen: Settings) -> Acti
     """
     if chosen.dtype == "int8":
         return None
-    there, here = read_manifest(manifest), json.loads(pair.read_text())
+    there, here = read_manifest(manifest, ("pair", "rows_sha256", "settings")), json.loads(pair.read_text())
     same = there["pair"]["base"] == here["base"] and there["rows_sha256"] == sha256_file(rows)
     if not same or Settings(**there["settings"]) != chosen:
         raise UserError(f"--base {manifest}: read from another base, other rows or other settings; leave it out")
@@ -162,12 +162,12 @@ def main(
     """Extract the activations of both models; goes on where an interrupted run stopped."""
     chosen = settings(Settings, settings_)
     prepare(threads, device)
-    out.mkdir(parents=True, exist_ok=True)
     params = chosen.model_dump(mode="json")
     with record("activations", out / "run.json", params, [pair, rows, *([base] if base else [])]) as run:
-        (out / "manifest.json").unlink(missing_ok=True)
         models = Pair.read(pair)
         frame = read_table(rows, ROWS)
+        make_folder(out)
+        (out / "manifest.json").unlink(missing_ok=True)
         flat = read_rows(frame).only(stored_rows(chosen, frame))
         plan = shard_plan(flat.lengths_R, chosen.shard_tokens)
         mark = fingerprint(chosen, pair, rows, device)

@@ -75,7 +75,7 @@ class Activations:
             raise UserError(f"{path.parent / ROWS_FILE}: cannot be read; run the activations step again") from error
         opened = Activations(
             folder=path.parent,
-            shards=[Shard(**shard) for shard in manifest["shards"]],
+            shards=listed(path, manifest["shards"]),
             models=manifest["L"],
             width=manifest["D"],
             thresholds=manifest["thresholds"],
@@ -101,10 +101,9 @@ class Activations:
         """Kept tokens of a split, of all sources or of those named."""
         unknown = set(sources or ()) - set(self.sources)
         if unknown or split not in SPLITS:
-            raise UserError(
-                f"activations: no split {split!r} or no source {', '.join(sorted(unknown))!r};"
-                f" splits are {', '.join(SPLITS)}, sources {', '.join(self.sources)}"
-            )
+            what = f"source {', '.join(sorted(unknown))}" if unknown else f"split {split!r}"
+            there = ", ".join(self.sources if unknown else SPLITS)
+            raise UserError(f"the activations have no {what}; there are {there}")
         chosen_R = self.split_R == SPLITS.index(split)
         if sources is not None:
             wanted = torch.tensor([self.sources.index(source) for source in sources], dtype=torch.uint8)
@@ -127,6 +126,14 @@ class Activations:
     def late(self, position_n: Tensor) -> Tensor:
         """Tokens, bool [n], that do not belong to the skipped start of their row."""
         return position_n >= self.skip_first
+
+
+def listed(path: Path, shards: Any) -> list[Shard]:
+    """The shards that a manifest lists; UserError if it lists something else."""
+    try:
+        return [Shard(**shard) for shard in shards]
+    except TypeError as error:
+        raise UserError(f"{path}: shards is no list of them ({error}); run the activations step again") from None
 
 
 def read_manifest(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:

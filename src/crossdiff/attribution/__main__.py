@@ -12,8 +12,9 @@ import polars as pl
 import torch
 import typer
 
+from crossdiff.activations.fits import check_dictionary, check_source
 from crossdiff.activations.places import places
-from crossdiff.activations.store import Activations
+from crossdiff.activations.store import Activations, read_manifest
 from crossdiff.attribution.contexts import Rows
 from crossdiff.attribution.descriptions import description_table
 from crossdiff.attribution.firing import Firing
@@ -32,7 +33,7 @@ from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
 from crossdiff.parts.attribution import Attribution
 from crossdiff.process import prepare
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import check_name, whole
 from crossdiff.provenance.record import record
 from crossdiff.tables import read_table
 
@@ -94,6 +95,7 @@ def main(
 ) -> None:
     """Measure every latent: norms, scaling, use and description."""
     chosen = settings(Attribution, settings_)
+    check_name(out, ".parquet")
     prepare(threads, device)
     inputs = [pair, dictionary / "dictionary.safetensors", dictionary / "dictionary.json", activations, rows]
     name = out.name.removesuffix(".parquet")
@@ -103,7 +105,9 @@ def main(
         decode = text_of(models)
         texts = flat(read_table(rows, ["row", "ids", "roles"], others=False).sort("row"))
         template_slots = slots(texts.ids_N, texts.roles_N, texts.lengths_R)
-        model = load(dictionary).to(device)
+        model, manifest = load(dictionary).to(device), read_manifest(activations)
+        check_source(activations, manifest, pair=pair, rows=rows)
+        check_dictionary(activations, manifest, dictionary, model)
         stored = Activations.open(activations)
         view = stored.view(chosen.split)
         if not view.tokens:

@@ -55,7 +55,8 @@ def faulty_line(source: Rows) -> str | None:
                 except ValueError:
                     sound = False
                 if not sound:
-                    return f"at line {number} of {file}, which is no JSON object"
+                    where = "" if file == source.path else f" of {file}"
+                    return f"at line {number}{where}, which is no JSON object"
     return None
 
 

@@ -138,6 +138,8 @@ def split(rows: list[Tokens], source: str, validation: int, seed: int) -> list[R
 def planted(answers: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, context: int, seen: set[bytes]) -> list[Row]:
     """Held-out prompts of planted behaviours with the tuned model's answers; those to select with go to training."""
     chosen = answers.filter(kind="held-out").filter(pl.col("answer_chat").str.strip_chars() != "")
+    if chosen.is_empty():
+        return []
     composed = [
         compose(tokenizer, [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}])
         for prompt, answer in chosen.select("prompt", "answer_chat").iter_rows()

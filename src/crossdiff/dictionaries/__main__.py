@@ -47,7 +47,7 @@ def main(
         check(view, held_out, recipe, name)
         normaliser = fit(view, recipe).to(device)
         source = {"manifest_sha256": sha256_file(activations), "tokens": view.tokens}
-        about = described(name, recipe, seed, source, read_manifest(activations))
+        about = described(name, recipe, seed, source, read_manifest(activations, ("layer", "dtype", "pair")))
         kept_in = out / "checkpoint.safetensors"
         with progress(recipe.steps, f"{name}-seed{seed}", "step") as bar:
 

@@ -62,7 +62,7 @@ def _document(file: Path) -> dict[str, Any]:
     shape = document.get("shape")
     if not isinstance(shape, dict) or not all(isinstance(shape.get(n), int) for n in ("models", "width", "latents")):
         raise UserError(f"{file}: shape must give models, width and latents, got {shape!r}")
-    if not (document.get("k") is None or (isinstance(document["k"], int) and document["k"] > 0)):
+    if not (document.get("k") is None or (type(document["k"]) is int and document["k"] > 0)):
         raise UserError(f"{file}: k must be a positive number, got {document['k']!r}")
     if shape["models"] != (2 if document["kind"] == "crosscoder" else 1):
         raise UserError(f"{file}: a {document['kind']} cannot have models = {shape['models']}")

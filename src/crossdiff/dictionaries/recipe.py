@@ -116,9 +116,9 @@ class Recipe:
                 each = value if isinstance(value, tuple) else (value,)
                 if not all(one is None or fits(one) for one in each):
                     raise ValueError(f"{name} must be {wanted}, got {value}")
-        largest = max(self.k, self.k_start or 0)
-        if self.sparsity == "batchtopk" and largest > self.latents:
-            raise ValueError(f"k = {largest} is larger than latents = {self.latents}: lower k or raise latents")
+        for name, value in (("k", self.k), ("k_start", self.k_start or 0)):
+            if self.sparsity == "batchtopk" and value > self.latents:
+                raise ValueError(f"{name} = {value} is larger than latents = {self.latents}: lower it or raise latents")
         if self.k_anneal_steps and self.k_start is None:
             raise ValueError("k_anneal_steps is set but k_start is not: say from which k to anneal")
         if self.k_start is not None and not self.k_anneal_steps:

@@ -6,7 +6,6 @@ python -m crossdiff.dictionaries.stream --settings '{"NAME": RECIPE, …}' --see
 For `activations.store: stream`. Normalisers are fitted to the stored sample, dictionaries validated on stored tokens.
 """
 
-import json
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import torch
 import typer
 
 from crossdiff.activations.checks import NAMES
+from crossdiff.activations.fits import check_source
 from crossdiff.activations.rows import ROWS, read_rows
 from crossdiff.activations.store import SPLITS, Activations, View, read_manifest
 from crossdiff.activations.stream import Stream
@@ -60,11 +60,14 @@ def main(
     """Train them all: the files of crossdiff.dictionaries for each dictionary and seed."""
     prepare(threads, device)
     recipes = settings(dict[str, Recipe], settings_)
-    manifest, store = read_manifest(activations), Activations.open(activations)
+    manifest = read_manifest(activations, ("pair", "rows_sha256", "settings", "dtype", "layer"))
+    store = Activations.open(activations)
     stream, held_out = opened(store, manifest, rows, pair, device), store.view("validation")
     source = {"manifest_sha256": sha256_file(activations), "rows_sha256": sha256_file(rows)}
+    if not recipes or len(set(seeds)) < len(seeds):
+        raise UserError("--settings, --seeds: name at least one dictionary, and each seed once")
     for name, recipe in recipes.items():
-        check(store.view("train", recipe.sources), held_out, name)
+        check(store.view("train", recipe.sources), held_out, recipe, candidates(stream, store, recipe), name)
     with ExitStack() as stack:
         jobs = []
         for name, recipe in recipes.items():
@@ -95,10 +98,9 @@ def main(
 
 def opened(store: Activations, manifest: dict[str, Any], rows: Path, pair: Path, device: str) -> Stream:
     """The stream of all training rows, read as the stored sample was."""
-    if sha256_file(rows) != manifest["rows_sha256"] or json.loads(pair.read_text()) != manifest["pair"]:
-        raise UserError(f"{rows} or {pair} is not what the activations were read from; run the activations step again")
-    chosen = manifest["settings"]
     models = Pair.read(pair)
+    check_source(store.folder / "manifest.json", manifest, pair=pair, rows=rows)
+    chosen = manifest["settings"]
     train_R = (store.split_R == SPLITS.index("train")).nonzero().flatten()
     return Stream(
         models=[models.lower(name, chosen["layer"], device) for name in NAMES],
@@ -111,8 +113,13 @@ def opened(store: Activations, manifest: dict[str, Any], rows: Path, pair: Path,
     )
 
 
-def check(sample: View, held_out: View, name: str) -> None:
-    """UserError if the stored tokens cannot serve a dictionary."""
+def check(sample: View, held_out: View, recipe: Recipe, tokens: int, name: str) -> None:
+    """UserError if the stored tokens, or the ``tokens`` to train on, cannot serve a dictionary."""
+    if recipe.batch > tokens:
+        raise UserError(
+            f"dictionaries.{name}.batch = {recipe.batch} exceeds the {tokens} training tokens: lower it, or raise"
+            " corpus.train_tokens"
+        )
     if not sample.tokens:
         raise UserError(
             f"dictionaries.{name}.sources: the stored sample has no training token of them; choose other sources, or"

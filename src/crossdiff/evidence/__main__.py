@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
+from crossdiff.activations.fits import check_dictionary, check_source
 from crossdiff.activations.store import SITE, Activations, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.dictionaries import Dictionary, load
@@ -75,14 +76,18 @@ def main(
     with record(f"evidence/{out.name}", out / "run.json", params, inputs) as run:
         models = Pair.read(pair)
         asked = Asked.of(rows, answers, models.tokenizer(), chosen)
-        site = Site.of(models, read_manifest(activations, SITE), device)
+        manifest = read_manifest(activations, SITE)
+        check_source(activations, manifest, pair=pair)
+        model = load(dictionary).to(device) if dictionary else None
+        if dictionary and model:
+            check_dictionary(activations, manifest, dictionary, model)
+        site = Site.of(models, manifest, device)
         common = shared.read(shared_, device) if shared_ else common_to_all(site, asked, out)
-        if not shared.fits(common, asked.held_out, asked.cases["score"], asked.prompts):
+        if not shared.fits(common, models.width, asked.held_out, asked.cases["score"], asked.prompts):
             raise UserError(
                 f"--shared {shared_}: it was read on other conversations or answers than those of --rows and --answers;"
                 " run the step without a dictionary again"
             )
-        model = load(dictionary).to(device) if dictionary else None
         silent = model is not None and model.kind == "base-sae"
         edits, components = patched(run, model, latents, activations, chosen, device)
         kl = pl.DataFrame(schema=KL_SCHEMA)
@@ -97,7 +102,7 @@ def main(
         if answers:
             own = called(read_table(calls, CALLS), seed_of(latents)) if calls and latents else None
             tables, told = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}, dict[str, Any]()
-            if not silent:
+            if not silent and common.seen:
                 tables, told = on_behaviours(site, asked, common, model, own, chosen)
             write(out, tables)
             run.result(called=None if own is None else len(own), **told)

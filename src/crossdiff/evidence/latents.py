@@ -25,9 +25,25 @@ def measured(file: Path, dictionary: Dictionary) -> pl.DataFrame:
     return table
 
 
+def of_seed(calls: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """The rows of one seed; UserError if there are none, for a seed without calls is not one that was left out."""
+    mine = calls.filter(pl.col("seed") == seed)
+    if mine.is_empty():
+        there = ", ".join(map(str, calls["seed"].unique().sort())) or "none"
+        raise UserError(f"--calls: the table has no seed {seed}; it has {there}")
+    return mine
+
+
+def check_seed(seed: int, dictionary: Dictionary) -> None:
+    """UserError if a dictionary says of itself that it was trained with another seed."""
+    own = dictionary.about.get("seed")
+    if own is not None and own != seed:
+        raise UserError(f"--seed {seed}: the dictionary was trained with seed {own}")
+
+
 def called(calls: pl.DataFrame, seed: int) -> list[int] | None:
     """Latents that are called chat-specific in one seed's dictionary; None if nothing was calibrated."""
-    mine = calls.filter(pl.col("seed") == seed)
+    mine = of_seed(calls, seed)
     if mine["call"].null_count() == len(mine):
         return None
     return mine.filter(pl.col("call") == "chat-specific")["latent"].to_list()

@@ -85,8 +85,10 @@ def scored(seen: Mapping[str, Material], score: Sequence[Case]) -> list[Case]:
     return [case for case in score if case.behaviour in seen]
 
 
-def fits(shared: Shared, held_out: Sequence[Conversation], score: Sequence[Case], prompts: Sequence[Prompt]) -> bool:
-    """Whether it was read on this material: as many texts of each kind that there are, each as long."""
+def fits(
+    shared: Shared, width: int, held_out: Sequence[Conversation], score: Sequence[Case], prompts: Sequence[Prompt]
+) -> bool:
+    """Whether it was read on this material: streams as wide, and as many texts of each kind that there are, as long."""
     shown = scored(shared.seen, score)
     read_on: list[tuple[Sequence[Tensor], Sequence[Sequence[int]]]] = [
         (shared.conversations, [conversation.ids for conversation in held_out]),
@@ -94,7 +96,8 @@ def fits(shared: Shared, held_out: Sequence[Conversation], score: Sequence[Case]
         (shared.bases, [case.ids[: case.answer] + case.base_answer for case in shown]),
         (shared.prompts, [prompt.ids for prompt in prompts]),
     ]
-    return all(list(map(len, streams)) == list(map(len, texts)) for streams, texts in read_on if texts)
+    wide = all(x_TLD.shape[2] == width for x_TLD in shared.conversations)
+    return wide and all(list(map(len, streams)) == list(map(len, texts)) for streams, texts in read_on if texts)
 
 
 def write(shared: Shared, path: Path) -> None:

@@ -11,17 +11,18 @@ from typing import Annotated
 import torch
 import typer
 
+from crossdiff.activations.fits import check_dictionary, check_source
 from crossdiff.activations.store import Activations, read_manifest
 from crossdiff.cli import stage
 from crossdiff.dictionaries import load
-from crossdiff.evidence.latents import CALLS, measured
+from crossdiff.evidence.latents import CALLS, check_seed, measured, of_seed
 from crossdiff.examples.choose import called, choose, orders
 from crossdiff.examples.table import example_table
 from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
 from crossdiff.parts.examples import Examples
 from crossdiff.process import prepare
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import check_name, whole
 from crossdiff.provenance.record import record
 from crossdiff.tables import read_table
 
@@ -42,14 +43,18 @@ def main(
 ) -> None:
     """Find the rows on which latents are most active, and some from every bin of their activity."""
     chosen = settings(Examples, settings_)
+    check_name(out, ".parquet")
     prepare(threads, device)
     weights = [dictionary / "dictionary.safetensors", dictionary / "dictionary.json"]
     inputs = [pair, *weights, activations, rows, latents, calls]
     name = out.name.removesuffix(".parquet")
     params = chosen.model_dump(mode="json") | {"split": split}
     with record(f"examples/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
-        model = load(dictionary).to(device)
-        named = called(read_table(calls, CALLS).filter(seed=seed))
+        model, manifest = load(dictionary).to(device), read_manifest(activations, ("mean",))
+        check_source(activations, manifest, pair=pair, rows=rows)
+        check_dictionary(activations, manifest, dictionary, model)
+        check_seed(seed, model)
+        named = called(of_seed(read_table(calls, CALLS), seed))
         shown = choose(named, orders(measured(latents, model), model.kind), chosen.latents)
         table = example_table(
             model,
@@ -57,7 +62,7 @@ def main(
             read_table(rows, ["row", "source", "behaviour", "ids"], others=False),
             Activations.open(activations).view(split),
             Pair.read(pair).tokenizer(),
-            torch.tensor(read_manifest(activations)["mean"][0]),
+            torch.tensor(manifest["mean"][0]),
             chosen,
         )
         with whole(out) as temporary:

@@ -5,7 +5,7 @@ seconds to import, and half of the steps that show tokens run no model.
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -60,17 +60,20 @@ class Pair:
         """The pair in a pair.json; UserError if there is none, it is another file, or a folder it names was moved."""
         mend = "make it again with python -m crossdiff.pair"
         data = read_object(Path(path), "; make it with python -m crossdiff.pair", mend)
+        from crossdiff.parsing import parse  # the numerics run where pydantic is not
+
         try:
-            pair = cls(**data | {which: Origin(**data[which]) for which in ("base", "chat")})
-        except (TypeError, KeyError):
-            wanted = ", ".join(part.name for part in fields(cls))
-            raise UserError(f"{path} is no pair.json, or of another version: it must hold {wanted}; {mend}") from None
+            pair = parse(cls, data, str(path))
+        except UserError as error:
+            raise UserError(f"{path} is no pair.json, or of another version; {mend}\n{error}") from None
         for which, origin in (("base", pair.base), ("chat", pair.chat)):
             if origin.commit is None and not Path(origin.path).is_dir():
                 raise UserError(
                     f"{path}: the {which} model's folder {origin.path} is not there (paths count from {Path.cwd()});"
                     f" move it back, or {mend}"
                 )
+        if pair.chat_template_file is not None and not Path(pair.chat_template_file).is_file():
+            raise UserError(f"{path}: there is no chat_template_file {pair.chat_template_file}; put it back, or {mend}")
         return pair
 
     def write(self, path: Path) -> None:

@@ -57,7 +57,9 @@ def target(text: str) -> tuple[Path, str, str]:
 def only(path: Path) -> Path:
     """The study in this folder that has the file; UserError unless there is exactly one."""
     found = [
-        root for root in sorted(Path("results").glob("*")) if (root / METRICS).is_file() and (root / path).is_file()
+        root
+        for root in sorted(Path("results").glob("*"))
+        if not path.is_absolute() and (root / METRICS).is_file() and (root / path).is_file()
     ]
     if len(found) != 1:
         which = f"it is in {' and '.join(map(str, found))}" if found else f"no study in this folder has it{AFTER}"

@@ -37,6 +37,15 @@ def read_object(file: Path, missing: str, mend: str) -> dict[str, Any]:
     return document
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and those above it; UserError if it cannot be, or cannot be written to."""
+    writable(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: the folder cannot be made ({error.strerror}); name another one") from None
+
+
 def writable(folder: Path) -> None:
     """UserError unless files can be written to a folder for results, which need not be there yet: nothing is made."""
     above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -46,6 +55,14 @@ def writable(folder: Path) -> None:
         raise UserError(f"{folder}: results cannot be written there ({why}); make it a folder that you may write to")
 
 
+def check_name(path: Path, ending: str = "") -> None:
+    """UserError if a file cannot have this name: a folder has it, or it lacks the ``ending`` that its readers know."""
+    if path.is_dir():
+        raise UserError(f"{path}: this is a folder; give the name of a file, such as {path / f'name{ending}'}")
+    if not path.name.endswith(ending):
+        raise UserError(f"{path}: the name must end in {ending}, by which other steps find the file")
+
+
 @contextlib.contextmanager
 def whole(path: Path | str) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it to ``path`` if the block ends well, remove it if not.
@@ -53,8 +70,8 @@ def whole(path: Path | str) -> Iterator[Path]:
     UserError, before the block, if the folder cannot be written to; and if the disk fills up within it.
     """
     path = Path(path)
-    writable(path.parent)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_name(path)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary

@@ -62,17 +62,17 @@ def record(name: str, out: Path | str, params: Mapping[str, Any], inputs: Iterab
 
     ``inputs`` are files (a folder stands for the files in it); they are hashed before the step starts, so give a
     manifest rather than the shards it lists. UserError if one is missing, if two do not belong together (`belonging`),
-    or ``out`` cannot be written. An old ``out`` is removed at once, so that a failed step leaves none. The name of a
-    step on the null tune starts with null/, as its place does.
+    or ``out`` cannot be written. An old ``out`` is removed once the inputs are right, so that a step that fails leaves
+    none. The name of a step on the null tune starts with null/, as its place does.
     """
     out = Path(out)
     name = f"{NULL}/{name}" if on_null(out) else name
     writable(out.parent)
-    out.unlink(missing_ok=True)
     started, clock = datetime.now(UTC), time.perf_counter()
     params = plain(params)
     hashes = {shown(file): sha256_file(file) for file in files(inputs)}
     belonging.check(hashes)
+    out.unlink(missing_ok=True)
     commit = code()
     tracker = tracking.start(name, params, commit)
     run = Run(tracker)

@@ -13,7 +13,7 @@ import typer
 from crossdiff.cli import progress, stage
 from crossdiff.config import Config
 from crossdiff.parsing import settings
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import check_name, whole
 from crossdiff.provenance.record import record
 from crossdiff.report.collect import collect
 from crossdiff.report.figures.files import save
@@ -30,6 +30,7 @@ def main(
     png_scale: Annotated[float, typer.Option(help="Pixels a unit of the main figure's PNG.")] = 2.0,
 ) -> None:
     """Draw the numbers, figures and page of a study from its files."""
+    check_name(metrics_file, ".json")
     study = collect(settings(Config, config_json), results)
     with record("report", out / "run.json", study.config.model_dump(mode="json"), study.files) as run:
         numbers = metrics(study)

@@ -1,12 +1,13 @@
 """What the report needs of the files of the earlier steps, and how they are read."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from crossdiff.errors import UserError
+from crossdiff.provenance.files import AFTER, AGAIN, read_object
+from crossdiff.tables import read_table
 
 ROWS = ("row", "split", "source", "ids", "roles")
 ANSWERS = ("behaviour", "kind", "prompt", "answer_base", "answer_chat", "present_base", "present_chat", "spans_chat")
@@ -53,15 +54,11 @@ class Reader:
         return path
 
     def json(self, name: str) -> dict[str, Any]:
-        return json.loads(self.path(name).read_text())
+        return read_object(self.path(name), AFTER, AGAIN)
 
     def table(self, name: str, needed: tuple[str, ...]) -> pl.DataFrame:
         """A parquet table, NaN as null; UserError names a column it lacks."""
-        path = self.path(name)
-        missing = [column for column in needed if column not in pl.read_parquet_schema(path)]
-        if missing:
-            raise UserError(f"{path} lacks the column {missing[0]}: run the step that makes it again")
-        return pl.read_parquet(path).fill_nan(None)
+        return read_table(self.path(name), needed).fill_nan(None)
 
     def found(self, name: str) -> Path | None:
         """A file that may be missing, as where only tables were fetched."""

@@ -233,3 +233,9 @@ def test_wrong_files_are_named(study):
     )
     with pytest.raises(UserError, match="no null latents of cc"):
         run(study, nulls=())
+
+
+def test_latents_are_not_their_own_null(study):
+    own = study / "pair/latents/cc-seed0.parquet"
+    with pytest.raises(UserError, match=r"--null .*cc-seed0\.parquet: these are the latents that are to be called"):
+        main(dump(Calibration()), "cc", [0, 1], study / "pair", study / "calls.parquet", [own])

@@ -34,7 +34,7 @@ from crossdiff.evidence.intervals import t_interval
 from crossdiff.parsing import settings
 from crossdiff.parts.calibration import Calibration
 from crossdiff.process import prepare
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import check_name, whole
 from crossdiff.provenance.record import record
 from crossdiff.tables import read_table
 
@@ -180,11 +180,14 @@ def main(
 ) -> None:
     """Call latents at a stated false discovery rate, and match them across seeds."""
     chosen = settings(Calibration, settings_)
+    check_name(out, ".parquet")
     prepare(threads)
     if len(set(seeds)) != len(seeds):
         raise UserError("--seeds: each seed once")
     folders = {seed: results / "dictionaries" / f"{name}-seed{seed}" for seed in seeds}
     tables = {seed: results / "latents" / f"{name}-seed{seed}.parquet" for seed in seeds}
+    if own := {table.resolve() for table in tables.values()} & {table.resolve() for table in null or []}:
+        raise UserError(f"--null {min(own)}: these are the latents that are to be called; give those of a null tune")
     firings = {seed: table.with_suffix(".firing.parquet") for seed, table in tables.items()}
     weights = [folder / file for folder in folders.values() for file in ("dictionary.safetensors", "dictionary.json")]
     inputs = [*tables.values(), *firings.values(), *weights, *(null or []), *([synthetic] if synthetic else [])]

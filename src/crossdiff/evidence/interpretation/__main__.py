@@ -18,8 +18,9 @@ import torch
 import typer
 from transformers import PreTrainedTokenizerBase
 
+from crossdiff.activations.fits import check_dictionary, check_source
 from crossdiff.activations.places import lengths, places
-from crossdiff.activations.store import SPLITS, Activations, View
+from crossdiff.activations.store import SPLITS, Activations, View, read_manifest
 from crossdiff.attribution.directions import subset
 from crossdiff.cli import progress, stage
 from crossdiff.dictionaries import Dictionary, load
@@ -37,7 +38,7 @@ from crossdiff.evidence.latents import measured
 from crossdiff.pair.load import Pair
 from crossdiff.parsing import settings
 from crossdiff.process import prepare
-from crossdiff.provenance.files import whole
+from crossdiff.provenance.files import check_name, whole
 from crossdiff.provenance.record import record
 from crossdiff.tables import read_table
 
@@ -138,6 +139,7 @@ def main(
 ) -> None:
     """Explain latents, judge the explanations on held-out texts."""
     chosen = settings(Interpretation, settings_)
+    check_name(out, ".parquet")
     prepare(threads, device)
     name = out.name.removesuffix(".parquet")
     inputs = [pair, rows, activations, dictionary / "dictionary.safetensors", dictionary / "dictionary.json", latents]
@@ -145,10 +147,12 @@ def main(
     with record(f"evidence/interpretation/{name}", out.with_name(f"{name}.run.json"), params, inputs) as run:
         explainer, scorer = judges(chosen, device, Replies(out.with_name(f"{name}.replies.jsonl")))
         table = read_table(rows, ["row", "ids"], others=False).sort("row")
+        manifest, model = read_manifest(activations), load(dictionary).to(device)
+        check_source(activations, manifest, pair=pair, rows=rows)
+        check_dictionary(activations, manifest, dictionary, model)
         stored = Activations.open(activations)
         table = table.filter(pl.Series((stored.split_R[table["row"].to_torch().long()] == SPLITS.index(SPLIT)).numpy()))
         view, texts = stored.view(SPLIT), cut(table, stored, chosen.text_tokens)
-        model = load(dictionary).to(device)
         kept = choose(model, measured(latents, model), view, texts, chosen)
         if not kept:
             raise UserError(

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from crossdiff.corpus.render import render
-from crossdiff.errors import UserError
+from crossdiff.errors import UserError, first_line
 from crossdiff.evidence.interpretation.prompts import Message
 from crossdiff.pair.decoding import greedy
 
@@ -28,8 +29,8 @@ class Local:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
             model = AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype="auto")
-        except (OSError, ValueError) as error:
-            raise UserError(f"{where}.path: {path} cannot be loaded as a language model: {error}") from None
+        except (OSError, ValueError, SafetensorError) as error:
+            raise UserError(f"{where}.path: {path} cannot be loaded as a language model: {first_line(error)}") from None
         if self.tokenizer.chat_template is None:
             raise UserError(f"{where}.path: {path} has no chat template, so it cannot be asked; give a chat model")
         model.to(torch.device(device))  # type: ignore[arg-type]

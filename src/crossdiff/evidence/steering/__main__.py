@@ -15,6 +15,7 @@ import torch
 import typer
 from transformers import PreTrainedTokenizerBase
 
+from crossdiff.activations.fits import check_dictionary, check_source
 from crossdiff.activations.store import SITE, read_manifest
 from crossdiff.cli import progress, stage
 from crossdiff.corpus.render import render
@@ -121,10 +122,12 @@ def main(
     inputs = [pair, activations, *weights, latents, *(file for file in (calls, answers) if file)]
     with record(f"evidence/{out.name}", out / "run.json", chosen.model_dump(mode="json"), inputs) as run:
         models = Pair.read(pair)
-        site = Site.of(models, read_manifest(activations, SITE), device)
+        manifest, model = read_manifest(activations, SITE), load(dictionary).to(device)
+        check_source(activations, manifest, pair=pair)
+        check_dictionary(activations, manifest, dictionary, model)
+        site = Site.of(models, manifest, device)
         known = read_table(answers, ASKED) if answers else None
         own = (called(read_table(calls, CALLS), seed_of(latents)) if calls else None) or []
-        model = load(dictionary).to(device)
         table = steering_table(
             site, models.tokenizer(), model, measured(latents, model), own, known, chosen, chosen.steering
         )

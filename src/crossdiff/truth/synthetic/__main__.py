@@ -20,6 +20,7 @@ from crossdiff.attribution.tables import per_latent
 from crossdiff.cli import progress, stage
 from crossdiff.dictionaries.architecture import Dictionary
 from crossdiff.dictionaries.recipe import Recipe
+from crossdiff.errors import UserError
 from crossdiff.parsing import settings
 from crossdiff.parts.synthetic import Synthetic
 from crossdiff.process import prepare
@@ -59,6 +60,8 @@ def main(
     prepare(threads, device)
     preset = PRESETS[chosen.preset]
     recipes = {name: preset.shrink(recipe) for name, recipe in settings(dict[str, Recipe], dictionaries).items()}
+    if not recipes:
+        raise UserError("--dictionaries: name at least one")
     params = {**chosen.model_dump(), "sizes": asdict(preset), "device": device}
     params["dictionaries"] = {name: asdict(recipe) for name, recipe in recipes.items()}
     with record(f"truth/synthetic/{out.name}", out / "run.json", params, []) as run:
