@@ -22,7 +22,7 @@ from crossdiff import export
 from crossdiff.config import Config, read_overlay
 from crossdiff.errors import UserError, first_line
 from crossdiff.provenance.audit.hashes import Hashes
-from crossdiff.provenance.files import AFTER, whole
+from crossdiff.provenance.files import AFTER, check_name, whole
 from crossdiff.provenance.record import read as read_record
 from crossdiff.provenance.state import same, state
 from crossdiff.workflow import check_files, results
@@ -117,10 +117,12 @@ def latents(
     """Print the top latents of a dictionary that are not dead."""
     import polars as pl
 
+    if file.is_dir():
+        raise UserError(f"{file} is a folder; {LATENT_TABLE}")
     if not file.is_file():
         raise UserError(f"no such file: {file}{AFTER}")
     try:
-        table = pl.read_parquet(file)
+        table = pl.read_parquet(file, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(f"{file} is no parquet file, or damaged: {first_line(error)}; {LATENT_TABLE}") from None
     if not {"latent", "dead"} <= set(table.columns):
@@ -147,6 +149,8 @@ def audit(
     from crossdiff.provenance.audit.study import Study
 
     root = folder or Path("results", read_overlay(None).pair.name)
+    if root.is_file():
+        raise UserError(f"{root} is a file: give the folder of a finished study, results/<pair>")
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     with progress(size, "hash", "B") as bar:
         study = Study(root, Hashes(bar.update), fast)
@@ -200,6 +204,7 @@ def compare(
     from crossdiff.provenance.compare import side
     from crossdiff.report.comparison import comparison
 
+    check_name(out)
     page = comparison([side(str(folder), Path()) for folder in folders])
     with whole(out) as temporary:
         temporary.write_text(page)

@@ -185,7 +185,7 @@ def collect(config: Config, root: Path) -> Study:
         detection=without["detection"],
         synthetic=synthetic(read, config),
         null_manifest=read.json(f"{NULL}/activations/manifest.json") if config.null_pair else None,
-        records={name: read.json(name) for name in results(config) if name.endswith("run.json")},
+        records={name: read.record(name) for name in results(config) if name.endswith("run.json")},
         files=tuple(dict.fromkeys(read.files)),
     )
 
@@ -204,7 +204,7 @@ def run(read: Reader, name: str, recipe: Recipe | Published, seed: int, config: 
     return Run(
         name=name,
         seed=seed,
-        record=read.json(f"dictionaries/{folder}/run.json"),
+        record=read.record(f"dictionaries/{folder}/run.json"),
         training=read.table(f"dictionaries/{folder}/training.parquet", TRAINING)
         if isinstance(recipe, Recipe)
         else None,

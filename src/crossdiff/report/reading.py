@@ -7,6 +7,7 @@ import polars as pl
 
 from crossdiff.errors import UserError
 from crossdiff.provenance.files import AFTER, AGAIN, read_object
+from crossdiff.provenance.record import read as read_record
 from crossdiff.tables import read_table
 
 ROWS = ("row", "split", "source", "ids", "roles")
@@ -55,6 +56,10 @@ class Reader:
 
     def json(self, name: str) -> dict[str, Any]:
         return read_object(self.path(name), AFTER, AGAIN)
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A step's run.json."""
+        return read_record(self.path(name))
 
     def table(self, name: str, needed: tuple[str, ...]) -> pl.DataFrame:
         """A parquet table, NaN as null; UserError names a column it lacks."""
