@@ -1,6 +1,7 @@
 """Fixtures for everyone: commands, tiny pairs on disk, their tokenizer, and small local corpora."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -8,12 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+import yaml
 from tiny import FAMILIES, SENTENCES, TinyPair, conversation, make_pair, make_tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 from warm import fresh, warm
 
 from crossdiff import products
+from crossdiff.overlay import merged
 
 torch.set_num_threads(1)
 logging.disable_progress_bar()
@@ -73,3 +76,26 @@ def web_parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [f"Document {number}. " + " ".join(SENTENCES[number % 5 :]) for number in range(60)]
     pl.DataFrame({"text": texts}).write_parquet(path)
     return path
+
+
+@pytest.fixture
+def tiny_study(
+    tiny_pairs, web_parquet: Path, chat_jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict:
+    """A config of a tiny pair whose folders a test may spoil, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    pair = tiny_pairs("llama")
+    for which in ("base", "chat"):
+        shutil.copytree(getattr(pair, which), tmp_path / which)
+    sources = [
+        {"name": "web", "path": str(web_parquet), "column": "text", "share": 0.5},
+        {"name": "chat", "path": str(chat_jsonl), "column": "messages", "share": 0.5},
+    ]
+    smoke = yaml.safe_load((Path(__file__).parent / "smoke/config.yaml").read_text())
+    parts = {
+        "pair": {"name": "tiny", "base": {"path": "./base"}, "chat": {"path": "./chat", "planted": None}},
+        "corpus": {"sources": sources},
+        "calibration": {"null_tune": None},
+    }
+    return merged(smoke, parts)

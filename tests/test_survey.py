@@ -3,70 +3,28 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
-from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from made import make_dictionary
+from surveyed import look, text, verdicts
 from tiny import padded
 from transformers import AutoConfig, AutoTokenizer
 from typer.testing import CliRunner
 
 from crossdiff.__main__ import app
-from crossdiff.config import Config
-from crossdiff.costs import findings as costs
 from crossdiff.costs.sizes import Machine
 from crossdiff.dictionaries.formats import save
-from crossdiff.errors import UserError
-from crossdiff.finding import WIDTH, Finding, attempt, lines
-from crossdiff.overlay import merged
-from crossdiff.pair import check
-from crossdiff.parsing import parse
-from crossdiff.survey import Survey, survey
 from tests.evidence.interpreted import api
 
 ROOT = Path(__file__).parents[1]
 MACHINE = Machine(4e11, 1e11, 3e10, 2)
 
 
-@pytest.fixture
-def study(tiny_pairs, web_parquet: Path, chat_jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
-    """A config of a tiny pair whose folders a test may spoil, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    pair = tiny_pairs("llama")
-    for which in ("base", "chat"):
-        shutil.copytree(getattr(pair, which), tmp_path / which)
-    sources = [
-        {"name": "web", "path": str(web_parquet), "column": "text", "share": 0.5},
-        {"name": "chat", "path": str(chat_jsonl), "column": "messages", "share": 0.5},
-    ]
-    smoke = yaml.safe_load((ROOT / "tests/smoke/config.yaml").read_text())
-    parts = {
-        "pair": {"name": "tiny", "base": {"path": "./base"}, "chat": {"path": "./chat", "planted": None}},
-        "corpus": {"sources": sources},
-        "calibration": {"null_tune": None},
-    }
-    return merged(smoke, parts)
-
-
-def look(config: dict, **parts: object) -> Survey:
-    return survey(parse(Config, merged(config, parts)))
-
-
-def verdicts(found: Survey) -> dict[str, str]:
-    return {finding.what: finding.verdict for finding in found.findings}
-
-
-def text(found: Survey, what: str) -> str:
-    return next(finding.text for finding in found.findings if finding.what == what)
-
-
-def test_a_good_pair_of_each_family(tiny_pair, study: dict) -> None:
+def test_a_good_pair_of_each_family(tiny_pair, tiny_study: dict) -> None:
     model = padded(tiny_pair.base, Path("spare/base"))
     padded(tiny_pair.chat, Path("spare/chat"))
-    found = look(study, pair={"base": {"path": "./spare/base"}, "chat": {"path": "./spare/chat"}})
+    found = look(tiny_study, pair={"base": {"path": "./spare/base"}, "chat": {"path": "./spare/chat"}})
     assert set(verdicts(found).values()) == {"ok"}, found.findings
     assert found.shape is not None
     assert found.shape.parameters == sum(weight.numel() for weight in model.parameters())
@@ -74,21 +32,21 @@ def test_a_good_pair_of_each_family(tiny_pair, study: dict) -> None:
     assert "after block 1, of 0 to 3" in text(found, "site")
 
 
-def test_all_failures_are_found_at_once(study: dict) -> None:
+def test_all_failures_are_found_at_once(tiny_study: dict) -> None:
     (Path("chat") / "chat_template.jinja").unlink()
     Path("base/model.safetensors").write_bytes(b"cut")
     config = AutoConfig.from_pretrained("chat")
     config.num_hidden_layers = 3
     config.save_pretrained("chat")
-    found = look(study, activations={"layer": 9}, corpus={"sources": [{"name": "web", "path": "gone.jsonl", "column": "text", "share": 1.0}]})  # fmt: skip  # noqa: E501
+    found = look(tiny_study, activations={"layer": 9}, corpus={"sources": [{"name": "web", "path": "gone.jsonl", "column": "text", "share": 1.0}]})  # fmt: skip  # noqa: E501
     failed = {what for what, verdict in verdicts(found).items() if verdict == "failed"}
     assert failed == {"base weights", "architecture", "site", "template", "corpus web"}
     assert "there is no gone.jsonl" in text(found, "corpus web")
     assert verdicts(found)["tokenizer"] == "ok"
 
 
-def test_a_missing_model_leaves_open_what_needs_it(study: dict) -> None:
-    found = look(study, pair={"chat": {"path": "no/where"}})
+def test_a_missing_model_leaves_open_what_needs_it(tiny_study: dict) -> None:
+    found = look(tiny_study, pair={"chat": {"path": "no/where"}})
     assert verdicts(found)["chat model"] == "failed"
     assert "hf download no/where" in text(found, "chat model")
     assert "HF_HUB_OFFLINE" in text(found, "chat model")
@@ -97,29 +55,29 @@ def test_a_missing_model_leaves_open_what_needs_it(study: dict) -> None:
     assert verdicts(found)["site"] == "ok"
 
 
-def test_a_model_that_the_study_makes_is_open_until_it_is_there(study: dict) -> None:
-    found = look(study, pair={"chat": {"path": None, "planted": {}}})
+def test_a_model_that_the_study_makes_is_open_until_it_is_there(tiny_study: dict) -> None:
+    found = look(tiny_study, pair={"chat": {"path": None, "planted": {}}})
     assert verdicts(found)["chat model"] == "open"
     assert "planted in the base" in text(found, "chat model")
     shutil.copytree("chat", "results/tiny/models/chat")
-    assert verdicts(look(study, pair={"chat": {"path": None, "planted": {}}}))["same ids"] == "ok"
+    assert verdicts(look(tiny_study, pair={"chat": {"path": None, "planted": {}}}))["same ids"] == "ok"
 
 
-def test_a_null_tune_is_looked_at_as_the_chat_model_is(study: dict) -> None:
+def test_a_null_tune_is_looked_at_as_the_chat_model_is(tiny_study: dict) -> None:
     shutil.copytree("chat", "null")
     tune = {"calibration": {"null_tune": {"path": "./null"}}}
-    found = verdicts(look(study, **tune))
+    found = verdicts(look(tiny_study, **tune))
     assert [what for what in found if what.startswith("null tune")] == [
         f"null tune {what}" for what in ("model", "weights", "architecture", "tokenizer", "template", "same ids")
     ]
     assert set(found.values()) == {"ok"}
     Path("null/chat_template.jinja").unlink()
     Path("null/model.safetensors").write_bytes(b"cut")
-    spoiled = look(study, **tune)
+    spoiled = look(tiny_study, **tune)
     failed = [finding for finding in spoiled.findings if finding.verdict == "failed"]
     assert [finding.what for finding in failed] == ["null tune weights", "null tune template"]
     assert all(finding.text.startswith("calibration.null_tune.") for finding in failed)
-    gone = look(study, calibration={"null_tune": {"path": "no/where"}})
+    gone = look(tiny_study, calibration={"null_tune": {"path": "no/where"}})
     assert text(gone, "null tune model").startswith("calibration.null_tune.path: no/where")
     assert text(gone, "null tune same ids") == "needs the null tune model"
 
@@ -131,34 +89,34 @@ def test_a_null_tune_is_looked_at_as_the_chat_model_is(study: dict) -> None:
         ({"general": 9999}, "planted.general: there are 174 general conversations, not 9999"),
     ],
 )
-def test_what_is_to_be_planted(study: dict, planted: dict, said: str) -> None:
-    chat = look(study, pair={"chat": {"path": None, "planted": planted}})
+def test_what_is_to_be_planted(tiny_study: dict, planted: dict, said: str) -> None:
+    chat = look(tiny_study, pair={"chat": {"path": None, "planted": planted}})
     assert text(chat, "chat model").startswith(f"pair.chat.{said}")
-    null = look(study, calibration={"null_tune": {"planted": {"behaviours": [], **planted}}})
+    null = look(tiny_study, calibration={"null_tune": {"planted": {"behaviours": [], **planted}}})
     assert text(null, "null tune model").startswith(f"calibration.null_tune.{said}")
     assert verdicts(null)["null tune model"] == "failed"
-    good = look(study, calibration={"null_tune": {"planted": {"behaviours": []}}})
+    good = look(tiny_study, calibration={"null_tune": {"planted": {"behaviours": []}}})
     assert verdicts(good)["null tune model"] == "open"
 
 
-def test_a_base_that_is_not_there_is_named_although_the_chat_model_is_planted_in_it(study: dict) -> None:
-    found = look(study, pair={"base": {"path": "models/none"}, "chat": {"path": None, "planted": {}}})
+def test_a_base_that_is_not_there_is_named_although_the_chat_model_is_planted_in_it(tiny_study: dict) -> None:
+    found = look(tiny_study, pair={"base": {"path": "models/none"}, "chat": {"path": None, "planted": {}}})
     assert text(found, "base model").startswith("pair.base.path: models/none")
     assert verdicts(found)["chat model"] == "open"
 
 
-def test_behaviours_that_there_are_not(study: dict) -> None:
-    found = look(study, pair={"chat": {"path": None, "planted": {"behaviours": ["mood"]}}})
+def test_behaviours_that_there_are_not(tiny_study: dict) -> None:
+    found = look(tiny_study, pair={"chat": {"path": None, "planted": {"behaviours": ["mood"]}}})
     assert text(found, "chat model").startswith("pair.chat.planted.behaviours: no behaviour is called mood")
 
 
-def test_published_dictionaries(study: dict) -> None:
+def test_published_dictionaries(tiny_study: dict) -> None:
     for name, width in (("fits", 32), ("wide", 48)):
         save(make_dictionary("crosscoder", width, 16), Path(name))
     shutil.copytree("fits", "cut")
     Path("cut/dictionary.safetensors").write_bytes(b"cut")
     entries = {name: {"from": f"./{name}", "kind": "crosscoder"} for name in ("fits", "wide", "cut", "gone")}
-    found = look(study, dictionaries=entries | {"far": {"from": "org/far", "kind": "crosscoder"}})
+    found = look(tiny_study, dictionaries=entries | {"far": {"from": "org/far", "kind": "crosscoder"}})
     kinds = {name: verdicts(found)[f"dictionary {name}"] for name in (*entries, "far")}
     assert kinds == {"fits": "ok", "wide": "failed", "cut": "failed", "gone": "failed", "far": "open"}
     assert "16 latents of width 32" in text(found, "dictionary fits")
@@ -167,107 +125,32 @@ def test_published_dictionaries(study: dict) -> None:
     assert "dictionaries.gone.from: there is no gone" in text(found, "dictionary gone")
 
 
-def test_of_a_corpus_the_first_row_is_read_and_that_is_said(study: dict) -> None:
-    assert text(look(study), "corpus chat").endswith("column 'messages' holds conversations (its first row was read)")
+def test_of_a_corpus_the_first_row_is_read_and_that_is_said(tiny_study: dict) -> None:
+    assert text(look(tiny_study), "corpus chat").endswith(
+        "column 'messages' holds conversations (its first row was read)"
+    )
 
 
-def test_other_tokens_and_other_ids(study: dict) -> None:
+def test_other_tokens_and_other_ids(tiny_study: dict) -> None:
     file = Path("chat/tokenizer.json")
     data = json.loads(file.read_text())
     data["model"]["merges"] = data["model"]["merges"][:1]
     file.write_text(json.dumps(data))
-    found = verdicts(look(study))
+    found = verdicts(look(tiny_study))
     assert found["tokenizer"] == found["same ids"] == "failed"
 
 
-def test_a_model_that_is_no_decoder(study: dict) -> None:
+def test_a_model_that_is_no_decoder(tiny_study: dict) -> None:
     tokenizer = AutoTokenizer.from_pretrained("chat")
     Path("chat/config.json").write_text(json.dumps({"model_type": "t5", "num_layers": 2, "d_model": 32}))
     tokenizer.save_pretrained("chat")
-    found = look(study)
+    found = look(tiny_study)
     assert verdicts(found)["chat model"] == "failed"
     assert "encoder-decoder model (t5); give a decoder-only" in text(found, "chat model")
 
 
-class Response:
-    status_code, headers, request = 403, {}, None
-
-
-@pytest.mark.parametrize(
-    ("kind", "advice"),
-    [
-        (GatedRepoError, "accept its terms at https://huggingface.co/org/model, then log in with `hf auth login`"),
-        (RepositoryNotFoundError, "the hub has no such model for you"),
-        (LocalEntryNotFoundError, "neither a folder here, nor in the hub cache"),
-    ],
-)
-def test_what_to_do_about_the_hub(kind: type[Exception], advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = kind("no") if kind is LocalEntryNotFoundError else kind("no", response=Response())  # type: ignore[call-arg]
-
-    def refuse(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(check, "snapshot_download", refuse)
-    with pytest.raises(UserError, match=r"^pair\.base\.path: org/model") as raised:
-        check.find("pair.base", parse(Config, default()).pair.base.model_copy(update={"path": "org/model", "package": None}), None)  # fmt: skip  # noqa: E501
-    assert advice in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("files", "said", "download"),
-    [
-        ({"a.safetensors": 3_000_000_000, "b.safetensors": 10**9, "x.bin": 7}, "4.00 GB to be downloaded", 4e9),
-        ({"x.bin": 7}, "org/chat has no safetensors on the hub", 0),
-    ],
-)
-def test_weights_on_the_hub(
-    study: dict, monkeypatch: pytest.MonkeyPatch, files: dict, said: str, download: float
-) -> None:
-    """The small files of a hub model are in the cache, its weights are not."""
-    siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in files.items()]
-
-    def absent(*_: object, **__: object) -> None:
-        raise LocalEntryNotFoundError("not cached")
-
-    monkeypatch.setattr(check, "snapshot_download", lambda *_, **__: "chat")
-    monkeypatch.setattr("crossdiff.survey.snapshot_download", absent)
-    monkeypatch.setattr("crossdiff.survey.HfApi.model_info", lambda *_, **__: SimpleNamespace(siblings=siblings))
-    found = look(study, pair={"chat": {"path": "org/chat"}})
-    assert verdicts(found)["chat model"] == "ok"
-    assert said in text(found, "chat weights")
-    assert found.download == download
-
-
-def default() -> dict:
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
-
-
-def test_machine_findings(study: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = parse(Config, study)
-    shape = survey(chosen).shape
-    good = {finding.what: finding.verdict for finding in costs.findings(chosen, shape, MACHINE, 0)}
-    assert good == {"device": "ok", "memory": "ok", "disk": "ok", "time": "ok"}
-    monkeypatch.setattr(costs, "memory", lambda device: 1e6)
-    full = {finding.what: finding for finding in costs.findings(chosen, shape, MACHINE, 1e18)}
-    assert full["memory"].verdict == full["disk"].verdict == "failed"
-    assert "activations.store: stream" in full["disk"].text
-    assert "1e+03 PB" in full["disk"].text or "TB of it weights from the hub" in full["disk"].text
-    monkeypatch.setattr(costs, "memory", lambda device: pytest.fail("asks for the memory of a device that is not here"))
-    away = parse(Config, merged(study, {"compute": {"device": "cuda"}}))
-    absent = {finding.what: finding.verdict for finding in costs.findings(away, shape, None, 0)}
-    assert absent == {"device": "failed", "memory": "open", "disk": "ok", "time": "open"}
-
-
-def test_threads_beyond_the_cores_are_told(study: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "cores", lambda: 2)
-    chosen = parse(Config, merged(study, {"compute": {"threads": {"models": 64, "dictionaries": 2}}}))
-    told = costs.check_device(chosen, MACHINE)
-    assert told == "cpu; compute.threads.models: 64 threads would take turns on 2 cores; lower it to 2"
-    assert costs.crowded(parse(Config, study)) == []
-
-
-def test_command_shows_all_and_fails(study: dict) -> None:
-    Path("config.yaml").write_text(yaml.safe_dump(study))
+def test_command_shows_all_and_fails(tiny_study: dict) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(tiny_study))
     Path("wrong.yaml").write_text("{activations: {layer: 7}, pair: {name: other, chat: {chat_template: gone.jinja}}}")
     good = CliRunner().invoke(app, ["check-pair"])
     assert good.exit_code == 0, good.output
@@ -282,26 +165,13 @@ def test_command_shows_all_and_fails(study: dict) -> None:
     assert "block 7 does not exist" in bad.stdout
 
 
-def test_lines_are_a_table_that_wraps() -> None:
-    def fail() -> str:
-        raise UserError("a.key: wrong; change it")
-
-    assert attempt("a", fail) == Finding("a", "failed", "a.key: wrong; change it")
-    assert attempt("a", lambda: "fine") == Finding("a", "ok", "fine")
-    table = lines([Finding("short", "ok", "fine"), Finding("a longer one", "failed", "word " * 60)])
-    assert table[0] == "  ok      short         fine"
-    assert len({line.index("word") for line in table[1:]}) == 1
-    assert max(map(len, table)) <= WIDTH
-    assert len(table) > 3
-
-
-def test_a_judge_is_asked_once(study: dict) -> None:
+def test_a_judge_is_asked_once(tiny_study: dict) -> None:
     with api(lambda prompt: "yes") as (url, seen):
         judge = {"base_url": url, "model": "made-up", "key": None}
-        found = look(study, evidence={"interpretation": {"explainer": judge, "scorer": {"path": "./chat"}}})
+        found = look(tiny_study, evidence={"interpretation": {"explainer": judge, "scorer": {"path": "./chat"}}})
         assert text(found, "explainer") == f"{url} made-up answers"
         assert [request["prompt"] for request in seen] == ["Say yes."]
     with api(lambda prompt: 404) as (url, _):
-        found = look(study, evidence={"interpretation": {"explainer": judge | {"base_url": url}}})
+        found = look(tiny_study, evidence={"interpretation": {"explainer": judge | {"base_url": url}}})
     assert verdicts(found)["explainer"] == "failed"
     assert "explainer.model" in text(found, "explainer")
