@@ -101,8 +101,9 @@ def show(file: Annotated[Path, typer.Argument(help="A run.json.")]) -> None:
     document = read_record(file)
     for key in ("name", "started", "seconds", "threads", "code", "mlflow"):
         typer.echo(f"{key:<8} {document.get(key)}")
+    hashes = Hashes()
     for path, digest in document["inputs"].items():
-        typer.echo(f"input    {path}  {digest[:12]}  {same(path, digest, Hashes())}")
+        typer.echo(f"input    {path}  {digest[:12]}  {same(path, digest, hashes)}")
     for key, value in document["results"].items():
         typer.echo(f"result   {key} = {value}")
 

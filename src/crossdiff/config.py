@@ -66,7 +66,7 @@ class Config(Part):
     compute: Compute = Compute()
 
     @model_validator(mode="after")
-    def _known_sources(self) -> "Config":
+    def _recipes_fit(self) -> "Config":
         known = {source.name for source in self.corpus.sources} | {"planted"}
         for name, recipe in self.trained.items():
             unknown = set(recipe.sources or ()) - known
@@ -74,6 +74,11 @@ class Config(Part):
                 raise ValueError(
                     f"dictionaries.{name}.sources: no corpus source is called {', '.join(sorted(unknown))};"
                     f" there are {', '.join(sorted(known))}"
+                )
+            if recipe.batch > self.corpus.train_tokens:
+                raise ValueError(
+                    f"dictionaries.{name}.batch: {recipe.batch} tokens a step, but corpus.train_tokens is"
+                    f" {self.corpus.train_tokens}; lower the one or raise the other"
                 )
         return self
 
@@ -90,16 +95,6 @@ class Config(Part):
                 f"activations.skip_first: {activations.skip_first} leaves nothing of rows of {context} tokens"
                 " (corpus.context); lower it"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _batches_fit(self) -> "Config":
-        for name, recipe in self.trained.items():
-            if recipe.batch > self.corpus.train_tokens:
-                raise ValueError(
-                    f"dictionaries.{name}.batch: {recipe.batch} tokens a step, but corpus.train_tokens is"
-                    f" {self.corpus.train_tokens}; lower the one or raise the other"
-                )
         return self
 
     @model_validator(mode="after")

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from crossdiff.config import Config
+from crossdiff.corpus.formats import local_files
 from crossdiff.errors import UserError
 from crossdiff.evidence.interpretation.endpoint import INTERPRETATION, endpoint
 from crossdiff.evidence.interpretation.settings import Judge
 from crossdiff.parts.corpus import Corpus, CorpusSource, Rows
+from crossdiff.paths import local
 from crossdiff.provenance.files import read_object
 from crossdiff.truth import behaviours
-from crossdiff.workflow import key_of, local, local_files, model, sides, source_of
+from crossdiff.workflow import key_of, model, sides, source_of
 
 PACKAGED = {"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53": 30}
 """Blocks of the models in packages, by the file's hash: what is wrong of them is told before they are fetched."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from crossdiff.config import Config
 from crossdiff.errors import UserError
-from crossdiff.workflow import key_of, local, sides, source_of
+from crossdiff.paths import local
+from crossdiff.workflow import key_of, sides, source_of
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt", "tekken.json")
 """One of these holds a tokenizer's vocabulary."""

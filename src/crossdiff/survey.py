@@ -14,6 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from crossdiff.config import Config
 from crossdiff.contents import judges_of
+from crossdiff.corpus.formats import local_files
 from crossdiff.corpus.read import checked as proper
 from crossdiff.corpus.read import records
 from crossdiff.corpus.render import RowError, compose, plain, tokenise
@@ -30,7 +31,8 @@ from crossdiff.pair import check
 from crossdiff.pair.check import Candidate
 from crossdiff.pair.weights import check_weights, skeleton, weight_files
 from crossdiff.parts.corpus import CorpusSource
-from crossdiff.workflow import Side, key_of, local, local_files, made, model, model_files, sides, source_of
+from crossdiff.paths import local
+from crossdiff.workflow import Side, key_of, made, model, model_files, sides, source_of
 
 NAMES: dict[Side, str] = {"base": "base", "chat": "chat", "null": "null tune"}
 """What the findings call the models."""
