@@ -18,7 +18,7 @@ from benchmarks.published import PublishedTrainer
 from crossdiff.dictionaries import train
 from crossdiff.dictionaries.checkpoint import State
 from crossdiff.dictionaries.init import initial
-from crossdiff.dictionaries.optimise import no_moments
+from crossdiff.dictionaries.optimise import no_moments, ready
 from crossdiff.dictionaries.recipe import Recipe
 
 Steps = Callable[[list[Tensor]], object]
@@ -67,7 +67,7 @@ def start(case: Case, first_BLD: Tensor, path: str = "auto") -> tuple[State, Rec
     if case.moments is not None:
         settings["moments"] = case.moments
     recipe = Recipe(**settings)
-    parameters = initial(recipe, first_BLD.flatten(1), case.seed)
+    parameters = ready(initial(recipe, first_BLD.flatten(1), case.seed), recipe)
     silent_F = torch.zeros(case.latents, dtype=torch.int64, device=case.device)
     return State(
         parameters, no_moments(parameters, recipe.moments), silent_F, threshold=None, step=0, curves=[]

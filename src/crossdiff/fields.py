@@ -31,5 +31,5 @@ def once(found: list[T]) -> list[T]:
 
 
 DictionaryName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$"), AfterValidator(_free)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(once)]

@@ -31,16 +31,16 @@ def compare(given, count):
     pre, decoder_, bias_, x_, delta_, input__ = (tensor.to(DEVICE) for tensor in given)
     chosen = select.batch_topk(pre, torch.ones(latents, device=DEVICE), count)
     error = decode.error_of(chosen, decoder_, bias_, x_)
-    torch.testing.assert_close(error.cpu(), x - (plain.decode(decoder) + bias), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(error.cpu(), plain.error(x, decoder, bias), rtol=1e-5, atol=1e-4)
     parts = gradients.segments(chosen, latents)
     assert torch.equal(parts.fired_F.cpu(), plain.fired())
     pulled, squares = gradients.pull(parts, decoder_, delta_, input__)
-    for mine, other in zip(pulled, plain.pull(decoder, delta, input_, None), strict=True):
+    for mine, other in zip(pulled.gradients, plain.pull(decoder, delta, input_, None).gradients, strict=True):
         torch.testing.assert_close(mine.cpu(), other, rtol=0, atol=1e-5 * max(1.0, float(other.abs().max())))
-    wanted = sum(float(tensor.double().square().sum()) for tensor in pulled)
+    wanted = sum(float(tensor.double().square().sum()) for tensor in pulled.gradients)
     assert float(squares) == pytest.approx(wanted, rel=1e-5, abs=1e-12)
     again, _ = gradients.pull(gradients.segments(chosen, latents), decoder_, delta_, input__)
-    assert all(torch.equal(one, two) for one, two in zip(pulled, again, strict=True))
+    assert all(torch.equal(one, two) for one, two in zip(pulled.gradients, again.gradients, strict=True))
     return parts
 
 

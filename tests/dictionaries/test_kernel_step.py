@@ -11,7 +11,7 @@ from planted_data import Planted, small
 from test_step import same, start
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crossdiff.dictionaries import eager, gpu, kernels, normalise
+from crossdiff.dictionaries import compiled, eager, gpu, kernels, normalise
 from crossdiff.dictionaries.kernels import decode, gradients, select
 from crossdiff.dictionaries.optimise import move, no_moments
 from crossdiff.dictionaries.parameters import Parameters
@@ -28,6 +28,7 @@ def by_kernels(monkeypatch):
     """
     if INTERPRETED:
         monkeypatch.setattr(kernels, "serve", lambda tensor: True)
+        monkeypatch.setattr(compiled, "serve", lambda tensor: False)
         for tile in ("TILE", "PART"):
             monkeypatch.setattr(select, tile, 64)
         for module in (decode, gradients):

@@ -48,6 +48,11 @@ def auxiliary(
     slope = torch.where(defined, 2 * recipe.aux_weight / spread, 0.0)
     miss_BI = codes.decode(decoder_KI) - error_BI
     revived = codes.pull(decoder_KI, miss_BI * slope, input_BI, None)
-    for gradient, part in zip(pulled, revived, strict=True):
+    for gradient, part in zip(pulled.gradients, revived.gradients, strict=True):
         gradient[dead_K] += part
+    if pulled.sums_2F is not None:
+        from crossdiff.dictionaries.compiled.rows import measured
+
+        encoder_KI, bias_K, gradient_KI = (part[dead_K] for part in pulled.gradients)
+        pulled.sums_2F[:, dead_K] = measured((encoder_KI, bias_K, gradient_KI), decoder_KI)
     return torch.where(defined, miss_BI.square().sum() / spread, 0.0)

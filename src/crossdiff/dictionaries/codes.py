@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
+from crossdiff.dictionaries import compiled
+
 DENSE_ABOVE = 0.06
 """Share of active entries above which dense products are faster (measured with one CPU thread, bf16: 0.06–0.07)."""
 
@@ -25,6 +27,14 @@ class Pullback(NamedTuple):
     encoder_FI: Tensor
     encoder_bias_F: Tensor
     decoder_FI: Tensor
+    sums_2F: Tensor | None = None
+    """Of each latent: sum of the squares of these, and product of the decoder's gradient with the decoder's row, where
+    they were learnt on the way."""
+
+    @property
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All but the sums."""
+        return self[:3]
 
 
 class Codes(Protocol):
@@ -34,8 +44,8 @@ class Codes(Protocol):
     def active(self) -> int | Tensor:
         """Entries above 0."""
 
-    def decode(self, decoder_FI: Tensor) -> Tensor:
-        """f · W, [B, I] fp32."""
+    def error(self, x_BI: Tensor, decoder_FI: Tensor, bias_I: Tensor) -> Tensor:
+        """x − (f · W + b), [B, I] fp32."""
 
     def total(self) -> Tensor:
         """Σ_B f, [F] fp32."""
@@ -44,7 +54,10 @@ class Codes(Protocol):
         """Latents active anywhere in the batch, [F] bool."""
 
     def pull(self, decoder_FI: Tensor, delta_BI: Tensor, input_BI: Tensor, charge_F: Tensor | None) -> Pullback:
-        """Gradients for ∂loss/∂x̂ = ``delta``, and ∂loss/∂f = ``charge`` besides, where f > 0."""
+        """Gradients for ∂loss/∂x̂ = ``delta``, and ∂loss/∂f = ``charge`` besides, where f > 0.
+
+        ``delta`` and the encoder's ``input`` come in the precision of the products.
+        """
 
 
 @dataclass(frozen=True)
@@ -67,21 +80,32 @@ class SparseCodes:
     def active(self) -> int:
         return len(self.value_N)
 
-    def decode(self, decoder_FI: Tensor) -> Tensor:
-        start_B = _starts(self.token_N, self.tokens)[:-1]
-        return embedding_bag(self.latent_N, decoder_FI, start_B, mode="sum", per_sample_weights=self.value_N)
+    def error(self, x_BI: Tensor, decoder_FI: Tensor, bias_I: Tensor) -> Tensor:
+        start_B = _starts(self.token_N, self.tokens)
+        if compiled.serve(decoder_FI):
+            from crossdiff.dictionaries.compiled import codes
+
+            return codes.error(start_B, self.latent_N, self.value_N, decoder_FI, bias_I, x_BI)
+        rebuilt_BI = embedding_bag(self.latent_N, decoder_FI, start_B[:-1], mode="sum", per_sample_weights=self.value_N)
+        return x_BI - (rebuilt_BI + bias_I)
 
     def total(self) -> Tensor:
         order_N, start_F = self._by_latent
         return _segment_sum(self.value_N.index_select(0, order_N), start_F)
 
     def fired(self) -> Tensor:
-        fired_F = torch.zeros(self.latents, dtype=torch.bool, device=self.latent_N.device)
-        fired_F[self.latent_N] = True
-        return fired_F
+        return self._by_latent[1].diff() > 0
 
     def pull(self, decoder_FI: Tensor, delta_BI: Tensor, input_BI: Tensor, charge_F: Tensor | None) -> Pullback:
         order_N, start_F = self._by_latent
+        if compiled.serve(decoder_FI):
+            from crossdiff.dictionaries.compiled import codes
+
+            if charge_F is None:
+                charge_F = decoder_FI.new_zeros(self.latents)
+            given = order_N, start_F, self.token_N, self.value_N, decoder_FI, delta_BI, input_BI, charge_F
+            return Pullback(*codes.pull(*given))
+        delta_BI, input_BI = delta_BI.float(), input_BI.float()
         token_N, value_N = self.token_N.index_select(0, order_N), self.value_N.index_select(0, order_N)
         gradient_N = _chosen_products(decoder_FI, delta_BI, start_F, token_N)
         if charge_F is not None:
@@ -96,6 +120,10 @@ class SparseCodes:
     @cached_property
     def _by_latent(self) -> tuple[Tensor, Tensor]:
         """Order of the entries by (latent, token), and where each latent starts [F + 1]."""
+        if compiled.serve(self.latent_N):
+            from crossdiff.dictionaries.compiled import codes
+
+            return codes.by_latent(self.latent_N, self.latents)
         latent_N, order_N = self.latent_N.sort(stable=True)
         return order_N, _starts(latent_N, self.latents)
 
@@ -108,7 +136,11 @@ class DenseCodes:
     active: int | Tensor
 
     def decode(self, decoder_FI: Tensor) -> Tensor:
+        """f · W, [B, I] fp32."""
         return torch.mm(self.value_BF, decoder_FI.to(self.value_BF.dtype)).float()
+
+    def error(self, x_BI: Tensor, decoder_FI: Tensor, bias_I: Tensor) -> Tensor:
+        return x_BI - (self.decode(decoder_FI) + bias_I)
 
     def total(self) -> Tensor:
         return self._total

@@ -20,16 +20,17 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
     """Loss and gradients of one batch of normalised activations x [B, I] fp32, with ``k`` active latents a token, each
     model's own."""
     tokens = len(x_BI)
-    input_BI = encoder_input(parameters, x_BI, recipe)
+    kind = getattr(torch, recipe.matmul)
+    input_BI = encoder_input(parameters, x_BI, recipe).to(kind)
     pre_BF = preactivation(parameters, input_BI, recipe)
     decoder_FLD = parameters.decoder_FLD(recipe.models)
     kept = [batch_topk(pre_BF, norm_F, tokens * k) for norm_F in norms(decoder_FLD).T.contiguous()]
     codes = [SparseCodes.of(each.flat_N, each.value_N, tokens, recipe.latents) for each in kept]
     rows = [rows_FD.contiguous() for rows_FD in decoder_FLD.unbind(1)]
-    rebuilt_BI = torch.cat([each.decode(rows_FD) for each, rows_FD in zip(codes, rows, strict=True)], 1)
-    error_BI = x_BI - (rebuilt_BI + parameters.decoder_bias_I)
+    given = codes, x_BI.chunk(recipe.models, 1), rows, parameters.decoder_bias_I.chunk(recipe.models)
+    error_BI = torch.cat([each.error(*own) for each, *own in zip(*given, strict=True)], 1)
     loss, delta_BI = reconstruction(error_BI, recipe)
-    deltas = [delta_BD.contiguous() for delta_BD in delta_BI.chunk(recipe.models, 1)]
+    deltas = [delta_BD.contiguous() for delta_BD in delta_BI.to(kind).chunk(recipe.models, 1)]
     parts = zip(codes, rows, deltas, strict=True)
     pulls = [each.pull(rows_FD, delta_BD, input_BI, None) for each, rows_FD, delta_BD in parts]
     pulled = _together(pulls)
@@ -49,5 +50,5 @@ def least(kept: list[Kept]) -> Tensor:
 
 def _together(pulls: list[Pullback]) -> Pullback:
     """Gradients of all models: each latent's encoder is theirs in common, its decoder rows are their own."""
-    encoders, biases, decoders = zip(*pulls, strict=True)
+    encoders, biases, decoders = zip(*(each.gradients for each in pulls), strict=True)
     return Pullback(torch.stack(encoders).sum(0), torch.stack(biases).sum(0), torch.cat(decoders, 1))

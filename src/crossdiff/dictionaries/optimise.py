@@ -1,14 +1,14 @@
 """From gradients to the next parameters: schedules, clipping, Adam, unit norms."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
 from crossdiff.dictionaries import adam as short
-from crossdiff.dictionaries import kernels
+from crossdiff.dictionaries import compiled, kernels
 from crossdiff.dictionaries.parameters import Parameters
 from crossdiff.dictionaries.recipe import Moment, Recipe
 
@@ -81,6 +81,13 @@ def no_moments(parameters: Parameters, form: Moment = "float32") -> Moments:
     )
 
 
+def ready(parameters: Parameters, recipe: Recipe) -> Parameters:
+    """The parameters with a copy of the encoder as products read it, where `move` keeps it as it moves them."""
+    if recipe.matmul != "bfloat16" or recipe.path == "eager" or not compiled.serve(parameters.encoder_FI):
+        return parameters
+    return replace(parameters, short_FI=parameters.encoder_FI.to(torch.bfloat16))
+
+
 def move(
     parameters: Parameters,
     gradients: Parameters,
@@ -88,14 +95,18 @@ def move(
     recipe: Recipe,
     step: int,
     norm: Tensor | None = None,
+    sums_2F: Tensor | None = None,
 ) -> None:
     """One step of Adam with what the recipe asks for around it; all tensors are changed in place.
 
-    ``norm`` is the gradients' global norm, where it is known.
+    ``norm`` is the gradients' global norm, ``sums`` are of each latent's (see `codes.Pullback`), where they are known.
     """
+    largest = recipe.clip_norm if recipe.sparsity == "batchtopk" else None
+    if recipe.moments == "float32" and compiled.serve(parameters.encoder_FI):
+        _move_compiled(parameters, gradients, moments, recipe, step, largest, sums_2F)
+        return
     if recipe.unit_norm:
         remove_parallel(gradients.decoder_FI, parameters.decoder_FI)
-    largest = recipe.clip_norm if recipe.sparsity == "batchtopk" else None
     if recipe.moments != "float32" or kernels.serve(parameters.encoder_FI):  # gradients are clipped as they are read
         factor = None if largest is None else clip_factor(gradients.tensors, largest, norm)
         groups = [group.tensors for group in (parameters, gradients, moments.mean, moments.square)]
@@ -104,6 +115,35 @@ def move(
         _move_as_pytorch(parameters, gradients, moments, recipe, step, largest)
     if recipe.unit_norm:
         to_unit(parameters.decoder_FI)
+    if parameters.short_FI is not None:
+        parameters.short_FI.copy_(parameters.encoder_FI)
+
+
+def _move_compiled(
+    parameters: Parameters, gradients: Parameters, moments: Moments, recipe: Recipe, step: int, largest: float | None,
+    sums_2F: Tensor | None,
+) -> None:  # fmt: skip
+    from crossdiff.dictionaries.compiled import adam as fast
+    from crossdiff.dictionaries.compiled.rows import measured
+
+    if sums_2F is None:
+        of_latents = gradients.encoder_FI, gradients.encoder_bias_F, gradients.decoder_FI
+        sums_2F = measured(of_latents, parameters.decoder_FI)
+    square_F, along_F = sums_2F
+    if recipe.unit_norm:  # ‖g − (g·d)d‖² = ‖g‖² − (g·d)²
+        square_F = square_F - along_F.square()
+    factor = None
+    if largest is not None:
+        total = square_F.sum(dtype=torch.float64) + gradients.decoder_bias_I.square().sum(dtype=torch.float64)
+        factor = clip_factor(gradients.tensors, largest, total.sqrt().float())
+    rule = short.rule(learning_rate(recipe, step), recipe.betas, step, factor)
+    encoder, encoder_bias, decoder, decoder_bias = zip(
+        parameters.tensors, gradients.tensors, moments.mean.tensors, moments.square.tensors, strict=True
+    )
+    fast.update(*encoder, rule, copy=parameters.short_FI)
+    fast.update(*encoder_bias, rule)
+    fast.update(*decoder, rule, along_M=along_F if recipe.unit_norm else None)
+    fast.update(*decoder_bias, rule)
 
 
 def _move_as_pytorch(

@@ -23,10 +23,12 @@ class Parameters:
     encoder_bias_F: Tensor
     decoder_FI: Tensor
     decoder_bias_I: Tensor
+    short_FI: Tensor | None = None
+    """The encoder in bf16, as products read it, where `optimise.move` keeps it up to date."""
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All of them, in a fixed order."""
+        """All that are learnt, in a fixed order."""
         return [self.encoder_FI, self.encoder_bias_F, self.decoder_FI, self.decoder_bias_I]
 
     def decoder_FLD(self, models: int) -> Tensor:
@@ -68,3 +70,5 @@ class Step:
     """The auxiliary loss, before its weight; 0 when no latent is dead."""
     norm: Tensor | None = None
     """Global norm of the gradients, fp32 [], where the step learnt it on its way."""
+    sums_2F: Tensor | None = None
+    """See `codes.Pullback`."""

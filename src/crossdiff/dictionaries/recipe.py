@@ -100,8 +100,7 @@ class Recipe:
     threshold_decay: float = 0.999
     """Decay of the threshold's moving average."""
     matmul: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision of the encoder product in training and, on a GPU, of what its gradients multiply; weights and sums stay
-    fp32."""
+    """Precision of the encoder product in training and of what its gradients multiply; weights and sums stay fp32."""
     path: Literal["auto", "eager", "sparse"] = "auto"
     """How a step is computed: plain dense autograd, only the chosen entries, or whichever is cheaper. One result."""
     log_every: int = 20

@@ -7,14 +7,19 @@ Shapes: B tokens, F latents, N chosen entries.
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossdiff.dictionaries import compiled
+
 SAMPLE = 131_072
 """Entries looked at to estimate the level: about a thousand of them rank above it at usual sparsity."""
+RUN = 32
+"""Entries in a row that the sample takes."""
 CHUNK = 2**19
 """Entries compared at a time, so that the mask stays in the cache."""
 
@@ -42,6 +47,17 @@ def above(value_BF: Tensor, level_F: Tensor) -> Tensor:
         for start in range(0, values.shape[0], rows)
     ]
     return torch.from_numpy(np.concatenate(found))
+
+
+def entries(value_BF: Tensor, level_F: Tensor, weight_F: Tensor) -> Kept:
+    """The entries with value > level ≥ 0; level [F] in any float type, weight [F] fp32."""
+    if compiled.serve(value_BF):
+        from crossdiff.dictionaries.compiled import select
+
+        return Kept(*select.above(value_BF, level_F.to(value_BF.dtype), weight_F))
+    flat_N = above(value_BF, level_F)
+    value_N = value_BF.view(-1).index_select(0, flat_N).float()
+    return Kept(flat_N, value_N, value_N * weight_F.index_select(0, flat_N % value_BF.shape[1]))
 
 
 def positives(value_BF: Tensor) -> int:
@@ -86,38 +102,43 @@ def _sample_rank(entries: int, count: int) -> int:
 
 
 def _sampled_level(pre_BF: Tensor, weight_F: Tensor, rank: int) -> float:
-    """Score of that rank in an even sample; 0 if the sample has no such rank or is no smaller than the batch."""
+    """Score of that rank in a sample; 0 if the sample has no such rank or would be no smaller than the batch.
+
+    Entries are looked at `RUN` in a row, which come with one line of the cache.
+    """
     entries, latents = pre_BF.numel(), pre_BF.shape[1]
-    stride = entries // SAMPLE
-    if stride < 2:
+    if entries < 2 * SAMPLE or rank >= SAMPLE // RUN * RUN:
         return 0.0
-    while math.gcd(stride, latents) > 1:  # else some latents would never be looked at
-        stride += 1
-    index = torch.arange(0, entries, stride, device=pre_BF.device)
-    if rank >= len(index):
-        return 0.0
-    score = pre_BF.view(-1).index_select(0, index).float().mul_(weight_F.index_select(0, index % latents))
+    start_S = _starts(entries, SAMPLE // RUN).to(pre_BF.device)
+    repeats = -(-(latents + RUN) // latents)
+    weight_SR = weight_F.repeat(repeats).unfold(0, RUN, 1).index_select(0, start_S % latents)
+    score = pre_BF.view(-1).unfold(0, RUN, 1).index_select(0, start_S).float().mul_(weight_SR).view(-1)
     return max(0.0, float(score.topk(rank, sorted=False).values.min()))
+
+
+@cache
+def _starts(entries: int, runs: int) -> Tensor:
+    """Where the runs of a sample start, int64: anywhere, the same in every batch of a size."""
+    return torch.from_numpy(np.random.default_rng(0).integers(0, entries - RUN + 1, runs))
 
 
 def _survivors(pre_BF: Tensor, weight_F: Tensor, level: float, count: int) -> tuple[Kept, bool]:
     """Entries about and above the level, and whether the ``count`` largest are surely among them."""
-    flat_N = above(pre_BF, level_of_value(level, weight_F))
-    value_N = pre_BF.view(-1).index_select(0, flat_N).float()
-    score_N = value_N * weight_F.index_select(0, flat_N % pre_BF.shape[1])
-    complete = level == 0.0 or int((score_N >= level).sum()) >= count
-    return Kept(flat_N, value_N, score_N), complete
+    kept = entries(pre_BF, level_of_value(level, weight_F), weight_F)
+    complete = level == 0.0 or int((kept.score_N >= level).sum()) >= count
+    return kept, complete
 
 
 def _largest(kept: Kept, count: int) -> Kept:
     """The ``count`` largest scores of those given, all positive; ties go to the first."""
-    if len(kept.score_N) > count:
-        least = kept.score_N.topk(count, sorted=False).values.min()
-        ahead_N, tied_N = kept.score_N > least, kept.score_N == least
-        choose_N = ahead_N | (tied_N & (tied_N.cumsum(0) <= count - ahead_N.sum()))
+    score_N = kept.score_N
+    if len(score_N) <= count:
+        chosen_N = score_N > 0
     else:
-        choose_N = kept.score_N > 0
-    if not bool((kept.score_N > 0).all()):
-        choose_N &= kept.score_N > 0
-    index = choose_N.nonzero().squeeze(1)
+        least = score_N.kthvalue(len(score_N) - count + 1).values
+        chosen_N = score_N > least
+        if least > 0:
+            tied_N = (score_N == least).nonzero().squeeze(1)
+            chosen_N[tied_N[: count - int(chosen_N.sum())]] = True
+    index = chosen_N.nonzero().squeeze(1)
     return Kept(*(part.index_select(0, index) for part in kept))

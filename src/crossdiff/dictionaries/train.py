@@ -20,7 +20,15 @@ from crossdiff.dictionaries.checkpoint import State
 from crossdiff.dictionaries.init import initial
 from crossdiff.dictionaries.metrics import MODELS, explained
 from crossdiff.dictionaries.normalise import Normaliser
-from crossdiff.dictionaries.optimise import active_latents, known, learning_rate, move, next_threshold, no_moments
+from crossdiff.dictionaries.optimise import (
+    active_latents,
+    known,
+    learning_rate,
+    move,
+    next_threshold,
+    no_moments,
+    ready,
+)
 from crossdiff.dictionaries.parameters import Parameters, Step
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.errors import UserError
@@ -79,6 +87,8 @@ class Trainer:
         self.kept_in, self.fingerprint, self.on_point = kept_in, fingerprint, on_point
         self.device = normaliser.mean.device
         self.state = checkpoint.read(kept_in, fingerprint, self.device) if kept_in else None
+        if self.state is not None:
+            self.state.parameters = ready(self.state.parameters, recipe)
         self.start_clock()
 
     @property
@@ -124,7 +134,7 @@ class Trainer:
         return export(self.state, self.recipe, self.normaliser, about), self.state.curves
 
     def _begun(self, x_BLD: Tensor) -> State:
-        parameters = initial(self.recipe, x_BLD.flatten(1), self.seed)
+        parameters = ready(initial(self.recipe, x_BLD.flatten(1), self.seed), self.recipe)
         silent_F = torch.zeros(self.recipe.latents, dtype=torch.int64, device=self.device)
         moments = no_moments(parameters, self.recipe.moments)
         return State(parameters, moments, silent_F, threshold=None, step=0, curves=[])
@@ -151,7 +161,7 @@ def _advance(state: State, x_BI: Tensor, recipe: Recipe) -> Step:
         done = gpu.step(*given, gpu.look(state, recipe))
     else:
         done = sparse.step(*given)
-    move(state.parameters, done.gradients, state.moments, recipe, state.step, done.norm)
+    move(state.parameters, done.gradients, state.moments, recipe, state.step, done.norm, done.sums_2F)
     state.silent_F = done.silent_F
     state.threshold = next_threshold(state.threshold, done.least_score, recipe, state.step)
     state.step += 1

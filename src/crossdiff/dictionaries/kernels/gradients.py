@@ -83,7 +83,7 @@ def pull(parts: Segments, decoder_FI: Tensor, delta_BI: Tensor, input_BI: Tensor
         weight, bias = decoder_FI.new_empty(rows, width), decoder_FI.new_empty(rows)
         return weight, bias, torch.empty_like(weight)
 
-    pulled, spill = Pullback(*sums(latents)), sums(spilled)
+    pulled, spill = sums(latents), sums(spilled)
     squares_CX, squares_SX = (decoder_FI.new_zeros(rows, blocks) for rows in (chunks, spilled))
     _sum_chunks[(chunks, blocks)](
         *where, parts.spill_F, parts.token_N, parts.value_N, code_N, delta_BI, input_BI, *pulled, *spill, squares_CX,
@@ -92,7 +92,7 @@ def pull(parts: Segments, decoder_FI: Tensor, delta_BI: Tensor, input_BI: Tensor
     _sum_spill[(spilled, blocks)](
         parts.latent_S, parts.spill_F, *spill, *pulled, squares_SX, latents, width, COLUMNS=COLUMNS
     )
-    return pulled, squares_CX.sum() + squares_SX.sum()
+    return Pullback(*pulled), squares_CX.sum() + squares_SX.sum()
 
 
 def _starts(count_F: Tensor) -> Tensor:

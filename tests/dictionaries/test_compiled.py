@@ -1,0 +1,260 @@
+"""Kernels for CPUs against the plain statements that stand in wherever they cannot serve."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_data import Planted, small
+from test_step import same, start
+
+from crossdiff.dictionaries import adam, compiled, decoupled, eager, normalise, optimise, select, sparse
+from crossdiff.dictionaries.codes import SparseCodes
+from crossdiff.dictionaries.parameters import Parameters
+from crossdiff.dictionaries.train import Trainer, train
+
+fast = pytest.importorskip("crossdiff.dictionaries.compiled.adam")
+rows = pytest.importorskip("crossdiff.dictionaries.compiled.rows")
+bits = pytest.importorskip("crossdiff.dictionaries.compiled.bits")
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """Threads of PyTorch, and so of the kernels."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def plain(function, *given):
+    """Calls a function as if numba was not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "serve", lambda tensor: False)
+        return function(*given)
+
+
+@given(
+    tokens=st.integers(1, 7),
+    latents=st.integers(1, 70),
+    bf16=st.booleans(),
+    room=st.sampled_from([0.0, 1 / 16]),
+    quantile=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=80, deadline=None)
+def test_entries_equal_the_plain_ones(tokens, latents, bf16, room, quantile, seed):
+    """Whatever the shape, the type, the number of entries above, and the room there was for them at first."""
+    from crossdiff.dictionaries.compiled import select as quick
+
+    g = torch.Generator().manual_seed(seed)
+    value = torch.randn(tokens, latents, generator=g).to(torch.bfloat16 if bf16 else torch.float32)
+    level = value.float().quantile(quantile).clamp_min(0) * (0.5 + torch.rand(latents, generator=g))
+    level[torch.rand(latents, generator=g) < 0.1] = torch.inf
+    weight = torch.rand(latents, generator=g)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quick, "ROOM", room)
+        found = select.entries(value, level, weight)
+    for mine, other in zip(found, plain(select.entries, value, level, weight), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_more_entries_than_there_was_room_for():
+    value = torch.rand(300, 128) + 1
+    found = select.entries(value, torch.zeros(128), torch.ones(128))
+    assert found.flat_N.tolist() == list(range(300 * 128))
+    assert torch.equal(found.value_N.view(300, 128), value)
+
+
+def test_no_thread_reads_what_is_not_a_number_as_large():
+    value = torch.tensor([[torch.nan, 1.0, torch.inf, -torch.inf]])
+    assert select.entries(value, torch.zeros(4), torch.ones(4)).flat_N.tolist() == [1, 2]
+
+
+CODES = {
+    "tokens": st.integers(1, 9),
+    "latents": st.integers(1, 20),
+    "width": st.integers(1, 40),
+    "inputs": st.integers(1, 40),
+    "density": st.sampled_from([0.0, 0.2, 1.0]),
+    "bf16": st.booleans(),
+    "seed": st.integers(0, 1000),
+}
+
+
+@given(**CODES)
+@settings(max_examples=100, deadline=None)
+def test_codes_equal_the_plain_ones(tokens, latents, width, inputs, density, bf16, seed):
+    g = torch.Generator().manual_seed(seed)
+    kind = torch.bfloat16 if bf16 else torch.float32
+    flat = (torch.rand(tokens * latents, generator=g) < density).nonzero().squeeze(1)
+    value = torch.rand(len(flat), generator=g)
+    decoder, x = torch.randn(latents, width, generator=g), torch.randn(tokens, width, generator=g)
+    bias, charge = torch.randn(width, generator=g), torch.randn(latents, generator=g)
+    delta, input_ = torch.randn(tokens, width, generator=g).to(kind), torch.randn(tokens, inputs, generator=g).to(kind)
+
+    def outcome():
+        codes = SparseCodes.of(flat, value, tokens, latents)
+        pulled = codes.pull(decoder, delta, input_, charge if seed % 2 else None)
+        return [codes.error(x, decoder, bias), codes.total(), codes.fired(), *pulled.gradients], pulled.sums_2F
+
+    mine, sums = outcome()
+    wanted, none = plain(outcome)
+    assert none is None
+    for one, other in zip(mine, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
+    encoder, encoder_bias, decoder_gradient = (tensor.double() for tensor in wanted[3:])
+    squares = encoder.square().sum(1) + encoder_bias.square() + decoder_gradient.square().sum(1)
+    torch.testing.assert_close(sums[0].double(), squares, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(sums[1].double(), (decoder_gradient * decoder).sum(1), rtol=1e-4, atol=1e-3)
+    measured = rows.measured(tuple(mine[3:]), decoder)
+    torch.testing.assert_close(measured, sums, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1,), (17,), (1, 1), (5, 3), (33, 70)])
+@pytest.mark.parametrize("factor", [None, 0.25])
+def test_adam_equals_its_plain_statement(shape, factor, threads):
+    g = torch.Generator().manual_seed(3)
+    given = [torch.randn(shape, generator=g) for _ in range(3)] + [torch.rand(shape, generator=g)]
+    mine, other = ([tensor.clone() for tensor in given] for _ in range(2))
+    copy = torch.empty(shape, dtype=torch.bfloat16) if len(shape) == 2 else None
+    rule = adam.rule(0.01, (0.9, 0.99), 4, None if factor is None else torch.tensor(factor))
+    fast.update(*mine, rule, copy=copy)
+    adam.update(*other, None, rule, 0)
+    for one, two in zip(mine, other, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
+    if copy is not None:
+        assert torch.equal(copy, mine[0].to(torch.bfloat16))
+
+
+def test_bf16_is_rounded_as_pytorch_rounds():
+    """Ties to even, carries into the exponent, numbers below the least normal one, and both zeros."""
+    bits_ = torch.arange(0, 2**31 - 2**23, 65_521, dtype=torch.int64)
+    near = torch.tensor([0x3F808000, 0x3F818000, 0x3F80FFFF, 0x7F7F7FFF, 1, 0x8000, 0x18000, 0])
+    number = torch.cat([bits_, near]).int().view(torch.float32)
+    number = torch.cat([number, -number])[None]
+    copy = torch.empty(number.shape, dtype=torch.bfloat16)
+    still = adam.rule(0.0, (0.0, 0.0), 0, None)
+    fast.update(number, torch.zeros_like(number), torch.zeros_like(number), torch.ones_like(number), still, copy=copy)
+    assert torch.equal(copy.view(torch.int16), number.to(torch.bfloat16).view(torch.int16))
+
+
+@pytest.mark.parametrize("kind", ["crosscoder", "diff-sae"])
+@pytest.mark.parametrize("largest", [None, 0.01, 1e6])
+def test_moves_as_pytorch_does(kind, largest):
+    recipe = small(kind, clip_norm=largest, latents=13, k=2)
+    parameters, x, silent = start(recipe, 9, 6)
+    if recipe.unit_norm:
+        optimise.to_unit(parameters.decoder_FI)
+    ways = []
+    for call in (lambda function, *given: function(*given), plain):
+        moved = Parameters(*(tensor.clone() for tensor in parameters.tensors))
+        moments = optimise.no_moments(moved)
+        for step in range(3):
+            done = call(sparse.step, moved, x, recipe, 2, silent)
+            call(optimise.move, moved, done.gradients, moments, recipe, step, done.norm, done.sums_2F)
+        ways.append([*moved.tensors, *moments.mean.tensors, *moments.square.tensors])
+    for one, other in zip(*ways, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    if recipe.unit_norm:
+        torch.testing.assert_close(ways[0][2].norm(dim=1), torch.ones(13))
+
+
+def test_the_sums_include_what_revives_dead_latents():
+    recipe = small("diff-sae", latents=40, k=3, dead_after_tokens=1, path="sparse")
+    parameters, x, silent = start(recipe, 9, 6)
+    done = sparse.step(parameters, x, recipe, 3, silent)
+    assert float(done.auxiliary) > 0
+    gradients = done.gradients
+    of_latents = gradients.encoder_FI, gradients.encoder_bias_F, gradients.decoder_FI
+    torch.testing.assert_close(done.sums_2F, rows.measured(of_latents, parameters.decoder_FI), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sparsity", "step"),
+    [("crosscoder", "batchtopk", sparse), ("diff-sae", "batchtopk", sparse), ("crosscoder", "l1", sparse),
+     ("crosscoder", "decoupled", decoupled)],
+)  # fmt: skip
+def test_without_numba_a_step_equals_eager_too(kind, sparsity, step):
+    recipe = small(kind, sparsity, latents=97, k=3, dead_after_tokens=64)
+    parameters, x, silent = start(recipe, 33, 6)
+    done = plain(step.step, parameters, x, recipe, 3, silent)
+    wanted = eager.step(parameters, x, recipe, 3, silent)
+    if recipe.decoupled:
+        torch.testing.assert_close(done.least_score, wanted.least_score, rtol=1e-5, atol=0)
+        done, wanted = replace(done, least_score=None), replace(wanted, least_score=None)
+    assert done.sums_2F is None
+    same(done, wanted, least=0.1 if recipe.decoupled else 1e-3)
+
+
+@pytest.mark.parametrize("kind", ["crosscoder", "diff-sae"])
+def test_rows_do_not_depend_on_the_number_of_threads(kind):
+    """Entries, errors, gradients and moves, bit for bit; what sums over rows is PyTorch's."""
+    recipe = small(kind, latents=97, k=3, dead_after_tokens=10**7, matmul="float32")
+    parameters, x, _ = start(recipe, 64, 30)
+    pre = torch.randn(64, 97, generator=torch.Generator().manual_seed(1))
+    outcomes = []
+    for count in (1, 2):
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        found = select.entries(pre, torch.full([97], 1.5), torch.ones(97))
+        codes = SparseCodes.of(found.flat_N, found.value_N, 64, 97)
+        pulled = codes.pull(parameters.decoder_FI, x, x, None)
+        moments = [torch.zeros_like(parameters.decoder_FI) for _ in range(2)]
+        given = [parameters.decoder_FI.clone(), pulled.decoder_FI, *moments]
+        fast.update(*given, adam.rule(0.1, (0.9, 0.99), 0, None), along_M=pulled.sums_2F[1])
+        error = codes.error(x, parameters.decoder_FI, parameters.decoder_bias_I)
+        outcomes.append([*found, error, *pulled, *given])
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, two) for one, two in zip(*outcomes, strict=True))
+
+
+def test_the_copy_of_the_encoder_follows_it():
+    """In a training, and when one is taken up; what reads in fp32, or plainly, keeps none."""
+    planted = Planted(latents=12)
+    x = planted.batch(64, 0)
+    fitted = normalise.fit([x])
+    recipe = small(matmul="bfloat16")
+    trainer = Trainer(recipe, fitted, 0)
+    assert trainer.state is None
+    for _ in range(3):
+        trainer.learn(x)
+    parameters = trainer.state.parameters
+    assert torch.equal(parameters.short_FI, parameters.encoder_FI.to(torch.bfloat16))
+    for other in (replace(recipe, matmul="float32"), replace(recipe, path="eager")):
+        trainer = Trainer(other, fitted, 0)
+        trainer.learn(x)
+        assert trainer.state.parameters.short_FI is None
+
+
+def test_a_training_without_numba_learns_the_same():
+    planted = Planted(latents=12)
+    fitted = normalise.fit([planted.batch(256, 0)])
+    recipe = small(steps=40)
+    _, mine = train(planted.batches(64), recipe, fitted, 0)
+    _, other = plain(train, planted.batches(64), recipe, fitted, 0)
+    for one, two in zip(mine, other, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
+        assert one["l0"] == pytest.approx(two["l0"], rel=1e-2)
+
+
+def test_a_training_taken_up_has_its_copy_again(tmp_path):
+    planted, recipe = Planted(), small(matmul="bfloat16", steps=30, checkpoint_every=10)
+    fitted = normalise.fit([planted.batch(256, 0)])
+    whole, curves = train(planted.batches(64), recipe, fitted, 0)
+
+    def stop(steps):
+        stops.append(steps)
+        if sum(stops) == 13:
+            raise KeyboardInterrupt
+
+    stops = []
+    with pytest.raises(KeyboardInterrupt):
+        train(planted.batches(64), recipe, fitted, 0, kept_in=tmp_path / "state", on_step=stop)
+    begun = []
+    again, others = train(planted.batches(64), recipe, fitted, 0, kept_in=tmp_path / "state", on_step=begun.append)
+    assert begun[0] == 10
+    assert all(torch.equal(tensor, again.tensors[name]) for name, tensor in whole.tensors.items())
+    timeless = [[{k: v for k, v in point.items() if k != "tokens_per_second"} for point in c] for c in (curves, others)]
+    assert timeless[0] == timeless[1]
