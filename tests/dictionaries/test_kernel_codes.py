@@ -83,7 +83,8 @@ def test_slots_left_over_have_no_effect():
     for count in (positive, 2 * positive):
         chosen = select.batch_topk(pre, weight, count)
         parts = gradients.segments(chosen, 11)
-        results.append([decode.error_of(chosen, decoder, bias, x), *gradients.pull(parts, decoder, delta, input_)[0]])
+        pulled, _ = gradients.pull(parts, decoder, delta, input_)
+        results.append([decode.error_of(chosen, decoder, bias, x), *pulled.gradients])
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
 
 
@@ -95,5 +96,5 @@ def test_bf16_operands_are_summed_in_fp32():
     narrow = [tensor.bfloat16() for tensor in (delta, input_)]
     once, _ = gradients.pull(parts, decoder, *narrow)
     again, _ = gradients.pull(parts, decoder, *(tensor.float() for tensor in narrow))
-    assert all(tensor.dtype == torch.float32 for tensor in once)
-    assert all(torch.equal(one, two) for one, two in zip(once, again, strict=True))
+    assert all(tensor.dtype == torch.float32 for tensor in once.gradients)
+    assert all(torch.equal(one, two) for one, two in zip(once.gradients, again.gradients, strict=True))
