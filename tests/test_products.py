@@ -76,3 +76,19 @@ def test_a_step_takes_them_only_where_the_cpu_lacks_them(monkeypatch, lacks):
         assert len(products._kept) == 1
     finally:
         products._kept[0].__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_linear_has_the_bits_of_pytorch(rows):
+    for dtype in (torch.bfloat16, torch.float32):
+        x, weight, bias = (draw(*shape, seed=n, dtype=dtype) for n, shape in enumerate([(rows, 33), (17, 33), (17,)]))
+        with products.widened():
+            assert torch.equal(products.linear(x, weight, bias), linear(x, weight, bias))
+
+
+def test_linear_is_widened_where_bf16_is_slow(monkeypatch):
+    monkeypatch.setattr(products, "lacking", lambda: True)
+    x, weight, bias = draw(9, 33), draw(17, 33, seed=1), draw(17, seed=2)
+    with Widened():
+        found = products.linear(x, weight, bias)
+    assert torch.equal(found, linear(x.float(), weight.float(), bias.float()).bfloat16())

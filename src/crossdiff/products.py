@@ -6,6 +6,7 @@ bf16 does: it sums in fp32, too, in another order. So precision stays what the c
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -40,6 +41,15 @@ def wide(value: Any) -> Any:
     return value.float() if isinstance(value, torch.Tensor) else value
 
 
+def linear(input_BI: torch.Tensor, weight_FI: torch.Tensor, bias_F: torch.Tensor) -> torch.Tensor:
+    """x·Wᵀ + b [B, F]; bf16 goes to the CPU's own product at once: torch's `linear` takes up to a tenth longer over the
+    bias, for the same bits."""
+    if narrow(input_BI) and not lacking():
+        return torch.ops.mkldnn._linear_pointwise(input_BI, weight_FI, bias_F, "none", [], "")
+    return torch.nn.functional.linear(input_BI, weight_FI, bias_F)
+
+
+@cache
 def lacking() -> bool:
     """Whether this CPU multiplies bf16 matrices an entry at a time."""
     return not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

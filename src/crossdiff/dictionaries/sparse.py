@@ -8,7 +8,6 @@ Shapes: B tokens, L models, D width, F latents, I = L·D.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from crossdiff.dictionaries import kernels
 from crossdiff.dictionaries.architecture import MIXED
@@ -17,6 +16,7 @@ from crossdiff.dictionaries.codes import DENSE_ABOVE, Codes, DenseCodes, Pullbac
 from crossdiff.dictionaries.parameters import Parameters, Step, encoder_input, silence, weight_of
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.select import batch_topk, entries, positives
+from crossdiff.products import linear
 
 
 def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F: Tensor) -> Step:
@@ -50,14 +50,7 @@ def preactivation(parameters: Parameters, input_BI: Tensor, recipe: Recipe) -> T
     """x·W + b [B, F] in the precision of the recipe's products."""
     kind = getattr(torch, recipe.matmul)
     encoder_FI = parameters.encoder_FI if parameters.short_FI is None else parameters.short_FI
-    return _linear(input_BI.to(kind), encoder_FI.to(kind), parameters.encoder_bias_F.to(kind))
-
-
-def _linear(input_BI: Tensor, weight_FI: Tensor, bias_F: Tensor) -> Tensor:
-    """x·W + b; on a CPU by oneDNN itself where it can: what `linear` does before takes up to a tenth of the product."""
-    if input_BI.is_cpu and input_BI.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(input_BI, weight_FI, bias_F, "none", [], "")
-    return linear(input_BI, weight_FI, bias_F)
+    return linear(input_BI.to(kind), encoder_FI.to(kind), parameters.encoder_bias_F.to(kind))
 
 
 def reconstruction(error_BI: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
