@@ -14,9 +14,9 @@ from crossdiff.dictionaries.codes import SparseCodes
 from crossdiff.dictionaries.parameters import Parameters
 from crossdiff.dictionaries.train import Trainer, train
 
-fast = pytest.importorskip("crossdiff.dictionaries.compiled.adam")
-rows = pytest.importorskip("crossdiff.dictionaries.compiled.rows")
-bits = pytest.importorskip("crossdiff.dictionaries.compiled.bits")
+pytest.importorskip("numba")
+passes = pytest.importorskip("crossdiff.dictionaries.compiled.passes")
+kernels = pytest.importorskip("crossdiff.dictionaries.compiled.kernels")
 
 
 @pytest.fixture(params=[1, 2])
@@ -46,15 +46,13 @@ def plain(function, *given):
 @settings(max_examples=80, deadline=None)
 def test_entries_equal_the_plain_ones(tokens, latents, bf16, room, quantile, seed):
     """Whatever the shape, the type, the number of entries above, and the room there was for them at first."""
-    from crossdiff.dictionaries.compiled import select as quick
-
     g = torch.Generator().manual_seed(seed)
     value = torch.randn(tokens, latents, generator=g).to(torch.bfloat16 if bf16 else torch.float32)
     level = value.float().quantile(quantile).clamp_min(0) * (0.5 + torch.rand(latents, generator=g))
     level[torch.rand(latents, generator=g) < 0.1] = torch.inf
     weight = torch.rand(latents, generator=g)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quick, "ROOM", room)
+        patch.setattr(passes, "ROOM", room)
         found = select.entries(value, level, weight)
     for mine, other in zip(found, plain(select.entries, value, level, weight), strict=True):
         assert torch.equal(mine, other)
@@ -108,7 +106,7 @@ def test_codes_equal_the_plain_ones(tokens, latents, width, inputs, density, bf1
     squares = encoder.square().sum(1) + encoder_bias.square() + decoder_gradient.square().sum(1)
     torch.testing.assert_close(sums[0].double(), squares, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(sums[1].double(), (decoder_gradient * decoder).sum(1), rtol=1e-4, atol=1e-3)
-    measured = rows.measured(tuple(mine[3:]), decoder)
+    measured = passes.measured(tuple(mine[3:]), decoder)
     torch.testing.assert_close(measured, sums, rtol=1e-5, atol=1e-4)
 
 
@@ -120,7 +118,7 @@ def test_adam_equals_its_plain_statement(shape, factor, threads):
     mine, other = ([tensor.clone() for tensor in given] for _ in range(2))
     copy = torch.empty(shape, dtype=torch.bfloat16) if len(shape) == 2 else None
     rule = adam.rule(0.01, (0.9, 0.99), 4, None if factor is None else torch.tensor(factor))
-    fast.update(*mine, rule, copy=copy)
+    passes.update(*mine, rule, copy=copy)
     adam.update(*other, None, rule, 0)
     for one, two in zip(mine, other, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
@@ -136,7 +134,7 @@ def test_bf16_is_rounded_as_pytorch_rounds():
     number = torch.cat([number, -number])[None]
     copy = torch.empty(number.shape, dtype=torch.bfloat16)
     still = adam.rule(0.0, (0.0, 0.0), 0, None)
-    fast.update(number, torch.zeros_like(number), torch.zeros_like(number), torch.ones_like(number), still, copy=copy)
+    passes.update(number, torch.zeros_like(number), torch.zeros_like(number), torch.ones_like(number), still, copy=copy)
     assert torch.equal(copy.view(torch.int16), number.to(torch.bfloat16).view(torch.int16))
 
 
@@ -168,7 +166,7 @@ def test_the_sums_include_what_revives_dead_latents():
     assert float(done.auxiliary) > 0
     gradients = done.gradients
     of_latents = gradients.encoder_FI, gradients.encoder_bias_F, gradients.decoder_FI
-    torch.testing.assert_close(done.sums_2F, rows.measured(of_latents, parameters.decoder_FI), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(done.sums_2F, passes.measured(of_latents, parameters.decoder_FI), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +201,7 @@ def test_rows_do_not_depend_on_the_number_of_threads(kind):
         pulled = codes.pull(parameters.decoder_FI, x, x, None)
         moments = [torch.zeros_like(parameters.decoder_FI) for _ in range(2)]
         given = [parameters.decoder_FI.clone(), pulled.decoder_FI, *moments]
-        fast.update(*given, adam.rule(0.1, (0.9, 0.99), 0, None), along_M=pulled.sums_2F[1])
+        passes.update(*given, adam.rule(0.1, (0.9, 0.99), 0, None), along_M=pulled.sums_2F[1])
         error = codes.error(x, parameters.decoder_FI, parameters.decoder_bias_I)
         outcomes.append([*found, error, *pulled, *given])
         torch.set_num_threads(before)
@@ -258,3 +256,7 @@ def test_a_training_taken_up_has_its_copy_again(tmp_path):
     assert all(torch.equal(tensor, again.tensors[name]) for name, tensor in whole.tensors.items())
     timeless = [[{k: v for k, v in point.items() if k != "tokens_per_second"} for point in c] for c in (curves, others)]
     assert timeless[0] == timeless[1]
+
+
+def test_kernels_and_adam_know_one_epsilon():
+    assert kernels.EPSILON == adam.EPSILON

@@ -51,7 +51,7 @@ def auxiliary(
     for gradient, part in zip(pulled.gradients, revived.gradients, strict=True):
         gradient[dead_K] += part
     if pulled.sums_2F is not None:
-        from crossdiff.dictionaries.compiled.rows import measured
+        from crossdiff.dictionaries.compiled.passes import measured
 
         encoder_KI, bias_K, gradient_KI = (part[dead_K] for part in pulled.gradients)
         pulled.sums_2F[:, dead_K] = measured((encoder_KI, bias_K, gradient_KI), decoder_KI)

@@ -83,9 +83,9 @@ class SparseCodes:
     def error(self, x_BI: Tensor, decoder_FI: Tensor, bias_I: Tensor) -> Tensor:
         start_B = _starts(self.token_N, self.tokens)
         if compiled.serve(decoder_FI):
-            from crossdiff.dictionaries.compiled import codes
+            from crossdiff.dictionaries.compiled import passes
 
-            return codes.error(start_B, self.latent_N, self.value_N, decoder_FI, bias_I, x_BI)
+            return passes.error(start_B, self.latent_N, self.value_N, decoder_FI, bias_I, x_BI)
         rebuilt_BI = embedding_bag(self.latent_N, decoder_FI, start_B[:-1], mode="sum", per_sample_weights=self.value_N)
         return x_BI - (rebuilt_BI + bias_I)
 
@@ -99,12 +99,12 @@ class SparseCodes:
     def pull(self, decoder_FI: Tensor, delta_BI: Tensor, input_BI: Tensor, charge_F: Tensor | None) -> Pullback:
         order_N, start_F = self._by_latent
         if compiled.serve(decoder_FI):
-            from crossdiff.dictionaries.compiled import codes
+            from crossdiff.dictionaries.compiled import passes
 
             if charge_F is None:
                 charge_F = decoder_FI.new_zeros(self.latents)
             given = order_N, start_F, self.token_N, self.value_N, decoder_FI, delta_BI, input_BI, charge_F
-            return Pullback(*codes.pull(*given))
+            return Pullback(*passes.pull(*given))
         delta_BI, input_BI = delta_BI.float(), input_BI.float()
         token_N, value_N = self.token_N.index_select(0, order_N), self.value_N.index_select(0, order_N)
         gradient_N = _chosen_products(decoder_FI, delta_BI, start_F, token_N)
@@ -121,9 +121,9 @@ class SparseCodes:
     def _by_latent(self) -> tuple[Tensor, Tensor]:
         """Order of the entries by (latent, token), and where each latent starts [F + 1]."""
         if compiled.serve(self.latent_N):
-            from crossdiff.dictionaries.compiled import codes
+            from crossdiff.dictionaries.compiled import passes
 
-            return codes.by_latent(self.latent_N, self.latents)
+            return passes.by_latent(self.latent_N, self.latents)
         latent_N, order_N = self.latent_N.sort(stable=True)
         return order_N, _starts(latent_N, self.latents)
 

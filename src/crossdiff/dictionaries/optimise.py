@@ -123,12 +123,11 @@ def _move_compiled(
     parameters: Parameters, gradients: Parameters, moments: Moments, recipe: Recipe, step: int, largest: float | None,
     sums_2F: Tensor | None,
 ) -> None:  # fmt: skip
-    from crossdiff.dictionaries.compiled import adam as fast
-    from crossdiff.dictionaries.compiled.rows import measured
+    from crossdiff.dictionaries.compiled import passes
 
     if sums_2F is None:
         of_latents = gradients.encoder_FI, gradients.encoder_bias_F, gradients.decoder_FI
-        sums_2F = measured(of_latents, parameters.decoder_FI)
+        sums_2F = passes.measured(of_latents, parameters.decoder_FI)
     square_F, along_F = sums_2F
     if recipe.unit_norm:  # ‖g − (g·d)d‖² = ‖g‖² − (g·d)²
         square_F = square_F - along_F.square()
@@ -140,10 +139,10 @@ def _move_compiled(
     encoder, encoder_bias, decoder, decoder_bias = zip(
         parameters.tensors, gradients.tensors, moments.mean.tensors, moments.square.tensors, strict=True
     )
-    fast.update(*encoder, rule, copy=parameters.short_FI)
-    fast.update(*encoder_bias, rule)
-    fast.update(*decoder, rule, along_M=along_F if recipe.unit_norm else None)
-    fast.update(*decoder_bias, rule)
+    passes.update(*encoder, rule, copy=parameters.short_FI)
+    passes.update(*encoder_bias, rule)
+    passes.update(*decoder, rule, along_M=along_F if recipe.unit_norm else None)
+    passes.update(*decoder_bias, rule)
 
 
 def _move_as_pytorch(

@@ -52,9 +52,9 @@ def above(value_BF: Tensor, level_F: Tensor) -> Tensor:
 def entries(value_BF: Tensor, level_F: Tensor, weight_F: Tensor) -> Kept:
     """The entries with value > level ≥ 0; level [F] in any float type, weight [F] fp32."""
     if compiled.serve(value_BF):
-        from crossdiff.dictionaries.compiled import select
+        from crossdiff.dictionaries.compiled import passes
 
-        return Kept(*select.above(value_BF, level_F.to(value_BF.dtype), weight_F))
+        return Kept(*passes.above(value_BF, level_F.to(value_BF.dtype), weight_F))
     flat_N = above(value_BF, level_F)
     value_N = value_BF.view(-1).index_select(0, flat_N).float()
     return Kept(flat_N, value_N, value_N * weight_F.index_select(0, flat_N % value_BF.shape[1]))

@@ -1,28 +1,17 @@
 """Kernels of the training step and of Adam for CPUs, each beside a plain statement of the same elsewhere.
 
-numba compiles them when they are first used and keeps them beside the code, so later processes only load them. `select`
-finds the entries worth a look, `codes` rebuilds the tokens and returns to the latents, `adam` moves the weights.
-Every row is worked on by one thread in a fixed order, so a step repeats bit for bit, whatever the number of threads.
-numba is imported by these modules only, and they only where `serve` says yes.
+numba compiles `kernels` when they are first used, for a quarter of a minute, and keeps them beside the code: later
+processes only load them. `passes` calls them on tensors. A row is worked on by one thread in a fixed order, so what
+they give repeats bit for bit and does not depend on the number of threads. numba is imported here only, and only where
+`serve` says yes.
 """
 
-import os
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-OPTIONS: dict[str, Any] = {
-    "fastmath": True,
-    "error_model": "numpy",
-    "cache": any(os.access(place, os.W_OK) for place in (Path(__file__).parent, Path("~").expanduser())),
-}
-"""Of every kernel: sums may be taken in another order than written, as PyTorch's are; and what was compiled is kept, if
-there is a place."""
 
 
 def serve(tensor: Tensor) -> bool:
