@@ -24,10 +24,12 @@ def cut(rows: int, work: np.ndarray | None = None) -> np.ndarray:
 
     The parts are of one size or, given the ``work`` before each row and after the last, [rows + 1], of one work.
     """
-    import numba
+    threads = torch.get_num_threads()
+    if threads > 1:
+        import numba
 
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    numba.set_num_threads(threads)
+        threads = min(threads, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+        numba.set_num_threads(threads)
     share = np.arange(threads + 1) / threads
     if work is None:
         return (share * rows).astype(np.int64)

@@ -1,6 +1,6 @@
 """All that numba compiles for the training step and Adam, in one file: what it keeps, it keeps until the file changes.
 
-A kernel with `_parts` in its name runs the other of that name on parts of the rows, one for a thread. bf16 is held in
+A kernel with `_parts` in its name runs that without on parts of the rows, one for a thread. bf16 is held in
 int16, for numba does not know it. Entries are gone through four at a time, so that what they are added to is read and
 written a quarter as often; a latent's decoder row is read once for all its entries.
 
@@ -67,17 +67,18 @@ def short(value):
 
 
 @njit(parallel=True, **OPTIONS)
-def above_parts(ends, values_BF, levels_F, weights_F, flat_PN, value_PN, score_PN):
-    taken_P = np.zeros(len(flat_PN), np.int64)
-    for part in prange(len(flat_PN)):
-        taken_P[part] = _above(
-            ends[part], ends[part + 1], values_BF, levels_F, weights_F, flat_PN[part], value_PN[part], score_PN[part]
+def above_parts(ends, values_BF, levels_F, weights_F, flat_PN, value_PN, score_PN, taken_P):
+    for part in prange(len(ends) - 1):
+        one = slice(part, part + 1)
+        above(
+            ends[part], ends[part + 1], values_BF, levels_F, weights_F, flat_PN[one], value_PN[one], score_PN[one],
+            taken_P[one],
         )  # fmt: skip
-    return taken_P
 
 
 @njit(**OPTIONS)
-def _above(first, past, values_BF, levels_F, weights_F, flat_N, value_N, score_N):
+def above(first, past, values_BF, levels_F, weights_F, flat_1N, value_1N, score_1N, taken_1):
+    flat_N, value_N, score_N = flat_1N[0], value_1N[0], score_1N[0]
     latents, room, taken = values_BF.shape[1], len(flat_N), 0
     over_F = np.zeros(-(-latents // 8) * 8, np.bool_)
     eight_G = over_F.view(np.uint64)
@@ -94,17 +95,17 @@ def _above(first, past, values_BF, levels_F, weights_F, flat_N, value_N, score_N
                             value_N[taken] = number(row_F[latent])
                             score_N[taken] = value_N[taken] * weights_F[latent]
                         taken += 1
-    return taken
+    taken_1[0] = taken
 
 
 @njit(parallel=True, **OPTIONS)
 def error_parts(ends, start_B, latent_N, value_N, decoder_FI, bias_I, x_BI, error_BI):
     for part in prange(len(ends) - 1):
-        _error(ends[part], ends[part + 1], start_B, latent_N, value_N, decoder_FI, bias_I, x_BI, error_BI)
+        error(ends[part], ends[part + 1], start_B, latent_N, value_N, decoder_FI, bias_I, x_BI, error_BI)
 
 
 @njit(**OPTIONS)
-def _error(first, past, start_B, latent_N, value_N, decoder_FI, bias_I, x_BI, error_BI):
+def error(first, past, start_B, latent_N, value_N, decoder_FI, bias_I, x_BI, error_BI):
     width = x_BI.shape[1]
     for token in range(first, past):
         row = error_BI[token]
@@ -146,14 +147,14 @@ def pull_parts(
     ends, order_N, start_F, token_N, value_N, decoder_FI, delta_BI, input_BI, charge_F, encoder, bias, decoder, sums
 ):
     for part in prange(len(ends) - 1):
-        _pull(
+        pull(
             ends[part], ends[part + 1], order_N, start_F, token_N, value_N, decoder_FI, delta_BI, input_BI, charge_F,
             encoder, bias, decoder, sums,
         )  # fmt: skip
 
 
 @njit(**OPTIONS)
-def _pull(
+def pull(
     first, past, order_N, start_F, token_N, value_N, decoder_FI, delta_BI, input_BI, charge_F,
     encoder_out, bias_out, decoder_out, sums_2F,
 ):  # fmt: skip
@@ -196,7 +197,7 @@ def _pull(
             bias += g0
             n += 1
         bias_out[latent] = bias
-        square, along = measure(encoder, bias, decoder, row)
+        square, along = _measure(encoder, bias, decoder, row)
         sums_2F[0, latent] = square
         sums_2F[1, latent] = along
 
@@ -204,15 +205,19 @@ def _pull(
 @njit(parallel=True, **OPTIONS)
 def measure_parts(ends, encoder_FI, bias_F, decoder_FI, row_FI, sums_2F):
     for part in prange(len(ends) - 1):
-        for latent in range(ends[part], ends[part + 1]):
-            square, along = measure(encoder_FI[latent], bias_F[latent], decoder_FI[latent], row_FI[latent])
-            sums_2F[0, latent] = square
-            sums_2F[1, latent] = along
+        measure(ends[part], ends[part + 1], encoder_FI, bias_F, decoder_FI, row_FI, sums_2F)
 
 
 @njit(**OPTIONS)
-def measure(encoder, bias, decoder, row):
-    """What `measured` says of one latent."""
+def measure(first, past, encoder_FI, bias_F, decoder_FI, row_FI, sums_2F):
+    for latent in range(first, past):
+        square, along = _measure(encoder_FI[latent], bias_F[latent], decoder_FI[latent], row_FI[latent])
+        sums_2F[0, latent] = square
+        sums_2F[1, latent] = along
+
+
+@njit(**OPTIONS)
+def _measure(encoder, bias, decoder, row):
     square, along = bias * bias, np.float32(0)
     for i in range(len(encoder)):
         square += encoder[i] * encoder[i]
@@ -225,13 +230,20 @@ def measure(encoder, bias, decoder, row):
 @njit(parallel=True, **OPTIONS)
 def update_parts(ends, parameter, gradient, mean, square, kept, along, factor, rate, root, beta, gamma):
     for part in prange(len(ends) - 1):
-        for row in range(ends[part], ends[part + 1]):
-            parallel = along[row] if len(along) else np.float32(0)
-            _update(parameter[row], gradient[row], mean[row], square[row], parallel, factor, rate, root, beta, gamma)
-            if len(along):
-                _to_unit(parameter[row])
-            if len(kept):
-                _cast(parameter[row], kept[row])
+        update(
+            ends[part], ends[part + 1], parameter, gradient, mean, square, kept, along, factor, rate, root, beta, gamma
+        )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def update(first, past, parameter, gradient, mean, square, kept, along, factor, rate, root, beta, gamma):
+    for row in range(first, past):
+        parallel = along[row] if len(along) else np.float32(0)
+        _update(parameter[row], gradient[row], mean[row], square[row], parallel, factor, rate, root, beta, gamma)
+        if len(along):
+            _to_unit(parameter[row])
+        if len(kept):
+            _cast(parameter[row], kept[row])
 
 
 @njit(**OPTIONS)

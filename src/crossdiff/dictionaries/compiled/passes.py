@@ -5,6 +5,8 @@ The plain statements stand in `select.entries`, in `codes.SparseCodes`, and in `
 Shapes: B tokens, F latents, I = models × width, N active entries, M rows of any tensor.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,13 +25,14 @@ def above(value_BF: Tensor, level_F: Tensor, weight_F: Tensor) -> tuple[Tensor, 
 
     value [B, F] contiguous, bf16 or fp32; level [F] of the same type; weight [F] fp32.
     """
-    values, levels, weights = stored(value_BF), stored(level_F), weight_F.contiguous().numpy()
-    ends = cut(len(values))
+    given = stored(value_BF), stored(level_F), weight_F.contiguous().numpy()
+    ends = cut(len(value_BF))
     parts = len(ends) - 1
-    room = 1024 + int(ROOM * values.size / parts)
+    room = 1024 + int(ROOM * value_BF.numel() / parts)
     while True:
         found = [np.empty((parts, room), kind) for kind in (np.int64, np.float32, np.float32)]
-        taken_P = kernels.above_parts(ends, values, levels, weights, *found)
+        taken_P = np.zeros(parts, np.int64)
+        _each(kernels.above, kernels.above_parts, ends, *given, *found, taken_P)
         if taken_P.max() <= room:
             break
         room = int(taken_P.max())
@@ -44,7 +47,7 @@ def error(
     """x − (f · W + b) [B, I] fp32; token b's entries are start_b … start_{b+1} − 1."""
     given = [t.contiguous().numpy() for t in (start_B, latent_N, value_N, decoder_FI, bias_I, x_BI)]
     error_BI = torch.empty(x_BI.shape)
-    kernels.error_parts(cut(len(x_BI)), *given, error_BI.numpy())
+    _each(kernels.error, kernels.error_parts, cut(len(x_BI)), *given, error_BI.numpy())
     return error_BI
 
 
@@ -73,7 +76,7 @@ def pull(
     )
     out = [tensor.numpy() for tensor in gradients]
     work_F = given[1] + ROW_WORK * np.arange(len(given[1]))
-    kernels.pull_parts(cut(len(decoder_FI), work_F), *given, *out)
+    _each(kernels.pull, kernels.pull_parts, cut(len(decoder_FI), work_F), *given, *out)
     return gradients
 
 
@@ -82,7 +85,7 @@ def measured(gradients: tuple[Tensor, Tensor, Tensor], decoder_FI: Tensor) -> Te
     product of the decoder's gradient with the decoder's row."""
     sums_2F = torch.empty(2, len(decoder_FI))
     given = [tensor.numpy() for tensor in (*gradients, decoder_FI, sums_2F)]
-    kernels.measure_parts(cut(len(decoder_FI)), *given)
+    _each(kernels.measure, kernels.measure_parts, cut(len(decoder_FI)), *given)
     return sums_2F
 
 
@@ -100,7 +103,19 @@ def update(
     along = np.empty(0, np.float32) if along_M is None else along_M.numpy()
     factor = np.float32(1 if rule.factor is None else float(rule.factor))
     numbers = (np.float32(each) for each in (rule.rate, rule.root, *rule.betas))
-    kernels.update_parts(cut(len(parameter)), *given, kept, along, factor, *numbers)
+    _each(kernels.update, kernels.update_parts, cut(len(parameter)), *given, kept, along, factor, *numbers)
+
+
+def _each(one: Callable[..., None], parts: Callable[..., None], ends: np.ndarray, *given: object) -> None:
+    """Run a kernel on all rows, in parts where there are several.
+
+    One thread goes without numba's pool: its threads are as many as the cores, and wait for work by turning in circles,
+    which would take the core of the training beside this one.
+    """
+    if len(ends) == 2:
+        one(ends[0], ends[1], *given)
+    else:
+        parts(ends, *given)
 
 
 def stored(value: Tensor) -> np.ndarray:
