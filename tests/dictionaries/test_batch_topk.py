@@ -24,10 +24,11 @@ def expected(pre, weight, count):
     bf16=st.booleans(),
     weighted=st.booleans(),
     sample=st.sampled_from([4, 16, 131_072]),
+    run=st.sampled_from([1, 3, 4]),
     seed=st.integers(0, 10_000),
 )
 @settings(max_examples=300, deadline=None)
-def test_keeps_exactly_the_largest(tokens, latents, k, levels, bf16, weighted, sample, seed):
+def test_keeps_exactly_the_largest(tokens, latents, k, levels, bf16, weighted, sample, run, seed):
     """Few levels make ties; a small sample makes the estimated level matter, and fail at times."""
     g = torch.Generator().manual_seed(seed)
     pre = (torch.randint(-levels, levels + 1, (tokens, latents), generator=g) / levels).to(
@@ -36,7 +37,10 @@ def test_keeps_exactly_the_largest(tokens, latents, k, levels, bf16, weighted, s
     weight = torch.randint(0, 4, (latents,), generator=g) / 2 if weighted else torch.ones(latents)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(select, "SAMPLE", sample)
+        patch.setattr(select, "RUN", run)
+        select._starts.cache_clear()  # which places there are depends on the length of a run
         kept = batch_topk(pre, weight, tokens * k)
+    select._starts.cache_clear()
     wanted = expected(pre, weight, tokens * k)
     assert kept.flat_N.tolist() == wanted
     assert kept.value_N.tolist() == pre.float().flatten()[wanted].tolist()
@@ -62,15 +66,33 @@ def test_large_batch_takes_the_sampled_way(kind):
     assert bool((kept.flat_N.diff() > 0).all())
 
 
-def test_sample_blind_to_the_large_scores_is_mended():
-    """Everything large sits where the sample does not look: the level is too low or too high, the choice exact."""
+@pytest.mark.parametrize("seen", [True, False], ids=["sees nothing else", "sees none"])
+def test_sample_blind_to_the_large_scores_is_mended(seen, monkeypatch):
+    """The level is then far too high, or far too low; the choice is exact."""
     pre = torch.full((64, 8192), 0.01)
-    stride = pre.numel() // select.SAMPLE + 1
-    looked = torch.arange(0, pre.numel(), stride)
-    pre.view(-1)[looked] = 5.0  # the sample sees nothing but these, and takes them for all
-    kept = batch_topk(pre, torch.ones(8192), len(looked) + 10)
-    assert len(kept.flat_N) == len(looked) + 10
-    assert set(looked.tolist()) <= set(kept.flat_N.tolist())
+    starts = select._starts(pre.numel(), select.SAMPLE // select.RUN)
+    looked = torch.zeros(pre.numel(), dtype=torch.bool)
+    looked[(starts[:, None] + torch.arange(select.RUN)).flatten()] = True
+    large = (looked == seen).nonzero().squeeze(1)[:50_000]
+    pre.view(-1)[large] = 5.0
+    levels = []
+    estimate = select._sampled_level
+    monkeypatch.setattr(select, "_sampled_level", lambda *given: levels.append(estimate(*given)) or levels[-1])
+    kept = batch_topk(pre, torch.ones(8192), len(large) + 10)
+    assert len(kept.flat_N) == len(large) + 10
+    assert set(large.tolist()) <= set(kept.flat_N.tolist())
+    assert levels[0] == (5.0 if seen else pytest.approx(0.01))
+    assert (len(levels) > 1) == seen  # a level that is too high lets too few pass, and another is taken
+
+
+def test_the_level_lets_few_more_pass_than_are_wanted():
+    """In an even batch, and in one whose latents fire at very different rates, side by side as trained ones may lie."""
+    g = torch.Generator().manual_seed(1)
+    pre = torch.randn(512, 4096, generator=g)
+    wanted = 512 * 32
+    for shift in (torch.zeros(4096), torch.linspace(-2, 2, 4096)):
+        level = select._sampled_level(pre + shift, torch.ones(4096), select._sample_rank(pre.numel(), wanted))
+        assert wanted <= int((pre + shift > level).sum()) <= 1.4 * wanted
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
