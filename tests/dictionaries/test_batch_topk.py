@@ -90,9 +90,10 @@ def test_the_level_lets_few_more_pass_than_are_wanted():
     g = torch.Generator().manual_seed(1)
     pre = torch.randn(512, 4096, generator=g)
     wanted = 512 * 32
-    for shift in (torch.zeros(4096), torch.linspace(-2, 2, 4096)):
-        level = select._sampled_level(pre + shift, torch.ones(4096), select._sample_rank(pre.numel(), wanted))
-        assert wanted <= int((pre + shift > level).sum()) <= 1.4 * wanted
+    even, uneven = torch.ones(4096), torch.linspace(0.1, 3, 4096)
+    for shift, weight in ((0 * even, even), (uneven - 2, even), (0 * even, uneven)):
+        level = select._sampled_level(pre + shift, weight, select._sample_rank(pre.numel(), wanted))
+        assert wanted <= int(((pre + shift) * weight > level).sum()) <= 1.4 * wanted
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
