@@ -38,9 +38,9 @@ def test_keeps_exactly_the_largest(tokens, latents, k, levels, bf16, weighted, s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(select, "SAMPLE", sample)
         patch.setattr(select, "RUN", run)
-        select._starts.cache_clear()  # which places there are depends on the length of a run
+        select.starts.cache_clear()  # which places there are depends on the length of a run
         kept = batch_topk(pre, weight, tokens * k)
-    select._starts.cache_clear()
+    select.starts.cache_clear()
     wanted = expected(pre, weight, tokens * k)
     assert kept.flat_N.tolist() == wanted
     assert kept.value_N.tolist() == pre.float().flatten()[wanted].tolist()
@@ -56,7 +56,7 @@ def test_large_batch_takes_the_sampled_way(kind):
     pre = torch.randn(300, 1999, generator=g).to(kind)
     weight = torch.rand(1999, generator=g) + 0.5
     assert pre.numel() > 4 * select.SAMPLE
-    assert select._sampled_level(pre, weight, select._sample_rank(pre.numel(), 300 * 7)) > 1
+    assert select._sampled_level(pre, weight, select.sample_rank(pre.numel(), 300 * 7)) > 1
     kept = batch_topk(pre, weight, 300 * 7)
     score = (pre.float().clamp(min=0) * weight).flatten()
     assert len(kept.flat_N) == 300 * 7
@@ -70,7 +70,7 @@ def test_large_batch_takes_the_sampled_way(kind):
 def test_sample_blind_to_the_large_scores_is_mended(seen, monkeypatch):
     """The level is then far too high, or far too low; the choice is exact."""
     pre = torch.full((64, 8192), 0.01)
-    starts = select._starts(pre.numel(), select.SAMPLE // select.RUN)
+    starts = select.starts(pre.numel(), select.SAMPLE // select.RUN)
     looked = torch.zeros(pre.numel(), dtype=torch.bool)
     looked[(starts[:, None] + torch.arange(select.RUN)).flatten()] = True
     large = (looked == seen).nonzero().squeeze(1)[:50_000]
@@ -92,7 +92,7 @@ def test_the_level_lets_few_more_pass_than_are_wanted():
     wanted = 512 * 32
     even, uneven = torch.ones(4096), torch.linspace(0.1, 3, 4096)
     for shift, weight in ((0 * even, even), (uneven - 2, even), (0 * even, uneven)):
-        level = select._sampled_level(pre + shift, weight, select._sample_rank(pre.numel(), wanted))
+        level = select._sampled_level(pre + shift, weight, select.sample_rank(pre.numel(), wanted))
         assert wanted <= int(((pre + shift) * weight > level).sum()) <= 1.4 * wanted
 
 

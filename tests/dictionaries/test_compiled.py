@@ -16,7 +16,7 @@ from crossdiff.dictionaries.train import Trainer, train
 
 pytest.importorskip("numba")
 passes = pytest.importorskip("crossdiff.dictionaries.compiled.passes")
-kernels = pytest.importorskip("crossdiff.dictionaries.compiled.kernels")
+moving = pytest.importorskip("crossdiff.dictionaries.compiled.moving")
 
 
 @pytest.fixture(params=[1, 2])
@@ -118,12 +118,35 @@ def test_adam_equals_its_plain_statement(shape, factor, threads):
     mine, other = ([tensor.clone() for tensor in given] for _ in range(2))
     copy = torch.empty(shape, dtype=torch.bfloat16) if len(shape) == 2 else None
     rule = adam.rule(0.01, (0.9, 0.99), 4, None if factor is None else torch.tensor(factor))
-    passes.update(*mine, rule, copy=copy)
+    eight = passes.coarse(torch.ones(shape)) if len(shape) == 2 else None
+    passes.update(*mine, rule, short=copy, eight=eight)
     adam.update(*other, None, rule, 0)
     for one, two in zip(mine, other, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
     if copy is not None:
         assert torch.equal(copy, mine[0].to(torch.bfloat16))
+        assert all(torch.equal(one, two) for one, two in zip(eight, passes.coarse(mine[0]), strict=True))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (40, 64)])
+def test_eight_bits_are_the_nearest(shape, threads):
+    value = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * torch.logspace(-20, 20, shape[0])[:, None]
+    value[-1] = 0
+    eight, scale = passes.coarse(value)
+    torch.testing.assert_close(scale, value.abs().amax(1) / 127)
+    assert eight[-1].eq(0).all()
+    assert scale[-1] == 0
+    assert eight[:-1].abs().amax(1).eq(127).all()
+    assert ((eight * scale[:, None] - value).abs() <= 0.5001 * scale[:, None]).all()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (4, 5), (41, 64)])
+def test_weighted_rows_are_summed(kind, shape, threads):
+    g = torch.Generator().manual_seed(1)
+    weight, rows = torch.randn(shape[0], generator=g), torch.randn(shape, generator=g).to(kind)
+    wanted = (weight.double() @ rows.double()).float()
+    torch.testing.assert_close(passes.summed(weight, rows), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_bf16_is_rounded_as_pytorch_rounds():
@@ -134,7 +157,9 @@ def test_bf16_is_rounded_as_pytorch_rounds():
     number = torch.cat([number, -number])[None]
     copy = torch.empty(number.shape, dtype=torch.bfloat16)
     still = adam.rule(0.0, (0.0, 0.0), 0, None)
-    passes.update(number, torch.zeros_like(number), torch.zeros_like(number), torch.ones_like(number), still, copy=copy)
+    passes.update(
+        number, torch.zeros_like(number), torch.zeros_like(number), torch.ones_like(number), still, short=copy
+    )
     assert torch.equal(copy.view(torch.int16), number.to(torch.bfloat16).view(torch.int16))
 
 
@@ -203,7 +228,8 @@ def test_rows_do_not_depend_on_the_number_of_threads(kind):
         given = [parameters.decoder_FI.clone(), pulled.decoder_FI, *moments]
         passes.update(*given, adam.rule(0.1, (0.9, 0.99), 0, None), along_M=pulled.sums_2F[1])
         error = codes.error(x, parameters.decoder_FI, parameters.decoder_bias_I)
-        outcomes.append([*found, error, *pulled, *given])
+        felt = passes.summed(pulled.encoder_bias_F, parameters.encoder_FI)
+        outcomes.append([*found, error, *pulled, *given, felt])
         torch.set_num_threads(before)
     assert all(torch.equal(one, two) for one, two in zip(*outcomes, strict=True))
 
@@ -262,4 +288,4 @@ def test_a_training_taken_up_has_its_copy_again(tmp_path):
 
 
 def test_kernels_and_adam_know_one_epsilon():
-    assert kernels.EPSILON == adam.EPSILON
+    assert moving.EPSILON == adam.EPSILON

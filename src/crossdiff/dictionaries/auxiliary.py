@@ -18,7 +18,7 @@ from crossdiff.dictionaries.recipe import Recipe
 def auxiliary(
     parameters: Parameters,
     pulled: Pullback,
-    pre_BF: Tensor,
+    pre_BK: Tensor,
     weight_F: Tensor,
     error_BI: Tensor,
     input_BI: Tensor,
@@ -28,15 +28,15 @@ def auxiliary(
 ) -> Tensor | float:
     """The loss before its weight; adds the weighted gradients to ``pulled``, which it changes in place.
 
-    Where the host does not know which latents are dead, ``dead_K`` are those that may be, and ``truly_K`` [K] bool
-    says on the device which are: the others' entries count as 0.
+    ``pre_BK`` are the dead latents' x·W + b. Where the host does not know which latents are dead, ``dead_K`` are those
+    that may be, and ``truly_K`` [K] bool says on the device which are: the others' entries count as 0.
     """
     chosen = min(error_BI.shape[1] // recipe.models // 2, len(dead_K))
     if chosen == 0:
         return 0.0
     spread = (error_BI - error_BI.mean(0)).square().sum()
     defined = spread > 0 if truly_K is None else (spread > 0) & truly_K.any()
-    value_BK = torch.relu_(pre_BF.index_select(1, dead_K))
+    value_BK = torch.relu_(pre_BK)
     if truly_K is not None:
         value_BK *= truly_K
     if chosen < len(dead_K):

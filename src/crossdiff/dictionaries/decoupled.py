@@ -36,7 +36,8 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
     pulled = _together(pulls)
     silent_F = silence(silent_F, torch.stack([each.fired() for each in codes]).any(0), tokens)
     dead_K = (silent_F >= recipe.dead_after_tokens).nonzero().squeeze(1)
-    aux = auxiliary(parameters, pulled, pre_BF, weight_of(parameters, recipe), error_BI, input_BI, dead_K, recipe)
+    dead_BK = pre_BF.index_select(1, dead_K)
+    aux = auxiliary(parameters, pulled, dead_BK, weight_of(parameters, recipe), error_BI, input_BI, dead_K, recipe)
     loss = loss + recipe.aux_weight * aux
     active = len(torch.unique(torch.cat([each.flat_N for each in kept])))
     return Step(loss, gather(pulled, delta_BI, parameters, recipe), error_BI, silent_F, active, least(kept), aux)

@@ -45,7 +45,8 @@ def step(
     pulled, squares = pull(parts, parameters.decoder_FI, delta_BI.to(kind), input_BI.to(kind))
     silent_F = silence(silent_F, parts.fired_F, tokens)
     dead_K = silent_F.index_select(0, may_die_K) >= recipe.dead_after_tokens
-    aux = auxiliary(parameters, pulled, pre_BF, weight_F, error_BI, input_BI, may_die_K, recipe, dead_K)
+    dying_BK = pre_BF.index_select(1, may_die_K)
+    aux = auxiliary(parameters, pulled, dying_BK, weight_F, error_BI, input_BI, may_die_K, recipe, dead_K)
     gradients = gather(pulled, delta_BI, parameters, recipe)
     # What the auxiliary loss adds, and what `move` takes from an SAE's decoder rows, the sum of squares does not know.
     known = len(may_die_K) == 0 and not recipe.unit_norm

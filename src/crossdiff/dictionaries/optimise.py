@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from crossdiff.dictionaries import adam as short
-from crossdiff.dictionaries import compiled, kernels
+from crossdiff.dictionaries import compiled, kernels, screen
 from crossdiff.dictionaries.parameters import Parameters
 from crossdiff.dictionaries.recipe import Moment, Recipe
 
@@ -82,10 +82,11 @@ def no_moments(parameters: Parameters, form: Moment = "float32") -> Moments:
 
 
 def ready(parameters: Parameters, recipe: Recipe) -> Parameters:
-    """The parameters with a copy of the encoder as products read it, where `move` keeps it as it moves them."""
+    """The parameters with copies of the encoder as products read it, where `move` keeps them as it moves these."""
     if recipe.matmul != "bfloat16" or recipe.path == "eager" or not compiled.serve(parameters.encoder_FI):
         return parameters
-    return replace(parameters, short_FI=parameters.encoder_FI.to(torch.bfloat16))
+    encoder_FI = parameters.encoder_FI
+    return replace(parameters, short_FI=encoder_FI.to(torch.bfloat16), coarse=screen.prepared(encoder_FI, recipe))
 
 
 def move(
@@ -117,6 +118,10 @@ def move(
         to_unit(parameters.decoder_FI)
     if parameters.short_FI is not None:
         parameters.short_FI.copy_(parameters.encoder_FI)
+    if parameters.coarse is not None:
+        from crossdiff.dictionaries.compiled import passes
+
+        passes.coarse(parameters.encoder_FI, out=parameters.coarse)
 
 
 def _move_compiled(
@@ -139,7 +144,7 @@ def _move_compiled(
     encoder, encoder_bias, decoder, decoder_bias = zip(
         parameters.tensors, gradients.tensors, moments.mean.tensors, moments.square.tensors, strict=True
     )
-    passes.update(*encoder, rule, copy=parameters.short_FI)
+    passes.update(*encoder, rule, short=parameters.short_FI, eight=parameters.coarse)
     passes.update(*encoder_bias, rule)
     passes.update(*decoder, rule, along_M=along_F if recipe.unit_norm else None)
     passes.update(*decoder_bias, rule)

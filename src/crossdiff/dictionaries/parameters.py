@@ -6,13 +6,23 @@ tensors of a `Dictionary` are views of it, permuted.
 Shapes: B tokens, L models, D width, F latents, I = L·D.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from crossdiff.dictionaries.architecture import score_weight
 from crossdiff.dictionaries.recipe import Recipe
+
+
+class Coarse(NamedTuple):
+    """A matrix in 8 bits: row m is about eight_m · scale_m."""
+
+    eight_MI: Tensor
+    """int8, −127 … 127."""
+    scale_M: Tensor
+    """fp32."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +33,11 @@ class Parameters:
     encoder_bias_F: Tensor
     decoder_FI: Tensor
     decoder_bias_I: Tensor
+    _: KW_ONLY
     short_FI: Tensor | None = None
     """The encoder in bf16, as products read it, where `optimise.move` keeps it up to date."""
+    coarse: Coarse | None = None
+    """The encoder in 8 bits, as `screen` reads it, where `optimise.move` keeps it up to date."""
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -39,8 +39,9 @@ def above(value_BF: Tensor, level_F: Tensor) -> Tensor:
     """Flat indices (int64, ascending) of the entries with value > level ≥ 0, level [F] in any float type."""
     level_F = level_F.to(value_BF.dtype)
     if value_BF.device.type != "cpu":
-        return (value_BF > level_F).flatten().nonzero().squeeze(1)
-    values, levels = _comparable(value_BF), _comparable(level_F)
+        return _where((value_BF > level_F).flatten())
+    # NumPy compares and finds many times faster than PyTorch does on a CPU.
+    values, levels = compiled.stored(value_BF), compiled.stored(level_F)
     rows = max(1, CHUNK // values.shape[1])
     found = [
         np.flatnonzero(values[start : start + rows] > levels) + start * values.shape[1]
@@ -64,16 +65,7 @@ def positives(value_BF: Tensor) -> int:
     """How many entries are above 0."""
     if value_BF.device.type != "cpu":
         return int((value_BF > 0).sum())
-    return int(np.count_nonzero(_comparable(value_BF) > 0))
-
-
-def _comparable(value: Tensor) -> np.ndarray:
-    """A CPU tensor as NumPy sees it, for comparisons with numbers that are not negative.
-
-    NumPy compares and finds many times faster than PyTorch does on a CPU, and non-negative bf16 numbers
-    keep their order when their bits are read as integers (negative ones become negative integers).
-    """
-    return value.view(torch.int16 if value.dtype == torch.bfloat16 else value.dtype).numpy()
+    return int(np.count_nonzero(compiled.stored(value_BF) > 0))
 
 
 def level_of_value(score_level: float | Tensor, weight_F: Tensor) -> Tensor:
@@ -86,16 +78,16 @@ def batch_topk(pre_BF: Tensor, weight_F: Tensor, count: int) -> Kept:
 
     pre_BF [B, F] is contiguous, fp32 or bf16; weight_F [F] fp32, not negative.
     """
-    rank = _sample_rank(pre_BF.numel(), count)
+    rank = sample_rank(pre_BF.numel(), count)
     while True:
         level = _sampled_level(pre_BF, weight_F, rank)
         kept, complete = _survivors(pre_BF, weight_F, level, count)
         if complete:
-            return _largest(kept, count)
+            return largest(kept, count)
         rank *= 2
 
 
-def _sample_rank(entries: int, count: int) -> int:
+def sample_rank(entries: int, count: int) -> int:
     """Rank in the sample that leaves a few standard deviations of room for the wanted count."""
     expected = count * min(1.0, SAMPLE / entries)
     return math.ceil(expected + 4 * math.sqrt(expected)) + 8
@@ -109,15 +101,15 @@ def _sampled_level(pre_BF: Tensor, weight_F: Tensor, rank: int) -> float:
     entries, latents = pre_BF.numel(), pre_BF.shape[1]
     if entries < 2 * SAMPLE or rank >= SAMPLE // RUN * RUN:
         return 0.0
-    start_S = _starts(entries, SAMPLE // RUN).to(pre_BF.device)
+    start_S = starts(entries, SAMPLE // RUN).to(pre_BF.device)
     repeats = -(-(latents + RUN) // latents)
     weight_SR = weight_F.repeat(repeats).unfold(0, RUN, 1).index_select(0, start_S % latents)
     score = pre_BF.view(-1).unfold(0, RUN, 1).index_select(0, start_S).float().mul_(weight_SR).view(-1)
-    return max(0.0, float(score.topk(rank, sorted=False).values.min()))
+    return max(0.0, largest_but(score, rank - 1))
 
 
 @cache
-def _starts(entries: int, runs: int) -> Tensor:
+def starts(entries: int, runs: int) -> Tensor:
     """Where the runs of a sample start, int64: anywhere, the same in every batch of a size."""
     return torch.from_numpy(np.random.default_rng(0).integers(0, entries - RUN + 1, runs))
 
@@ -129,16 +121,31 @@ def _survivors(pre_BF: Tensor, weight_F: Tensor, level: float, count: int) -> tu
     return kept, complete
 
 
-def _largest(kept: Kept, count: int) -> Kept:
+def largest(kept: Kept, count: int) -> Kept:
     """The ``count`` largest scores of those given, all positive; ties go to the first."""
     score_N = kept.score_N
     if len(score_N) <= count:
         chosen_N = score_N > 0
     else:
-        least = score_N.kthvalue(len(score_N) - count + 1).values
+        least = largest_but(score_N, count - 1)
         chosen_N = score_N > least
         if least > 0:
             tied_N = (score_N == least).nonzero().squeeze(1)
             chosen_N[tied_N[: count - int(chosen_N.sum())]] = True
-    index = chosen_N.nonzero().squeeze(1)
+    index = _where(chosen_N)
     return Kept(*(part.index_select(0, index) for part in kept))
+
+
+def largest_but(value_N: Tensor, others: int) -> float:
+    """The largest but for so many others."""
+    place = len(value_N) - 1 - others
+    if value_N.device.type != "cpu":
+        return float(value_N.kthvalue(place + 1).values)
+    return float(np.partition(value_N.numpy(), place)[place])
+
+
+def _where(chosen_N: Tensor) -> Tensor:
+    """Indices of what is true, int64, ascending."""
+    if chosen_N.device.type != "cpu":
+        return chosen_N.nonzero().squeeze(1)
+    return torch.from_numpy(np.flatnonzero(chosen_N.numpy()))

@@ -9,7 +9,7 @@ Shapes: B tokens, L models, D width, F latents, I = L·D.
 import torch
 from torch import Tensor
 
-from crossdiff.dictionaries import kernels
+from crossdiff.dictionaries import kernels, screen
 from crossdiff.dictionaries.architecture import MIXED
 from crossdiff.dictionaries.auxiliary import auxiliary
 from crossdiff.dictionaries.codes import DENSE_ABOVE, Codes, DenseCodes, Pullback, SparseCodes
@@ -23,10 +23,16 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
     """Loss and gradients of one batch of normalised activations x [B, I] fp32, with ``k`` active latents a token."""
     tokens = len(x_BI)
     kind = getattr(torch, recipe.matmul)
-    input_BI = encoder_input(parameters, x_BI, recipe).to(kind)
-    pre_BF = preactivation(parameters, input_BI, recipe)
+    seen_BI = encoder_input(parameters, x_BI, recipe)
+    input_BI = seen_BI.to(kind)
     weight_F = weight_of(parameters, recipe)
-    codes, least = _choose(pre_BF, weight_F, recipe, k)
+    pre_BF = None
+    kept = screen.batch_topk(parameters, seen_BI, input_BI, weight_F, tokens * k)
+    if kept is None:
+        pre_BF = preactivation(parameters, input_BI, recipe)
+        codes, least = _choose(pre_BF, weight_F, recipe, k)
+    else:
+        codes, least = SparseCodes.of(kept.flat_N, kept.value_N, tokens, recipe.latents), float(kept.score_N.min())
     error_BI = codes.error(x_BI, parameters.decoder_FI, parameters.decoder_bias_I)
     loss, delta_BI = reconstruction(error_BI, recipe)
     charge_F = weight_F * (recipe.l1 / tokens) if recipe.sparsity == "l1" else None
@@ -40,17 +46,23 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
         _charge_decoder(pulled.decoder_FI, parameters, total_F * (recipe.l1 / tokens), recipe)
     else:
         dead_K = (silent_F >= recipe.dead_after_tokens).nonzero().squeeze(1)
-        aux = auxiliary(parameters, pulled, pre_BF, weight_F, error_BI, input_BI, dead_K, recipe)
+        if len(dead_K):
+            given = parameters, input_BI, recipe, dead_K
+            dead_BK = preactivation(*given) if pre_BF is None else pre_BF.index_select(1, dead_K)
+            aux = auxiliary(parameters, pulled, dead_BK, weight_F, error_BI, input_BI, dead_K, recipe)
         loss = loss + recipe.aux_weight * aux
     gradients = gather(pulled, delta_BI, parameters, recipe)
     return Step(loss, gradients, error_BI, silent_F, codes.active, least, aux, sums_2F=pulled.sums_2F)
 
 
-def preactivation(parameters: Parameters, input_BI: Tensor, recipe: Recipe) -> Tensor:
-    """x·W + b [B, F] in the precision of the recipe's products."""
+def preactivation(
+    parameters: Parameters, input_BI: Tensor, recipe: Recipe, latent_K: Tensor | slice = slice(None)
+) -> Tensor:
+    """x·W + b [B, F], of all latents or some, in the precision of the recipe's products."""
     kind = getattr(torch, recipe.matmul)
     encoder_FI = parameters.encoder_FI if parameters.short_FI is None else parameters.short_FI
-    return linear(input_BI.to(kind), encoder_FI.to(kind), parameters.encoder_bias_F.to(kind))
+    rows_FI, bias_F = encoder_FI[latent_K].to(kind), parameters.encoder_bias_F[latent_K].to(kind)
+    return linear(input_BI.to(kind), rows_FI, bias_F)
 
 
 def reconstruction(error_BI: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
@@ -111,5 +123,14 @@ def gather(pulled: Pullback, delta_BI: Tensor, parameters: Parameters, recipe: R
     """All gradients; an SAE's decoder bias is felt by the encoder too."""
     bias_I = delta_BI.sum(0)
     if recipe.unit_norm:
-        bias_I -= pulled.encoder_bias_F @ parameters.encoder_FI
+        bias_I -= _felt(pulled.encoder_bias_F, parameters)
     return Parameters(pulled.encoder_FI, pulled.encoder_bias_F, pulled.decoder_FI, bias_I)
+
+
+def _felt(gradient_F: Tensor, parameters: Parameters) -> Tensor:
+    """Gradients of the latents times the encoder as products read it, [I] fp32."""
+    if parameters.short_FI is None:
+        return gradient_F @ parameters.encoder_FI
+    from crossdiff.dictionaries.compiled import passes
+
+    return passes.summed(gradient_F, parameters.short_FI)

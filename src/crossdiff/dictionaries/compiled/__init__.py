@@ -1,9 +1,9 @@
 """Kernels of the training step and of Adam for CPUs, each beside a plain statement of the same elsewhere.
 
-numba compiles `kernels` when they are first used, for a quarter of a minute, and keeps them beside the code: later
-processes only load them. `passes` calls them on tensors. A row is worked on by one thread in a fixed order, so what
-they give repeats bit for bit and does not depend on the number of threads. numba is imported here only, and only where
-`serve` says yes.
+numba compiles `kernels` and `moving` when they are first used, for a quarter of a minute, and keeps them beside the
+code: later processes only load them. `passes` calls them on tensors. A row is worked on by one thread in a fixed
+order, so what they give repeats bit for bit and does not depend on the number of threads. numba is imported here only,
+and only where `serve` says yes.
 """
 
 from functools import cache
@@ -39,3 +39,11 @@ def cut(rows: int, work: np.ndarray | None = None) -> np.ndarray:
 @cache
 def _numba() -> bool:
     return find_spec("numba") is not None
+
+
+def stored(value: Tensor) -> np.ndarray:
+    """A CPU tensor as NumPy and kernels read it: bf16 as int16, where numbers that are not negative keep their order.
+
+    Negative ones become negative integers, so that comparisons with numbers that are not negative are right, too.
+    """
+    return value.view(torch.int16 if value.dtype == torch.bfloat16 else value.dtype).numpy()

@@ -1,10 +1,11 @@
-"""All that numba compiles for the training step and Adam, in one file: what it keeps, it keeps until the file changes.
+"""What numba compiles for the training step: codes, errors, gradients. Nothing is shared with `moving`, for what numba
+keeps of a file, it keeps until that file changes.
 
 A kernel with `_parts` in its name runs that without on parts of the rows, one for a thread. bf16 is held in
 int16, for numba does not know it. Entries are gone through four at a time, so that what they are added to is read and
 written a quarter as often; a latent's decoder row is read once for all its entries.
 
-Shapes: B tokens, F latents, I = models × width, N active entries, P parts, M rows of any tensor.
+Shapes: B tokens, F latents, I = models × width, N entries, S runs of a sample, P parts.
 """
 
 import os
@@ -23,8 +24,6 @@ OPTIONS: dict[str, Any] = {
 }
 """Sums may be taken in another order than written, as PyTorch's are, but what is infinite or no number stays so. What
 was compiled is kept, if there is a place."""
-EPSILON = 1e-8
-"""`dictionaries.adam.EPSILON`, which numba would not see change."""
 
 
 @intrinsic
@@ -37,16 +36,6 @@ def float_of(_, bits):
     return types.float32(types.uint32), generate
 
 
-@intrinsic
-def bits_of(_, number):
-    """32 bits of fp32."""
-
-    def generate(_context, builder, _signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.uint32(types.float32), generate
-
-
 def number(stored: Any) -> Any:
     """fp32 of an fp32 number, or of the bits of a bf16 number held in an int16."""
     raise NotImplementedError("only within kernels")
@@ -57,13 +46,6 @@ def _number(stored):
     if stored == types.int16:
         return lambda stored: float_of(np.uint32(np.uint16(stored)) << np.uint32(16))
     return lambda stored: stored
-
-
-@njit(inline="always")
-def short(value):
-    """Bits of the nearest bf16 number, ties to even, as int16; for finite numbers."""
-    bits = bits_of(value)
-    return np.int16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
 
 @njit(parallel=True, **OPTIONS)
@@ -79,23 +61,109 @@ def above_parts(ends, values_BF, levels_F, weights_F, flat_PN, value_PN, score_P
 @njit(**OPTIONS)
 def above(first, past, values_BF, levels_F, weights_F, flat_1N, value_1N, score_1N, taken_1):
     flat_N, value_N, score_N = flat_1N[0], value_1N[0], score_1N[0]
-    latents, room, taken = values_BF.shape[1], len(flat_N), 0
+    latents, taken = values_BF.shape[1], 0
     over_F = np.zeros(-(-latents // 8) * 8, np.bool_)
-    eight_G = over_F.view(np.uint64)
     for token in range(first, past):
-        row_F = values_BF[token]
+        row_F, begun = values_BF[token], taken
         for latent in range(latents):
             over_F[latent] = row_F[latent] > levels_F[latent]
-        for group in range(len(eight_G)):
-            if eight_G[group] != 0:
-                for latent in range(8 * group, 8 * group + 8):
-                    if over_F[latent]:
-                        if taken < room:
-                            flat_N[taken] = token * latents + latent
-                            value_N[taken] = number(row_F[latent])
-                            score_N[taken] = value_N[taken] * weights_F[latent]
-                        taken += 1
+        taken = _listed(over_F, flat_N, taken)
+        for n in range(begun, min(taken, len(flat_N))):
+            latent = flat_N[n]
+            value_N[n] = number(row_F[latent])
+            score_N[n] = value_N[n] * weights_F[latent]
+            flat_N[n] += token * latents
     taken_1[0] = taken
+
+
+@njit(**OPTIONS)
+def _listed(over_F, latent_N, taken):
+    eight_G, room = over_F.view(np.uint64), len(latent_N)
+    for group in range(len(eight_G)):
+        if eight_G[group] != 0:
+            for latent in range(8 * group, 8 * group + 8):
+                if over_F[latent]:
+                    if taken < room:
+                        latent_N[taken] = latent
+                    taken += 1
+    return taken
+
+
+@njit(**OPTIONS)
+def sample(start_S, run, sums_BF, scale_B, slope_F, offset_F):
+    latents = sums_BF.shape[1]
+    score_SR = np.empty((len(start_S), run), np.float32)
+    for s in range(len(start_S)):
+        token, latent = divmod(start_S[s], latents)
+        for r in range(run):
+            score_SR[s, r] = sums_BF[token, latent] * scale_B[token] * slope_F[latent] + offset_F[latent]
+            latent += 1
+            if latent == latents:
+                token, latent = token + 1, 0
+    return score_SR.reshape(-1)
+
+
+@njit(parallel=True, **OPTIONS)
+def screen_parts(
+    ends, sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F, weight_F, flat_PN, value_PN,
+    score_PN, taken_P, missed_P,
+):  # fmt: skip
+    for part in prange(len(ends) - 1):
+        one = slice(part, part + 1)
+        screen(
+            ends[part], ends[part + 1], sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F,
+            weight_F, flat_PN[one], value_PN[one], score_PN[one], taken_P[one], missed_P[one],
+        )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def screen(
+    first, past, sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F, weight_F, flat_1N,
+    value_1N, score_1N, taken_1, missed_1,
+):  # fmt: skip
+    flat_N, value_N, score_N = flat_1N[0], value_1N[0], score_1N[0]
+    latents, taken, missed = sums_BF.shape[1], 0, np.float64(0)
+    over_F = np.zeros(-(-latents // 8) * 8, np.bool_)
+    x = np.empty(input_BI.shape[1], np.float32)
+    for token in range(first, past):
+        row_F, scale, begun = sums_BF[token], scale_B[token], taken
+        for latent in range(latents):
+            over_F[latent] = row_F[latent] * scale > least_F[latent]
+        taken = _listed(over_F, flat_N, taken)
+        end = min(taken, len(flat_N))
+        for i in range(len(x)):
+            x[i] = number(input_BI[token, i])
+        _products(x, encoder_FI, bias_F, flat_N[begun:end], value_N[begun:end])
+        for n in range(begun, end):
+            latent = flat_N[n]
+            score_N[n] = value_N[n] * weight_F[latent]
+            miss = score_N[n] - (row_F[latent] * scale * slope_F[latent] + offset_F[latent])
+            missed += miss * miss
+            flat_N[n] += token * latents
+    taken_1[0] = taken
+    missed_1[0] = missed
+
+
+@njit(**OPTIONS)
+def _products(x, encoder_FI, bias_F, latent_N, value_N):
+    n = 0
+    while n + 4 <= len(latent_N):
+        j0, j1, j2, j3 = latent_N[n], latent_N[n + 1], latent_N[n + 2], latent_N[n + 3]
+        w0, w1, w2, w3 = encoder_FI[j0], encoder_FI[j1], encoder_FI[j2], encoder_FI[j3]
+        f0, f1, f2, f3 = bias_F[j0], bias_F[j1], bias_F[j2], bias_F[j3]
+        for i in range(len(x)):
+            f0 += x[i] * number(w0[i])
+            f1 += x[i] * number(w1[i])
+            f2 += x[i] * number(w2[i])
+            f3 += x[i] * number(w3[i])
+        value_N[n], value_N[n + 1], value_N[n + 2], value_N[n + 3] = f0, f1, f2, f3
+        n += 4
+    while n < len(latent_N):
+        w, f = encoder_FI[latent_N[n]], bias_F[latent_N[n]]
+        for i in range(len(x)):
+            f += x[i] * number(w[i])
+        value_N[n] = f
+        n += 1
 
 
 @njit(parallel=True, **OPTIONS)
@@ -174,12 +242,12 @@ def pull(
             g0, g1, g2, g3 = charge, charge, charge, charge
             for i in range(width):
                 w = row[i]
-                g0 += w * number(d0[i])
-                g1 += w * number(d1[i])
-                g2 += w * number(d2[i])
-                g3 += w * number(d3[i])
-            for i in range(width):
-                decoder[i] += f0 * number(d0[i]) + f1 * number(d1[i]) + f2 * number(d2[i]) + f3 * number(d3[i])
+                e0, e1, e2, e3 = number(d0[i]), number(d1[i]), number(d2[i]), number(d3[i])
+                g0 += w * e0
+                g1 += w * e1
+                g2 += w * e2
+                g3 += w * e3
+                decoder[i] += f0 * e0 + f1 * e1 + f2 * e2 + f3 * e3
             x0, x1, x2, x3 = input_BI[b0], input_BI[b1], input_BI[b2], input_BI[b3]
             for i in range(inputs):
                 encoder[i] += g0 * number(x0[i]) + g1 * number(x1[i]) + g2 * number(x2[i]) + g3 * number(x3[i])
@@ -189,9 +257,9 @@ def pull(
             b0, f0, g0 = token_N[order_N[n]], value_N[order_N[n]], charge
             d0, x0 = delta_BI[b0], input_BI[b0]
             for i in range(width):
-                g0 += row[i] * number(d0[i])
-            for i in range(width):
-                decoder[i] += f0 * number(d0[i])
+                e0 = number(d0[i])
+                g0 += row[i] * e0
+                decoder[i] += f0 * e0
             for i in range(inputs):
                 encoder[i] += g0 * number(x0[i])
             bias += g0
@@ -228,47 +296,25 @@ def _measure(encoder, bias, decoder, row):
 
 
 @njit(parallel=True, **OPTIONS)
-def update_parts(ends, parameter, gradient, mean, square, kept, along, factor, rate, root, beta, gamma):
+def summed_parts(ends, weight_F, rows_FI, sum_I):
     for part in prange(len(ends) - 1):
-        update(
-            ends[part], ends[part + 1], parameter, gradient, mean, square, kept, along, factor, rate, root, beta, gamma
-        )  # fmt: skip
+        summed(ends[part], ends[part + 1], weight_F, rows_FI, sum_I)
 
 
 @njit(**OPTIONS)
-def update(first, past, parameter, gradient, mean, square, kept, along, factor, rate, root, beta, gamma):
-    for row in range(first, past):
-        parallel = along[row] if len(along) else np.float32(0)
-        _update(parameter[row], gradient[row], mean[row], square[row], parallel, factor, rate, root, beta, gamma)
-        if len(along):
-            _to_unit(parameter[row])
-        if len(kept):
-            _cast(parameter[row], kept[row])
-
-
-@njit(**OPTIONS)
-def _update(parameter, gradient, mean, square, parallel, factor, rate, root, beta, gamma):
-    one, epsilon = np.float32(1), np.float32(EPSILON)
-    for i in range(len(parameter)):
-        given = (gradient[i] - parallel * parameter[i]) * factor
-        moved = mean[i] + (one - beta) * (given - mean[i])
-        spread = gamma * square[i] + (one - gamma) * given * given
-        mean[i] = moved
-        square[i] = spread
-        parameter[i] -= rate * moved / (np.sqrt(spread) * root + epsilon)
-
-
-@njit(**OPTIONS)
-def _to_unit(row):
-    total = np.float32(0)
-    for i in range(len(row)):
-        total += row[i] * row[i]
-    inverse = np.float32(1) / np.sqrt(total)
-    for i in range(len(row)):
-        row[i] *= inverse
-
-
-@njit(**OPTIONS)
-def _cast(row, kept):
-    for i in range(len(row)):
-        kept[i] = short(row[i])
+def summed(first, past, weight_F, rows_FI, sum_I):
+    total = sum_I[first:past]
+    total[:] = 0
+    f = 0
+    while f + 4 <= len(weight_F):
+        r0, r1 = rows_FI[f, first:past], rows_FI[f + 1, first:past]
+        r2, r3 = rows_FI[f + 2, first:past], rows_FI[f + 3, first:past]
+        w0, w1, w2, w3 = weight_F[f], weight_F[f + 1], weight_F[f + 2], weight_F[f + 3]
+        for i in range(past - first):
+            total[i] += w0 * number(r0[i]) + w1 * number(r1[i]) + w2 * number(r2[i]) + w3 * number(r3[i])
+        f += 4
+    while f < len(weight_F):
+        row = rows_FI[f, first:past]
+        for i in range(past - first):
+            total[i] += weight_F[f] * number(row[i])
+        f += 1

@@ -1,10 +1,12 @@
 """What the kernels do, on tensors.
 
-The plain statements stand in `select.entries`, in `codes.SparseCodes`, and in `optimise` and `dictionaries.adam`.
+The plain statements stand in `select.entries`, in `codes.SparseCodes`, and in `optimise` and `dictionaries.adam`;
+`screen` says what `screened` is for.
 
 Shapes: B tokens, F latents, I = models × width, N active entries, M rows of any tensor.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +14,8 @@ import torch
 from torch import Tensor
 
 from crossdiff.dictionaries.adam import Rule
-from crossdiff.dictionaries.compiled import cut, kernels
+from crossdiff.dictionaries.compiled import cut, kernels, moving, stored
+from crossdiff.dictionaries.parameters import Coarse
 
 ROOM = 1 / 16
 """Share of the entries that there is room for at first; sparse codes hold fewer."""
@@ -26,19 +29,57 @@ def above(value_BF: Tensor, level_F: Tensor, weight_F: Tensor) -> tuple[Tensor, 
     value [B, F] contiguous, bf16 or fp32; level [F] of the same type; weight [F] fp32.
     """
     given = stored(value_BF), stored(level_F), weight_F.contiguous().numpy()
-    ends = cut(len(value_BF))
-    parts = len(ends) - 1
-    room = 1024 + int(ROOM * value_BF.numel() / parts)
+    return _found(kernels.above, kernels.above_parts, value_BF.shape, *given)[0]
+
+
+def coarse(value_MI: Tensor, out: Coarse | None = None) -> Coarse:
+    """Rows of fp32 numbers as multiples −127 … 127 of a number for each row, in ``out`` if given."""
+    if out is None:
+        out = Coarse(torch.empty(value_MI.shape, dtype=torch.int8), torch.empty(len(value_MI)))
+    given = [tensor.numpy() for tensor in (value_MI, *out)]
+    _each(moving.coarse, moving.coarse_parts, cut(len(value_MI)), *given)
+    return out
+
+
+def sample(start_S: Tensor, run: int, sums_BF: Tensor, scale_B: Tensor, slope_F: Tensor, offset_F: Tensor) -> Tensor:
+    """sums_bj · scale_b · slope_j + offset_j of runs of entries from flat indices ``start`` on, [S · run] fp32."""
+    given = [tensor.numpy() for tensor in (sums_BF, scale_B, slope_F, offset_F)]
+    return torch.from_numpy(kernels.sample(start_S.numpy(), run, *given))
+
+
+def screened(
+    sums_BF: Tensor, scale_B: Tensor, least_F: Tensor, slope_F: Tensor, offset_F: Tensor, input_BI: Tensor,
+    encoder_FI: Tensor, bias_F: Tensor, weight_F: Tensor,
+) -> tuple[tuple[Tensor, Tensor, Tensor], float]:  # fmt: skip
+    """Entries with sums_bj · scale_b > least_j, ascending: flat index (int64), value x·W + b and value·weight (fp32),
+    [N] each; and how far sums_bj · scale_b · slope_j + offset_j are from the latter, root mean square.
+
+    sums [B, F] int32; input [B, I] and encoder [F, I] bf16 or fp32; the others fp32.
+    """
+    tensors = sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F, weight_F
+    given = [stored(tensor.contiguous()) for tensor in tensors]
+    found, (missed,) = _found(kernels.screen, kernels.screen_parts, sums_BF.shape, *given, sums=1)
+    return found, math.sqrt(missed / max(1, len(found[0])))
+
+
+def _found(
+    one: Callable[..., None], parts: Callable[..., None], shape: torch.Size, *given: np.ndarray, sums: int = 0
+) -> tuple[tuple[Tensor, Tensor, Tensor], list[float]]:
+    """What a kernel writes of the entries that it finds, with room for all of them, and the sums that it takes."""
+    ends = cut(shape[0])
+    count = len(ends) - 1
+    room = 1024 + int(ROOM * shape.numel() / count)
     while True:
-        found = [np.empty((parts, room), kind) for kind in (np.int64, np.float32, np.float32)]
-        taken_P = np.zeros(parts, np.int64)
-        _each(kernels.above, kernels.above_parts, ends, *given, *found, taken_P)
+        found = [np.empty((count, room), kind) for kind in (np.int64, np.float32, np.float32)]
+        taken_P = np.zeros(count, np.int64)
+        sums_P = [np.zeros(count) for _ in range(sums)]
+        _each(one, parts, ends, *given, *found, taken_P, *sums_P)
         if taken_P.max() <= room:
             break
         room = int(taken_P.max())
     joined = [np.concatenate([row[:taken] for row, taken in zip(each, taken_P, strict=True)]) for each in found]
     flat, value, score = map(torch.from_numpy, joined)
-    return flat, value, score
+    return (flat, value, score), [float(each.sum()) for each in sums_P]
 
 
 def error(
@@ -80,6 +121,14 @@ def pull(
     return gradients
 
 
+def summed(weight_F: Tensor, rows_FI: Tensor) -> Tensor:
+    """Σ_F weight · row, [I] fp32; rows bf16 or fp32."""
+    sum_I = torch.empty(rows_FI.shape[1])
+    given = [stored(tensor) for tensor in (weight_F, rows_FI, sum_I)]
+    _each(kernels.summed, kernels.summed_parts, cut(len(sum_I)), *given)
+    return sum_I
+
+
 def measured(gradients: tuple[Tensor, Tensor, Tensor], decoder_FI: Tensor) -> Tensor:
     """[2, F] fp32: sum of squares of a latent's gradients (encoder [F, I], its bias [F], decoder [F, I]), and the
     product of the decoder's gradient with the decoder's row."""
@@ -91,19 +140,22 @@ def measured(gradients: tuple[Tensor, Tensor, Tensor], decoder_FI: Tensor) -> Te
 
 def update(
     parameter: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, rule: Rule, *, along_M: Tensor | None = None,
-    copy: Tensor | None = None,
+    short: Tensor | None = None, eight: Coarse | None = None,
 ) -> None:  # fmt: skip
     """Move one contiguous fp32 tensor and its moments in place.
 
     ``along`` [M] says that its rows have norm 1, and holds their products with those of the gradient: what is parallel
-    is taken from these, and the rows have norm 1 again. ``copy`` [as ``parameter``, bf16] takes the outcome, too.
+    is taken from these, and the rows have norm 1 again. ``short`` [as ``parameter``, bf16] and ``eight`` take the
+    outcome, too.
     """
     given = [tensor.view(len(parameter), -1).numpy() for tensor in (parameter, gradient, mean, square)]
-    kept = np.empty((0, 0), np.int16) if copy is None else stored(copy)
+    kept = np.empty((0, 0), np.int16) if short is None else stored(short)
+    none = np.empty((0, 0), np.int8), np.empty(0, np.float32)
+    coarsened = none if eight is None else [tensor.numpy() for tensor in eight]
     along = np.empty(0, np.float32) if along_M is None else along_M.numpy()
     factor = np.float32(1 if rule.factor is None else float(rule.factor))
     numbers = (np.float32(each) for each in (rule.rate, rule.root, *rule.betas))
-    _each(kernels.update, kernels.update_parts, cut(len(parameter)), *given, kept, along, factor, *numbers)
+    _each(moving.update, moving.update_parts, cut(len(parameter)), *given, kept, *coarsened, along, factor, *numbers)
 
 
 def _each(one: Callable[..., None], parts: Callable[..., None], ends: np.ndarray, *given: object) -> None:
@@ -116,8 +168,3 @@ def _each(one: Callable[..., None], parts: Callable[..., None], ends: np.ndarray
         one(ends[0], ends[1], *given)
     else:
         parts(ends, *given)
-
-
-def stored(value: Tensor) -> np.ndarray:
-    """A tensor as kernels read it; bits of bf16 numbers that are not negative keep their order as integers."""
-    return value.view(torch.int16 if value.dtype == torch.bfloat16 else value.dtype).numpy()

@@ -1,0 +1,129 @@
+"""What numba compiles for moving parameters: Adam, unit norms, and copies in bf16 and 8 bits. Nothing is shared with
+`kernels`, for what numba keeps of a file, it keeps until that file changes.
+
+A kernel with `_parts` in its name runs that without on parts of the rows, one for a thread.
+
+Shapes: M rows of any tensor, I = models × width, P parts.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.extending import intrinsic
+
+OPTIONS: dict[str, Any] = {
+    "fastmath": {"reassoc", "contract", "nsz"},
+    "error_model": "numpy",
+    "cache": any(os.access(place, os.W_OK) for place in (Path(__file__).parent, Path("~").expanduser())),
+}
+"""Sums may be taken in another order than written, as PyTorch's are, but what is infinite or no number stays so. What
+was compiled is kept, if there is a place."""
+EPSILON = 1e-8
+"""`dictionaries.adam.EPSILON`, which numba would not see change."""
+LARGEST = 127
+"""Of the 8-bit numbers in use: as far from 0 on both sides."""
+
+
+@intrinsic
+def float_of(_, bits):
+    """fp32 of 32 bits."""
+
+    def generate(_context, builder, _signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def bits_of(_, number):
+    """32 bits of fp32."""
+
+    def generate(_context, builder, _signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
+@njit(inline="always")
+def short(value):
+    """Bits of the nearest bf16 number, ties to even, as int16; for finite numbers."""
+    bits = bits_of(value)
+    return np.int16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+@njit(parallel=True, **OPTIONS)
+def coarse_parts(ends, value_MI, eight_MI, scale_M):
+    for part in prange(len(ends) - 1):
+        coarse(ends[part], ends[part + 1], value_MI, eight_MI, scale_M)
+
+
+@njit(**OPTIONS)
+def coarse(first, past, value_MI, eight_MI, scale_M):
+    for row in range(first, past):
+        scale_M[row] = _coarse(value_MI[row], eight_MI[row])
+
+
+@njit(**OPTIONS)
+def _coarse(row, eight):
+    bits = np.uint32(0)
+    for i in range(len(row)):  # without their sign, bits of fp32 numbers keep the numbers' order
+        bits = max(bits, bits_of(row[i]) & np.uint32(0x7FFFFFFF))
+    most = float_of(bits)
+    inverse = np.float32(LARGEST) / most if most > 0 else np.float32(0)
+    for i in range(len(row)):
+        eight[i] = np.int8(np.rint(row[i] * inverse))
+    return most / np.float32(LARGEST)
+
+
+@njit(parallel=True, **OPTIONS)
+def update_parts(ends, parameter, gradient, mean, square, kept, eight, scale, along, factor, rate, root, beta, gamma):
+    for part in prange(len(ends) - 1):
+        update(
+            ends[part], ends[part + 1], parameter, gradient, mean, square, kept, eight, scale, along, factor, rate,
+            root, beta, gamma,
+        )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def update(first, past, parameter, gradient, mean, square, kept, eight, scale, along, factor, rate, root, beta, gamma):
+    for row in range(first, past):
+        parallel = along[row] if len(along) else np.float32(0)
+        _update(parameter[row], gradient[row], mean[row], square[row], parallel, factor, rate, root, beta, gamma)
+        if len(along):
+            _to_unit(parameter[row])
+        if len(kept):
+            _cast(parameter[row], kept[row])
+        if len(eight):
+            scale[row] = _coarse(parameter[row], eight[row])
+
+
+@njit(**OPTIONS)
+def _update(parameter, gradient, mean, square, parallel, factor, rate, root, beta, gamma):
+    one, epsilon = np.float32(1), np.float32(EPSILON)
+    for i in range(len(parameter)):
+        given = (gradient[i] - parallel * parameter[i]) * factor
+        moved = mean[i] + (one - beta) * (given - mean[i])
+        spread = gamma * square[i] + (one - gamma) * given * given
+        mean[i] = moved
+        square[i] = spread
+        parameter[i] -= rate * moved / (np.sqrt(spread) * root + epsilon)
+
+
+@njit(**OPTIONS)
+def _to_unit(row):
+    total = np.float32(0)
+    for i in range(len(row)):
+        total += row[i] * row[i]
+    inverse = np.float32(1) / np.sqrt(total)
+    for i in range(len(row)):
+        row[i] *= inverse
+
+
+@njit(**OPTIONS)
+def _cast(row, kept):
+    for i in range(len(row)):
+        kept[i] = short(row[i])
