@@ -16,7 +16,7 @@ from crossdiff.amounts import duration
 from crossdiff.config import Config
 from crossdiff.costs import estimate
 from crossdiff.costs.machine import calibrate
-from crossdiff.costs.seconds import GEMM, STARTUP, STREAM, attribution_seconds, evidence_seconds, step_seconds
+from crossdiff.costs.seconds import EIGHT, GEMM, STARTUP, STREAM, attribution_seconds, evidence_seconds, step_seconds
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
 from crossdiff.costs.stages import stages
 from crossdiff.dictionaries.recipe import Recipe
@@ -49,6 +49,17 @@ def test_without_bytes_a_step_is_its_product() -> None:
     assert step_seconds(CROSSCODER, 576, machine) == pytest.approx(flops / (GEMM * 4e11))
     assert step_seconds(replace(CROSSCODER, latents=9216), 576, machine) == pytest.approx(2 * flops / (GEMM * 4e11))
     assert step_seconds(replace(CROSSCODER, path="eager"), 576, machine) == pytest.approx(5 * flops / (GEMM * 1.5e11))
+    screening = replace(machine, eight=True)
+    assert step_seconds(CROSSCODER, 576, screening) == pytest.approx(EIGHT * flops / (GEMM * 4e11))
+    dense = replace(CROSSCODER, k=CROSSCODER.latents // 8)
+    assert step_seconds(dense, 576, screening) == step_seconds(dense, 576, machine)
+
+
+def test_a_part_of_a_machine_screens_as_the_whole_does() -> None:
+    part = replace(MACHINE, eight=True).part(1)
+    assert part == replace(
+        MACHINE, bf16=MACHINE.bf16 / 2, fp32=MACHINE.fp32 / 2, bandwidth=MACHINE.bandwidth / 2, threads=1, eight=True
+    )
 
 
 def test_without_arithmetic_more_active_latents_cost_more_bytes() -> None:

@@ -241,5 +241,5 @@ def test_not_screened_without_kernels_or_instructions(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
     assert screen.prepared(torch.ones(128, 4), recipe) is None
     monkeypatch.undo()
-    monkeypatch.setattr(compiled, "serve", lambda tensor: False)
+    monkeypatch.setattr(compiled, "there", lambda: False)
     assert screen.prepared(torch.ones(128, 4), recipe) is None

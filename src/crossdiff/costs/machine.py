@@ -7,6 +7,7 @@ import torch
 
 from crossdiff import products
 from crossdiff.costs.sizes import Machine
+from crossdiff.dictionaries import screen
 from crossdiff.hardware import memory_bytes
 
 SECONDS = 0.25
@@ -28,6 +29,7 @@ def calibrate(device: str = "cpu", threads: int | None = None, seconds: float = 
             bandwidth=copy_rate(device, seconds),
             threads=torch.get_num_threads(),
             gpu=cuda,
+            eight=not cuda and screen.here(),
         )
     finally:
         torch.set_num_threads(before)

@@ -10,6 +10,8 @@ from crossdiff.dictionaries.recipe import Recipe
 
 GEMM = 0.9
 """Share of the measured product rate that the encoder product reaches."""
+EIGHT = 0.5
+"""Time of a product of 8-bit numbers over that of bf16 ones, where a CPU has both."""
 STREAM = 0.95
 """Share of the bandwidth that Adam, casts and gathers reach."""
 FORWARD = 0.82
@@ -40,9 +42,10 @@ def weights(recipe: Recipe, width: int) -> float:
 def step_seconds(recipe: Recipe, width: int, machine: Machine) -> float:
     """One training step.
 
-    2·B·I·F / bf16 for the encoder product (five of them where codes are dense or the path is the eager one); bytes: the
-    weights' gradients written, clipped and fed to Adam, with casts and norms, (20 + 4m + 8 + 5) a weight, m bytes a
-    moment; scores written, compared and gathered, 6·B·F; four passes over the chosen rows, 16·B·k·I.
+    2·B·I·F / bf16 for the encoder product, half of that if it is screened in 8 bits (five products where codes are
+    dense or the path is the eager one); bytes: the weights' gradients written and fed to Adam, with the encoder's
+    copies, (23 + 4m) a weight, m bytes a moment; scores written, compared and gathered, 6·B·F; four passes over the
+    chosen rows, 16·B·k·I.
     """
     wide = recipe.models * width
     product = 2.0 * recipe.batch * wide * recipe.latents
@@ -50,7 +53,9 @@ def step_seconds(recipe: Recipe, width: int, machine: Machine) -> float:
     dense = 1.0 if recipe.path == "eager" else DENSE_STEPS if recipe.sparsity == "l1" else 0.0
     rate = machine.bf16 if recipe.matmul == "bfloat16" and recipe.path != "eager" else machine.fp32
     moment = MOMENT_BYTES[recipe.moments]
-    moved = weights(recipe, width) * (33 + 4 * moment)
+    if machine.eight and recipe.screenable:
+        product *= EIGHT
+    moved = weights(recipe, width) * (23 + 4 * moment)
     moved += recipe.batch * recipe.latents * (6 + 24 * dense) + 16.0 * recipe.batch * active * wide * (1 - dense)
     return product * (1 + 4 * dense) / (GEMM * rate) + moved / (STREAM * machine.bandwidth)
 

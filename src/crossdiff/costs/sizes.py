@@ -1,6 +1,6 @@
 """What the cost model counts: a machine in three constants, a study in its sizes, a stage in what it takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crossdiff.activations.disk import bytes_a_token
 from crossdiff.dictionaries.recipe import Recipe
@@ -22,11 +22,15 @@ class Machine:
     """Bytes read and written a second."""
     threads: int = 1
     gpu: bool = False
+    eight: bool = False
+    """Whether BatchTopK's entries are screened by 8-bit products."""
 
     def part(self, threads: int) -> "Machine":
         """What a job with so many threads has of it, others being at work beside it; a GPU serves one job at a time."""
         share = 1.0 if self.gpu else min(1.0, threads / self.threads)
-        return Machine(self.bf16 * share, self.fp32 * share, self.bandwidth * share, threads, self.gpu)
+        return replace(
+            self, bf16=self.bf16 * share, fp32=self.fp32 * share, bandwidth=self.bandwidth * share, threads=threads
+        )
 
     def beside(self, threads: int) -> int:
         """Jobs with so many threads that run side by side."""

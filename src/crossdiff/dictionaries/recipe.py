@@ -28,6 +28,8 @@ RANGES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
 }
 """What the numbers of a recipe must be; not-a-number fits nowhere, null everywhere. Beyond ±1 of λ the loss has no
 minimum."""
+SPARSE = 32
+"""Latents for each active one from which on 8-bit sums save more than the products done twice cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,8 @@ class Recipe:
     threshold_decay: float = 0.999
     """Decay of the threshold's moving average."""
     matmul: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision of the encoder product in training and of what its gradients multiply; weights and sums stay fp32."""
+    """Precision of the encoder product in training and of what its gradients multiply; weights and sums stay fp32. With
+    bfloat16 and path auto, CPUs with VNNI first look where large scores may be, by sums of 8-bit numbers."""
     path: Literal["auto", "eager", "sparse"] = "auto"
     """How a step is computed: plain dense autograd, only the chosen entries, or whichever is cheaper. One result."""
     log_every: int = 20
@@ -168,6 +171,12 @@ class Recipe:
     def decoupled(self) -> bool:
         """Whether each model selects for itself."""
         return self.score_form == "decoupled"
+
+    @property
+    def screenable(self) -> bool:
+        """Whether BatchTopK may look at sums of 8-bit numbers first, where the CPU has fast ones (see `screen`)."""
+        fast = self.path == "auto" and self.sparsity == "batchtopk" and self.matmul == "bfloat16"
+        return fast and not self.decoupled and self.latents >= SPARSE * max(self.k, self.k_start or 0)
 
     @property
     def unit_norm(self) -> bool:

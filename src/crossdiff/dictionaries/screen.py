@@ -23,18 +23,18 @@ MARGIN = 3.0
 """Standard deviations of the 8-bit scores' error between the level and the least score kept."""
 ROOM = 1.1
 """Candidates at the first level over entries wanted, besides what the sample is unsure of."""
-SPARSE = 32
-"""Latents for each active one from which on the products saved are worth those done twice."""
 TRIES = 3
 """Levels tried before all is multiplied out."""
 
 
+def here() -> bool:
+    """Whether this machine's CPU screens."""
+    return compiled.there() and torch.cpu._is_vnni_supported()
+
+
 def prepared(encoder_FI: Tensor, recipe: Recipe) -> Coarse | None:
-    """The encoder in 8 bits, where steps of this recipe can be screened on this machine."""
-    wanted = recipe.path == "auto" and recipe.sparsity == "batchtopk" and recipe.matmul == "bfloat16"
-    if not wanted or recipe.decoupled or recipe.latents < SPARSE * max(recipe.k, recipe.k_start or 0):
-        return None
-    if not compiled.serve(encoder_FI) or not torch.cpu._is_vnni_supported():
+    """The encoder in 8 bits, where steps of this recipe are screened."""
+    if not compiled.serve(encoder_FI) or not recipe.screenable or not here():
         return None
     from crossdiff.dictionaries.compiled import passes
 

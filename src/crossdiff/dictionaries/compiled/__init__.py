@@ -16,7 +16,13 @@ from torch import Tensor
 
 def serve(tensor: Tensor) -> bool:
     """Whether the kernels can work on a tensor: it lies in a CPU's memory, and numba is there."""
-    return tensor.device.type == "cpu" and _numba()
+    return tensor.device.type == "cpu" and there()
+
+
+@cache
+def there() -> bool:
+    """Whether numba is there."""
+    return find_spec("numba") is not None
 
 
 def cut(rows: int, work: np.ndarray | None = None) -> np.ndarray:
@@ -34,11 +40,6 @@ def cut(rows: int, work: np.ndarray | None = None) -> np.ndarray:
     if work is None:
         return (share * rows).astype(np.int64)
     return np.searchsorted(work, share * work[-1]).clip(max=rows)
-
-
-@cache
-def _numba() -> bool:
-    return find_spec("numba") is not None
 
 
 def stored(value: Tensor) -> np.ndarray:
