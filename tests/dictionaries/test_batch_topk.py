@@ -56,7 +56,7 @@ def test_large_batch_takes_the_sampled_way(kind):
     pre = torch.randn(300, 1999, generator=g).to(kind)
     weight = torch.rand(1999, generator=g) + 0.5
     assert pre.numel() > 4 * select.SAMPLE
-    assert select._sampled_level(pre, weight, select.sample_rank(pre.numel(), 300 * 7)) > 1
+    assert select._sampled_level(pre, weight, select.sample_rank(pre.numel(), 300 * 7, select.SAMPLE)) > 1
     kept = batch_topk(pre, weight, 300 * 7)
     score = (pre.float().clamp(min=0) * weight).flatten()
     assert len(kept.flat_N) == 300 * 7
@@ -92,7 +92,7 @@ def test_the_level_lets_few_more_pass_than_are_wanted():
     wanted = 512 * 32
     even, uneven = torch.ones(4096), torch.linspace(0.1, 3, 4096)
     for shift, weight in ((0 * even, even), (uneven - 2, even), (0 * even, uneven)):
-        level = select._sampled_level(pre + shift, weight, select.sample_rank(pre.numel(), wanted))
+        level = select._sampled_level(pre + shift, weight, select.sample_rank(pre.numel(), wanted, select.SAMPLE))
         assert wanted <= int(((pre + shift) * weight > level).sum()) <= 1.4 * wanted
 
 

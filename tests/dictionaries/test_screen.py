@@ -25,7 +25,6 @@ SAMPLE = 2048
 def small_sample(monkeypatch):
     """So that batches of a test are large enough to be sampled."""
     monkeypatch.setattr(screen, "SAMPLE", SAMPLE)
-    monkeypatch.setattr(select, "SAMPLE", SAMPLE)
 
 
 def problem(tokens, latents, width, outlier, seed):
@@ -108,7 +107,7 @@ def test_a_level_that_too_few_exceed_is_lowered(monkeypatch):
     monkeypatch.setattr(screen, "_level", watched)
     wanted = screen.batch_topk(parameters, x, x.bfloat16(), weight, 80)
     low = ranks.pop() // 4
-    monkeypatch.setattr(select, "sample_rank", lambda entries, count: low)
+    monkeypatch.setattr(select, "sample_rank", lambda entries, count, sample: low)
     kept = screen.batch_topk(parameters, x, x.bfloat16(), weight, 80)
     assert ranks[:2] == [low, 2 * low]
     assert torch.equal(kept.flat_N, wanted.flat_N)

@@ -17,11 +17,13 @@ from torch import Tensor
 from crossdiff.dictionaries import compiled, select
 from crossdiff.dictionaries.parameters import Coarse, Parameters
 from crossdiff.dictionaries.recipe import Recipe
-from crossdiff.dictionaries.select import RUN, SAMPLE, Kept
+from crossdiff.dictionaries.select import RUN, Kept
 
 MARGIN = 3.0
 """Standard deviations of the 8-bit scores' error between the level and the least score kept."""
-ROOM = 1.1
+SAMPLE = 65_536
+"""Sums looked at for the first level."""
+ROOM = 1.05
 """Candidates at the first level over entries wanted, besides what the sample is unsure of."""
 TRIES = 3
 """Levels tried before all is multiplied out."""
@@ -56,7 +58,7 @@ def batch_topk(parameters: Parameters, x_BI: Tensor, input_BI: Tensor, weight_F:
     slope_F, offset_F = parameters.coarse.scale_M * weight_F, parameters.encoder_bias_F * weight_F
     start_S = select.starts(entries, SAMPLE // RUN)
     sampled_S = passes.sample(start_S, RUN, sums_BF, scale_B, slope_F, offset_F)
-    rank = select.sample_rank(entries, math.ceil(ROOM * count))
+    rank = select.sample_rank(entries, math.ceil(ROOM * count), SAMPLE)
     level = _level(sampled_S, rank)
     for _ in range(TRIES):
         if level <= 0:

@@ -78,7 +78,7 @@ def batch_topk(pre_BF: Tensor, weight_F: Tensor, count: int) -> Kept:
 
     pre_BF [B, F] is contiguous, fp32 or bf16; weight_F [F] fp32, not negative.
     """
-    rank = sample_rank(pre_BF.numel(), count)
+    rank = sample_rank(pre_BF.numel(), count, SAMPLE)
     while True:
         level = _sampled_level(pre_BF, weight_F, rank)
         kept, complete = _survivors(pre_BF, weight_F, level, count)
@@ -87,9 +87,9 @@ def batch_topk(pre_BF: Tensor, weight_F: Tensor, count: int) -> Kept:
         rank *= 2
 
 
-def sample_rank(entries: int, count: int) -> int:
-    """Rank in the sample that leaves a few standard deviations of room for the wanted count."""
-    expected = count * min(1.0, SAMPLE / entries)
+def sample_rank(entries: int, count: int, sample: int) -> int:
+    """Rank in a sample of so many entries that leaves a few standard deviations of room for the wanted count."""
+    expected = count * min(1.0, sample / entries)
     return math.ceil(expected + 4 * math.sqrt(expected)) + 8
 
 

@@ -227,17 +227,18 @@ def pull(
     encoder_out, bias_out, decoder_out, sums_2F,
 ):  # fmt: skip
     width, inputs = decoder_FI.shape[1], input_BI.shape[1]
+    chosen_N = order_N[start_F[first] : start_F[past]]
+    token_N, value_N = token_N[chosen_N], value_N[chosen_N]
     for latent in range(first, past):
         row, encoder, decoder = decoder_FI[latent], encoder_out[latent], decoder_out[latent]
         charge = charge_F[latent]
         encoder[:] = 0
         decoder[:] = 0
         bias = np.float32(0)
-        n, end = start_F[latent], start_F[latent + 1]
+        n, end = start_F[latent] - start_F[first], start_F[latent + 1] - start_F[first]
         while n + 4 <= end:
-            n0, n1, n2, n3 = order_N[n], order_N[n + 1], order_N[n + 2], order_N[n + 3]
-            b0, b1, b2, b3 = token_N[n0], token_N[n1], token_N[n2], token_N[n3]
-            f0, f1, f2, f3 = value_N[n0], value_N[n1], value_N[n2], value_N[n3]
+            b0, b1, b2, b3 = token_N[n], token_N[n + 1], token_N[n + 2], token_N[n + 3]
+            f0, f1, f2, f3 = value_N[n], value_N[n + 1], value_N[n + 2], value_N[n + 3]
             d0, d1, d2, d3 = delta_BI[b0], delta_BI[b1], delta_BI[b2], delta_BI[b3]
             g0, g1, g2, g3 = charge, charge, charge, charge
             for i in range(width):
@@ -254,7 +255,7 @@ def pull(
             bias += g0 + g1 + g2 + g3
             n += 4
         while n < end:
-            b0, f0, g0 = token_N[order_N[n]], value_N[order_N[n]], charge
+            b0, f0, g0 = token_N[n], value_N[n], charge
             d0, x0 = delta_BI[b0], input_BI[b0]
             for i in range(width):
                 e0 = number(d0[i])
