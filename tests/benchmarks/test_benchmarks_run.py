@@ -15,6 +15,7 @@ from benchmarks import (
     precision,
     products,
     sampling,
+    screening,
     study,
     subjects,
     training,
@@ -22,6 +23,9 @@ from benchmarks import (
 from benchmarks.published import PublishedTrainer
 from benchmarks.subjects import Case
 from crossdiff.activations.extract import batch_plan, padded, read_tokens
+from crossdiff.dictionaries import screen
+from crossdiff.dictionaries.architecture import Dictionary
+from crossdiff.dictionaries.recipe import Recipe
 
 TRAINING = ["--latents", "48", "--width", "16", "-k", "3", "--batch", "64", "--rounds", "2", "--steps", "1"]
 OWN = ["crossdiff", "crossdiff eager", "published", "encoder product", "bare product"]
@@ -48,6 +52,28 @@ def test_precision_trains_each_form_and_repeats() -> None:
     assert all(isinstance(value, float) and value > 0.05 for value in fve.values())
     assert fve["fp32", "FVE, seed 0"] != fve["bf16", "FVE, seed 0"]
     assert (rows[-1].subject, rows[-1].value) == ("repeated", 0.0)
+
+
+@pytest.mark.skipif(not screen.here(), reason="this machine does not screen")
+def test_screening_counts_what_is_chosen_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "SAMPLE", 2048)
+    width, latents, tokens = 40, 320, 64
+    draw = torch.Generator().manual_seed(0)
+    decoder = torch.nn.functional.normalize(torch.randn(1, latents, width, generator=draw), dim=2)
+    dictionary = Dictionary(
+        kind="chat-sae", score="none", encoder=decoder.transpose(1, 2).contiguous(), encoder_bias=torch.zeros(latents),
+        decoder=decoder, decoder_bias=torch.zeros(1, width), threshold=torch.zeros(()), mean=torch.zeros(1, width),
+        scale=torch.ones(1), about={},
+    )  # fmt: skip
+    recipe = Recipe(kind="chat-sae", latents=latents, k=4, steps=2000)
+    x_BLD = torch.randn(tokens, 2, width, generator=draw)
+    assert all(0 <= missed <= tokens * recipe.k // 50 for missed in screening.differences(dictionary, recipe, x_BLD))
+    coarse = screen.prepared
+    monkeypatch.setattr(screen, "prepared", lambda *given: coarse(*given)._replace(scale_M=torch.rand(latents) / 40))
+    monkeypatch.setattr(screen, "MARGIN", -100.0)
+    screened, product = screening.differences(dictionary, recipe, x_BLD)
+    assert screened > tokens * recipe.k // 50
+    assert product <= tokens * recipe.k // 50
 
 
 def test_training_measures_memory_of_a_subject_alone() -> None:
