@@ -24,6 +24,7 @@ from crossdiff.dictionaries.optimise import ready
 from crossdiff.dictionaries.parameters import Parameters
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.sparse import preactivation
+from crossdiff.parsing import parse
 from crossdiff.process import prepare
 
 SUBJECTS = ("screened", "bf16 product")
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     rows = []
     for folder in chosen.dictionaries:
         dictionary = load(folder)
-        recipe = Recipe(**dictionary.about["recipe"])
+        recipe = parse(Recipe, dictionary.about["recipe"], str(folder / "dictionary.json"))
         batches = islice(batches_ahead(view, recipe.batch, chosen.seed, 0, chosen.device), chosen.rounds)
         counts = [differences(dictionary, recipe, x_BLD) for x_BLD in batches]
         wanted = recipe.batch * recipe.k * len(counts)
