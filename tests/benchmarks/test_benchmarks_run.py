@@ -68,9 +68,13 @@ def test_screening_counts_what_is_chosen_otherwise(monkeypatch: pytest.MonkeyPat
     recipe = Recipe(kind="chat-sae", latents=latents, k=4, steps=2000)
     x_BLD = torch.randn(tokens, 2, width, generator=draw)
     assert all(0 <= missed <= tokens * recipe.k // 50 for missed in screening.differences(dictionary, recipe, x_BLD))
-    coarse = screen.prepared
-    monkeypatch.setattr(screen, "prepared", lambda *given: coarse(*given)._replace(scale_M=torch.rand(latents) / 40))
-    monkeypatch.setattr(screen, "MARGIN", -100.0)
+    batch_topk = screen.batch_topk
+
+    def beside(*given: Any) -> Any:
+        kept = batch_topk(*given)
+        return kept and kept._replace(flat_N=kept.flat_N + 1)
+
+    monkeypatch.setattr(screen, "batch_topk", beside)
     screened, product = screening.differences(dictionary, recipe, x_BLD)
     assert screened > tokens * recipe.k // 50
     assert product <= tokens * recipe.k // 50

@@ -16,6 +16,7 @@ from crossdiff.dictionaries.train import Trainer, train
 
 pytest.importorskip("numba")
 passes = pytest.importorskip("crossdiff.dictionaries.compiled.passes")
+kernels = pytest.importorskip("crossdiff.dictionaries.compiled.kernels")
 moving = pytest.importorskip("crossdiff.dictionaries.compiled.moving")
 
 
@@ -130,14 +131,25 @@ def test_adam_equals_its_plain_statement(shape, factor, threads):
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 17), (40, 64)])
 def test_eight_bits_are_the_nearest(shape, threads):
-    value = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * torch.logspace(-20, 20, shape[0])[:, None]
+    value = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * torch.logspace(-15, 15, shape[0])[:, None]
     value[-1] = 0
-    eight, scale = passes.coarse(value)
+    eight, scale, reach = passes.coarse(value)
     torch.testing.assert_close(scale, value.abs().amax(1) / 127)
+    wanted = (value.double().square().sum(1) / 12).sqrt().float()
+    assert torch.equal(reach.isinf(), ((eight == 0) & (value != 0)).sum(1) * 3 > shape[1])
+    torch.testing.assert_close(reach[reach.isfinite()], wanted[reach.isfinite()])
     assert eight[-1].eq(0).all()
     assert scale[-1] == 0
     assert eight[:-1].abs().amax(1).eq(127).all()
     assert ((eight * scale[:, None] - value).abs() <= 0.5001 * scale[:, None]).all()
+
+
+def test_a_row_that_one_number_rules_says_so():
+    row = torch.linspace(-1, 1, 65)
+    rows = torch.stack([row, row, row, torch.zeros(65)])
+    rows[1, 0], rows[2, 0], rows[3, 0] = 60, 200, 5
+    assert passes.coarse(rows).reach_M.isinf().tolist() == [False, False, True, False]
+    assert passes.coarse(torch.full((1, 3), 1e-35)).eight_MI.eq(0).all()
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
@@ -287,5 +299,6 @@ def test_a_training_taken_up_has_its_copy_again(tmp_path):
     assert timeless[0] == timeless[1]
 
 
-def test_kernels_and_adam_know_one_epsilon():
+def test_files_that_share_nothing_agree():
     assert moving.EPSILON == adam.EPSILON
+    assert moving.OPTIONS == kernels.OPTIONS

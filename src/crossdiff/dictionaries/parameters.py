@@ -23,6 +23,9 @@ class Coarse(NamedTuple):
     """int8, −127 … 127."""
     scale_M: Tensor
     """fp32."""
+    reach_M: Tensor
+    """√(Σ row² / 12), fp32: one standard deviation of what a product with another row is wrong by, over that one's
+    scale, for rounding it; ∞ where a third of this row rounds to 0, so that its own errors are no chance."""
 
 
 @dataclass(frozen=True)

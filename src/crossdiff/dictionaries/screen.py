@@ -2,14 +2,14 @@
 time of bf16 ones, say where large scores may be, and only there values are multiplied out.
 
 What is kept are the n·k largest of the values multiplied out, each of bf16 factors summed in fp32 and not rounded, so
-that they lie closer to the eager step's than a bf16 product's. An entry that belongs among them is missed only where
-8 bits put it under a level `MARGIN` standard deviations of their own error below the least one kept. What 8 bits are
-wrong by is measured at every step, and the level follows it; where that does not help, the caller multiplies all.
+that they lie closer to the eager step's than a bf16 product's. A level below the least of them comes from a sample, as
+in `select`; multiplied out is all that 8 bits put above it or less than `MARGIN` standard deviations of their error
+below it, token by token and latent by latent. Rounding by at most half a step is wrong by step / √12, so x·W is by
+√(scale_x²·‖W‖² + scale_W²·‖x‖²) / √12, which is at most the sum of both parts. Of a token, or a latent, that one number
+rules so that a third of the others round to 0, all is multiplied out: its errors are no chance.
 
 Shapes: B tokens, F latents, I = models × width.
 """
-
-import math
 
 import torch
 from torch import Tensor
@@ -20,23 +20,25 @@ from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.dictionaries.select import RUN, Kept
 
 MARGIN = 3.0
-"""Standard deviations of the 8-bit scores' error between the level and the least score kept."""
+"""Standard deviations of their error by which 8-bit scores may lie under the level and yet be looked at."""
 SAMPLE = 65_536
-"""Sums looked at for the first level."""
-ROOM = 1.05
-"""Candidates at the first level over entries wanted, besides what the sample is unsure of."""
+"""Sums looked at for the level."""
 TRIES = 3
 """Levels tried before all is multiplied out."""
+GROSS = 1 / 64
+"""Share of the tokens, or latents, of which all may be multiplied out entry by entry."""
+WIDEST = 2**31 // 127**2
+"""Numbers whose products fit into 32 bits."""
 
 
 def here() -> bool:
     """Whether this machine's CPU screens."""
-    return compiled.there() and torch.cpu._is_vnni_supported()
+    return compiled.there() and torch.backends.mkldnn.is_available() and torch.cpu._is_vnni_supported()
 
 
 def prepared(encoder_FI: Tensor, recipe: Recipe) -> Coarse | None:
     """The encoder in 8 bits, where steps of this recipe are screened."""
-    if not compiled.serve(encoder_FI) or not recipe.screenable or not here():
+    if not compiled.serve(encoder_FI) or not recipe.screenable or not here() or encoder_FI.shape[1] > WIDEST:
         return None
     from crossdiff.dictionaries.compiled import passes
 
@@ -53,38 +55,34 @@ def batch_topk(parameters: Parameters, x_BI: Tensor, input_BI: Tensor, weight_F:
         return None
     from crossdiff.dictionaries.compiled import passes
 
-    eight_BI, scale_B = passes.coarse(x_BI)
-    sums_BF = torch._int_mm(eight_BI, parameters.coarse.eight_MI.t())
-    slope_F, offset_F = parameters.coarse.scale_M * weight_F, parameters.encoder_bias_F * weight_F
-    start_S = select.starts(entries, SAMPLE // RUN)
-    sampled_S = passes.sample(start_S, RUN, sums_BF, scale_B, slope_F, offset_F)
-    rank = select.sample_rank(entries, math.ceil(ROOM * count), SAMPLE)
-    level = _level(sampled_S, rank)
+    x, encoder = passes.coarse(x_BI), parameters.coarse
+    if _gross(x) > GROSS * len(x_BI) or _gross(encoder) > GROSS * len(weight_F):
+        return None
+    sums_BF = torch._int_mm(x.eight_MI, encoder.eight_MI.t())
+    slope_F, offset_F = encoder.scale_M * weight_F, parameters.encoder_bias_F * weight_F
+    sampled_S = passes.sample(select.starts(entries, SAMPLE // RUN), RUN, sums_BF, x.scale_M, slope_F, offset_F)
+    wider_F = torch.where(encoder.reach_M.isinf(), 0.0, MARGIN * encoder.reach_M / encoder.scale_M).nan_to_num(0.0)
+    rank = select.sample_rank(entries, count, SAMPLE)
     for _ in range(TRIES):
+        level = select.largest_but(sampled_S, rank - 1) if rank <= len(sampled_S) else 0.0
         if level <= 0:
             return None
-        found, off = passes.screened(
-            sums_BF, scale_B, _least_sum(level, slope_F, offset_F), slope_F, offset_F, input_BI, parameters.short_FI,
-            parameters.encoder_bias_F, weight_F,
-        )  # fmt: skip
-        kept = select.largest(Kept(*found), count)
-        if len(kept.score_N) < count:
-            rank *= 2
-            level = _level(sampled_S, rank)
-            continue
-        least = float(kept.score_N.min())
-        if level <= least - MARGIN * off:
+        least_F = _least_sum(level, slope_F, offset_F, encoder.reach_M)
+        wider = wider_F, least_F, MARGIN * x.reach_M
+        own = input_BI, parameters.short_FI, parameters.encoder_bias_F, weight_F
+        kept = select.largest(Kept(*passes.screened(sums_BF, x.scale_M, *wider, *own)), count)
+        if len(kept.score_N) == count and float(kept.score_N.min()) >= level:
             return kept
-        level = least - (MARGIN + 1) * off
+        rank *= 2
     return None
 
 
-def _level(sampled_S: Tensor, rank: int) -> float:
-    """Score of that rank in the sample, 0 if it has none."""
-    return select.largest_but(sampled_S, rank - 1) if rank <= len(sampled_S) else 0.0
+def _gross(rows: Coarse) -> int:
+    """Rows whose errors are no chance."""
+    return int(rows.reach_M.isinf().sum())
 
 
-def _least_sum(level: float, slope_F: Tensor, offset_F: Tensor) -> Tensor:
-    """What the scaled sum s of a latent has to exceed for s · slope + offset > level, [F]."""
-    always_F = torch.where(offset_F > level, -torch.inf, torch.inf)
-    return torch.where(slope_F > 0, (level - offset_F) / slope_F, always_F)
+def _least_sum(level: float, slope_F: Tensor, offset_F: Tensor, reach_F: Tensor) -> Tensor:
+    """What a latent's scaled sum s must exceed for s · slope + offset > level, [F]; −∞ where it tells nothing."""
+    least_F = torch.where(reach_F.isinf(), -torch.inf, (level - offset_F) / slope_F)
+    return torch.where(slope_F > 0, least_F, torch.where(offset_F > level, -torch.inf, torch.inf))

@@ -96,7 +96,8 @@ def sample(start_S, run, sums_BF, scale_B, slope_F, offset_F):
     for s in range(len(start_S)):
         token, latent = divmod(start_S[s], latents)
         for r in range(run):
-            score_SR[s, r] = sums_BF[token, latent] * scale_B[token] * slope_F[latent] + offset_F[latent]
+            whole = np.float32(sums_BF[token, latent])
+            score_SR[s, r] = whole * scale_B[token] * slope_F[latent] + offset_F[latent]
             latent += 1
             if latent == latents:
                 token, latent = token + 1, 0
@@ -105,43 +106,39 @@ def sample(start_S, run, sums_BF, scale_B, slope_F, offset_F):
 
 @njit(parallel=True, **OPTIONS)
 def screen_parts(
-    ends, sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F, weight_F, flat_PN, value_PN,
-    score_PN, taken_P, missed_P,
+    ends, sums_BF, scale_B, wider_F, least_F, wider_B, input_BI, encoder_FI, bias_F, weight_F, flat_PN, value_PN,
+    score_PN, taken_P,
 ):  # fmt: skip
     for part in prange(len(ends) - 1):
         one = slice(part, part + 1)
         screen(
-            ends[part], ends[part + 1], sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F,
-            weight_F, flat_PN[one], value_PN[one], score_PN[one], taken_P[one], missed_P[one],
+            ends[part], ends[part + 1], sums_BF, scale_B, wider_F, least_F, wider_B, input_BI, encoder_FI, bias_F,
+            weight_F, flat_PN[one], value_PN[one], score_PN[one], taken_P[one],
         )  # fmt: skip
 
 
 @njit(**OPTIONS)
 def screen(
-    first, past, sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F, weight_F, flat_1N,
-    value_1N, score_1N, taken_1, missed_1,
+    first, past, sums_BF, scale_B, wider_F, least_F, wider_B, input_BI, encoder_FI, bias_F, weight_F, flat_1N,
+    value_1N, score_1N, taken_1,
 ):  # fmt: skip
     flat_N, value_N, score_N = flat_1N[0], value_1N[0], score_1N[0]
-    latents, taken, missed = sums_BF.shape[1], 0, np.float64(0)
+    latents, taken = sums_BF.shape[1], 0
     over_F = np.zeros(-(-latents // 8) * 8, np.bool_)
     x = np.empty(input_BI.shape[1], np.float32)
     for token in range(first, past):
-        row_F, scale, begun = sums_BF[token], scale_B[token], taken
+        row_F, scale, wider, begun = sums_BF[token], scale_B[token], wider_B[token], taken
         for latent in range(latents):
-            over_F[latent] = row_F[latent] * scale > least_F[latent]
+            over_F[latent] = (np.float32(row_F[latent]) + wider_F[latent]) * scale > least_F[latent] - wider
         taken = _listed(over_F, flat_N, taken)
         end = min(taken, len(flat_N))
         for i in range(len(x)):
             x[i] = number(input_BI[token, i])
         _products(x, encoder_FI, bias_F, flat_N[begun:end], value_N[begun:end])
         for n in range(begun, end):
-            latent = flat_N[n]
-            score_N[n] = value_N[n] * weight_F[latent]
-            miss = score_N[n] - (row_F[latent] * scale * slope_F[latent] + offset_F[latent])
-            missed += miss * miss
+            score_N[n] = value_N[n] * weight_F[flat_N[n]]
             flat_N[n] += token * latents
     taken_1[0] = taken
-    missed_1[0] = missed
 
 
 @njit(**OPTIONS)

@@ -6,7 +6,6 @@ The plain statements stand in `select.entries`, in `codes.SparseCodes`, and in `
 Shapes: B tokens, F latents, I = models × width, N active entries, M rows of any tensor.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -29,14 +28,15 @@ def above(value_BF: Tensor, level_F: Tensor, weight_F: Tensor) -> tuple[Tensor, 
     value [B, F] contiguous, bf16 or fp32; level [F] of the same type; weight [F] fp32.
     """
     given = stored(value_BF), stored(level_F), weight_F.contiguous().numpy()
-    return _found(kernels.above, kernels.above_parts, value_BF.shape, *given)[0]
+    return _found(kernels.above, kernels.above_parts, value_BF.shape, *given)
 
 
 def coarse(value_MI: Tensor, out: Coarse | None = None) -> Coarse:
     """Rows of fp32 numbers as multiples −127 … 127 of a number for each row, in ``out`` if given."""
     if out is None:
-        out = Coarse(torch.empty(value_MI.shape, dtype=torch.int8), torch.empty(len(value_MI)))
-    given = [tensor.numpy() for tensor in (value_MI, *out)]
+        rows = len(value_MI)
+        out = Coarse(torch.empty(value_MI.shape, dtype=torch.int8), torch.empty(rows), torch.empty(rows))
+    given = [tensor.numpy() for tensor in (value_MI.contiguous(), *out)]
     _each(moving.coarse, moving.coarse_parts, cut(len(value_MI)), *given)
     return out
 
@@ -48,38 +48,36 @@ def sample(start_S: Tensor, run: int, sums_BF: Tensor, scale_B: Tensor, slope_F:
 
 
 def screened(
-    sums_BF: Tensor, scale_B: Tensor, least_F: Tensor, slope_F: Tensor, offset_F: Tensor, input_BI: Tensor,
+    sums_BF: Tensor, scale_B: Tensor, wider_F: Tensor, least_F: Tensor, wider_B: Tensor, input_BI: Tensor,
     encoder_FI: Tensor, bias_F: Tensor, weight_F: Tensor,
-) -> tuple[tuple[Tensor, Tensor, Tensor], float]:  # fmt: skip
-    """Entries with sums_bj · scale_b > least_j, ascending: flat index (int64), value x·W + b and value·weight (fp32),
-    [N] each; and how far sums_bj · scale_b · slope_j + offset_j are from the latter, root mean square.
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Entries with (sums_bj + wider_j) · scale_b > least_j − wider_b, ascending: flat index (int64), value x·W + b and
+    value·weight (fp32), [N] each.
 
     sums [B, F] int32; input [B, I] and encoder [F, I] bf16 or fp32; the others fp32.
     """
-    tensors = sums_BF, scale_B, least_F, slope_F, offset_F, input_BI, encoder_FI, bias_F, weight_F
+    tensors = sums_BF, scale_B, wider_F, least_F, wider_B, input_BI, encoder_FI, bias_F, weight_F
     given = [stored(tensor.contiguous()) for tensor in tensors]
-    found, (missed,) = _found(kernels.screen, kernels.screen_parts, sums_BF.shape, *given, sums=1)
-    return found, math.sqrt(missed / max(1, len(found[0])))
+    return _found(kernels.screen, kernels.screen_parts, sums_BF.shape, *given)
 
 
 def _found(
-    one: Callable[..., None], parts: Callable[..., None], shape: torch.Size, *given: np.ndarray, sums: int = 0
-) -> tuple[tuple[Tensor, Tensor, Tensor], list[float]]:
-    """What a kernel writes of the entries that it finds, with room for all of them, and the sums that it takes."""
+    one: Callable[..., None], parts: Callable[..., None], shape: torch.Size, *given: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a kernel writes of the entries that it finds, with room for all of them."""
     ends = cut(shape[0])
     count = len(ends) - 1
     room = 1024 + int(ROOM * shape.numel() / count)
     while True:
         found = [np.empty((count, room), kind) for kind in (np.int64, np.float32, np.float32)]
         taken_P = np.zeros(count, np.int64)
-        sums_P = [np.zeros(count) for _ in range(sums)]
-        _each(one, parts, ends, *given, *found, taken_P, *sums_P)
+        _each(one, parts, ends, *given, *found, taken_P)
         if taken_P.max() <= room:
             break
         room = int(taken_P.max())
     joined = [np.concatenate([row[:taken] for row, taken in zip(each, taken_P, strict=True)]) for each in found]
     flat, value, score = map(torch.from_numpy, joined)
-    return (flat, value, score), [float(each.sum()) for each in sums_P]
+    return flat, value, score
 
 
 def error(
@@ -150,7 +148,7 @@ def update(
     """
     given = [tensor.view(len(parameter), -1).numpy() for tensor in (parameter, gradient, mean, square)]
     kept = np.empty((0, 0), np.int16) if short is None else stored(short)
-    none = np.empty((0, 0), np.int8), np.empty(0, np.float32)
+    none = np.empty((0, 0), np.int8), np.empty(0, np.float32), np.empty(0, np.float32)
     coarsened = none if eight is None else [tensor.numpy() for tensor in eight]
     along = np.empty(0, np.float32) if along_M is None else along_M.numpy()
     factor = np.float32(1 if rule.factor is None else float(rule.factor))
