@@ -61,16 +61,17 @@ def batch_topk(parameters: Parameters, x_BI: Tensor, input_BI: Tensor, weight_F:
     sums_BF = torch._int_mm(x.eight_MI, encoder.eight_MI.t())
     slope_F, offset_F = encoder.scale_M * weight_F, parameters.encoder_bias_F * weight_F
     sampled_S = passes.sample(select.starts(entries, SAMPLE // RUN), RUN, sums_BF, x.scale_M, slope_F, offset_F)
-    wider_F = torch.where(encoder.reach_M.isinf(), 0.0, MARGIN * encoder.reach_M / encoder.scale_M).nan_to_num(0.0)
+    wider_F = (MARGIN * encoder.reach_M / encoder.scale_M).nan_to_num(nan=0.0, posinf=0.0)
     rank = select.sample_rank(entries, count, SAMPLE)
     for _ in range(TRIES):
         level = select.largest_but(sampled_S, rank - 1) if rank <= len(sampled_S) else 0.0
         if level <= 0:
             return None
-        least_F = _least_sum(level, slope_F, offset_F, encoder.reach_M)
-        wider = wider_F, least_F, MARGIN * x.reach_M
-        own = input_BI, parameters.short_FI, parameters.encoder_bias_F, weight_F
-        kept = select.largest(Kept(*passes.screened(sums_BF, x.scale_M, *wider, *own)), count)
+        found = passes.screened(
+            sums_BF, x.scale_M, wider_F, _least_sum(level, slope_F, offset_F, encoder.reach_M), MARGIN * x.reach_M,
+            input_BI, parameters.short_FI, parameters.encoder_bias_F, weight_F,
+        )  # fmt: skip
+        kept = select.largest(Kept(*found), count)
         if len(kept.score_N) == count and float(kept.score_N.min()) >= level:
             return kept
         rank *= 2

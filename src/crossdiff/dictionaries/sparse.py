@@ -1,4 +1,4 @@
-"""The fast training step: one encoder product, then only the chosen entries; gradients by hand.
+"""The fast training step: one encoder product at most, then only the chosen entries; gradients by hand.
 
 `eager` states the same loss plainly; tests hold the two together. No autograd, no float atomics:
 a step repeats bit for bit.
@@ -15,7 +15,7 @@ from crossdiff.dictionaries.auxiliary import auxiliary
 from crossdiff.dictionaries.codes import DENSE_ABOVE, Codes, DenseCodes, Pullback, SparseCodes
 from crossdiff.dictionaries.parameters import Parameters, Step, encoder_input, silence, weight_of
 from crossdiff.dictionaries.recipe import Recipe
-from crossdiff.dictionaries.select import batch_topk, entries, positives
+from crossdiff.dictionaries.select import Kept, batch_topk, entries, positives
 from crossdiff.products import linear
 
 
@@ -26,13 +26,14 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
     seen_BI = encoder_input(parameters, x_BI, recipe)
     input_BI = seen_BI.to(kind)
     weight_F = weight_of(parameters, recipe)
-    pre_BF = None
+    pre_BF: Tensor | None = None
+    codes: Codes
     kept = screen.batch_topk(parameters, seen_BI, input_BI, weight_F, tokens * k)
-    if kept is None:
+    if kept is not None:
+        codes, least = _coded(kept, tokens, recipe.latents)
+    else:
         pre_BF = preactivation(parameters, input_BI, recipe)
         codes, least = _choose(pre_BF, weight_F, recipe, k)
-    else:
-        codes, least = SparseCodes.of(kept.flat_N, kept.value_N, tokens, recipe.latents), float(kept.score_N.min())
     error_BI = codes.error(x_BI, parameters.decoder_FI, parameters.decoder_bias_I)
     loss, delta_BI = reconstruction(error_BI, recipe)
     charge_F = weight_F * (recipe.l1 / tokens) if recipe.sparsity == "l1" else None
@@ -47,8 +48,10 @@ def step(parameters: Parameters, x_BI: Tensor, recipe: Recipe, k: int, silent_F:
     else:
         dead_K = (silent_F >= recipe.dead_after_tokens).nonzero().squeeze(1)
         if len(dead_K):
-            given = parameters, input_BI, recipe, dead_K
-            dead_BK = preactivation(*given) if pre_BF is None else pre_BF.index_select(1, dead_K)
+            if pre_BF is None:
+                dead_BK = preactivation(parameters, input_BI, recipe, dead_K)
+            else:
+                dead_BK = pre_BF.index_select(1, dead_K)
             aux = auxiliary(parameters, pulled, dead_BK, weight_F, error_BI, input_BI, dead_K, recipe)
         loss = loss + recipe.aux_weight * aux
     gradients = gather(pulled, delta_BI, parameters, recipe)
@@ -95,11 +98,17 @@ def _choose(pre_BF: Tensor, weight_F: Tensor, recipe: Recipe, k: int) -> tuple[C
         found = entries(pre_BF, torch.zeros_like(weight_F), weight_F)
         return SparseCodes.of(found.flat_N, found.value_N, tokens, latents), None
     kept = batch_topk(pre_BF, weight_F, tokens * k)
-    least = float(kept.score_N.min()) if len(kept.score_N) else None
-    if _dense(len(kept.flat_N), pre_BF, recipe):
+    codes, least = _coded(kept, tokens, latents)
+    if _dense(codes.active, pre_BF, recipe):
         value_BF = torch.zeros_like(pre_BF)
         value_BF.view(-1)[kept.flat_N] = kept.value_N.to(pre_BF.dtype)
-        return DenseCodes(value_BF, len(kept.flat_N)), least
+        return DenseCodes(value_BF, codes.active), least
+    return codes, least
+
+
+def _coded(kept: Kept, tokens: int, latents: int) -> tuple[SparseCodes, float | None]:
+    """Codes of what is kept, and its smallest score."""
+    least = float(kept.score_N.min()) if len(kept.score_N) else None
     return SparseCodes.of(kept.flat_N, kept.value_N, tokens, latents), least
 
 

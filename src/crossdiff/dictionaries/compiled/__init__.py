@@ -1,9 +1,9 @@
 """Kernels of the training step and of Adam for CPUs, each beside a plain statement of the same elsewhere.
 
-numba compiles `kernels` and `moving` when they are first used, for a quarter of a minute, and keeps them beside the
-code: later processes only load them. `passes` calls them on tensors. A row is worked on by one thread in a fixed
-order, so what they give repeats bit for bit and does not depend on the number of threads. numba is imported here only,
-and only where `serve` says yes.
+numba compiles `choosing`, `kernels` and `moving` when they are first used, for a quarter of a minute, and keeps them
+beside the code: later processes only load them. `passes` calls them on tensors. A row is worked on by one thread in a
+fixed order, so what they give repeats bit for bit and does not depend on the number of threads. numba is imported here
+only, and only where `serve` says yes.
 """
 
 from functools import cache

@@ -1,27 +1,15 @@
-"""What numba compiles for moving parameters: Adam, unit norms, and copies in bf16 and 8 bits. Nothing is shared with
-`kernels`, for what numba keeps of a file, it keeps until that file changes.
+"""Kernels that move parameters: Adam, unit norms, and copies in bf16 and 8 bits.
 
 A kernel with `_parts` in its name runs that without on parts of the rows, one for a thread.
 
 Shapes: M rows of any tensor, I = models × width, P parts.
 """
 
-import os
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.extending import intrinsic
+from numba import njit, prange
 
-OPTIONS: dict[str, Any] = {
-    "fastmath": {"reassoc", "contract", "nsz"},
-    "error_model": "numpy",
-    "cache": any(os.access(place, os.W_OK) for place in (Path(__file__).parent, Path("~").expanduser())),
-}
-"""Sums may be taken in another order than written, as PyTorch's are, but what is infinite or no number stays so. What
-was compiled is kept, if there is a place."""
+from crossdiff.dictionaries.compiled.bits import OPTIONS, bits_of, float_of, short
+
 EPSILON = 1e-8
 """`dictionaries.adam.EPSILON`, which numba would not see change."""
 LARGEST = 127
@@ -30,33 +18,6 @@ TINY = 1e-30
 """A row without a larger number counts as zeros."""
 LOST = 1 / 3
 """Share of a row's numbers that may round to 0; beyond it errors are no longer chance but what the row was."""
-
-
-@intrinsic
-def float_of(_, bits):
-    """fp32 of 32 bits."""
-
-    def generate(_context, builder, _signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.uint32), generate
-
-
-@intrinsic
-def bits_of(_, number):
-    """32 bits of fp32."""
-
-    def generate(_context, builder, _signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.uint32(types.float32), generate
-
-
-@njit(inline="always")
-def short(value):
-    """Bits of the nearest bf16 number, ties to even, as int16; for finite numbers."""
-    bits = bits_of(value)
-    return np.int16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
 
 @njit(parallel=True, **OPTIONS)

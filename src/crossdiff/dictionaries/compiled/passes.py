@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from crossdiff.dictionaries.adam import Rule
-from crossdiff.dictionaries.compiled import cut, kernels, moving, stored
+from crossdiff.dictionaries.compiled import choosing, cut, kernels, moving, stored
 from crossdiff.dictionaries.parameters import Coarse
 
 ROOM = 1 / 16
@@ -28,7 +28,7 @@ def above(value_BF: Tensor, level_F: Tensor, weight_F: Tensor) -> tuple[Tensor, 
     value [B, F] contiguous, bf16 or fp32; level [F] of the same type; weight [F] fp32.
     """
     given = stored(value_BF), stored(level_F), weight_F.contiguous().numpy()
-    return _found(kernels.above, kernels.above_parts, value_BF.shape, *given)
+    return _found(choosing.above, choosing.above_parts, value_BF.shape, *given)
 
 
 def coarse(value_MI: Tensor, out: Coarse | None = None) -> Coarse:
@@ -44,7 +44,7 @@ def coarse(value_MI: Tensor, out: Coarse | None = None) -> Coarse:
 def sample(start_S: Tensor, run: int, sums_BF: Tensor, scale_B: Tensor, slope_F: Tensor, offset_F: Tensor) -> Tensor:
     """sums_bj · scale_b · slope_j + offset_j of runs of entries from flat indices ``start`` on, [S · run] fp32."""
     given = [tensor.numpy() for tensor in (sums_BF, scale_B, slope_F, offset_F)]
-    return torch.from_numpy(kernels.sample(start_S.numpy(), run, *given))
+    return torch.from_numpy(choosing.sample(start_S.numpy(), run, *given))
 
 
 def screened(
@@ -58,7 +58,7 @@ def screened(
     """
     tensors = sums_BF, scale_B, wider_F, least_F, wider_B, input_BI, encoder_FI, bias_F, weight_F
     given = [stored(tensor.contiguous()) for tensor in tensors]
-    return _found(kernels.screen, kernels.screen_parts, sums_BF.shape, *given)
+    return _found(choosing.screen, choosing.screen_parts, sums_BF.shape, *given)
 
 
 def _found(
