@@ -44,8 +44,8 @@ def step_seconds(recipe: Recipe, width: int, machine: Machine) -> float:
 
     2·B·I·F / bf16 for the encoder product, half of that if it is screened in 8 bits (five products where codes are
     dense or the path is the eager one); bytes: the weights' gradients written and fed to Adam, with the encoder's
-    copies, (23 + 4m) a weight, m bytes a moment; scores written, compared and gathered, 6·B·F; four passes over the
-    chosen rows, 16·B·k·I.
+    copies, (23 + 4m) a weight, m bytes a moment; scores written, compared and gathered, 6·B·F, or 8·B·F as sums of
+    8-bit numbers; four passes over the chosen rows, 16·B·k·I.
     """
     wide = recipe.models * width
     product = 2.0 * recipe.batch * wide * recipe.latents
@@ -53,10 +53,13 @@ def step_seconds(recipe: Recipe, width: int, machine: Machine) -> float:
     dense = 1.0 if recipe.path == "eager" else DENSE_STEPS if recipe.sparsity == "l1" else 0.0
     rate = machine.bf16 if recipe.matmul == "bfloat16" and recipe.path != "eager" else machine.fp32
     moment = MOMENT_BYTES[recipe.moments]
-    if machine.eight and recipe.screenable:
+    screened = machine.eight and recipe.screenable
+    if screened:
         product *= EIGHT
     moved = weights(recipe, width) * (23 + 4 * moment)
-    moved += recipe.batch * recipe.latents * (6 + 24 * dense) + 16.0 * recipe.batch * active * wide * (1 - dense)
+    moved += recipe.batch * recipe.latents * (
+        (8 if screened else 6) + 24 * dense
+    ) + 16.0 * recipe.batch * active * wide * (1 - dense)
     return product * (1 + 4 * dense) / (GEMM * rate) + moved / (STREAM * machine.bandwidth)
 
 
