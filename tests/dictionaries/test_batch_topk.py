@@ -37,6 +37,7 @@ def test_keeps_exactly_the_largest(tokens, latents, k, levels, bf16, weighted, s
     weight = torch.randint(0, 4, (latents,), generator=g) / 2 if weighted else torch.ones(latents)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(select, "SAMPLE", sample)
+        patch.setattr(select, "SHARE", 2)
         patch.setattr(select, "RUN", run)
         select.starts.cache_clear()  # which places there are depends on the length of a run
         kept = batch_topk(pre, weight, tokens * k)
@@ -50,16 +51,21 @@ def test_keeps_exactly_the_largest(tokens, latents, k, levels, bf16, weighted, s
     assert mask.flatten().nonzero().squeeze(1).tolist() == wanted
 
 
+def sampled_level(pre, weight, count):
+    size = select.sample_size(pre.numel())
+    return select._sampled_level(pre, weight, size, select.sample_rank(pre.numel(), count, size))
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_large_batch_takes_the_sampled_way(kind):
+@pytest.mark.parametrize("tokens", [30, 300])
+def test_large_batch_takes_the_sampled_way(kind, tokens):
     g = torch.Generator().manual_seed(0)
-    pre = torch.randn(300, 1999, generator=g).to(kind)
+    pre = torch.randn(tokens, 1999, generator=g).to(kind)
     weight = torch.rand(1999, generator=g) + 0.5
-    assert pre.numel() > 4 * select.SAMPLE
-    assert select._sampled_level(pre, weight, select.sample_rank(pre.numel(), 300 * 7, select.SAMPLE)) > 1
-    kept = batch_topk(pre, weight, 300 * 7)
+    assert sampled_level(pre, weight, tokens * 7) > 1
+    kept = batch_topk(pre, weight, tokens * 7)
     score = (pre.float().clamp(min=0) * weight).flatten()
-    assert len(kept.flat_N) == 300 * 7
+    assert len(kept.flat_N) == tokens * 7
     rest = score.clone()
     rest[kept.flat_N] = 0
     assert float(rest.max()) <= float(kept.score_N.min())
@@ -70,7 +76,7 @@ def test_large_batch_takes_the_sampled_way(kind):
 def test_sample_blind_to_the_large_scores_is_mended(seen, monkeypatch):
     """The level is then far too high, or far too low; the choice is exact."""
     pre = torch.full((64, 8192), 0.01)
-    starts = select.starts(pre.numel(), select.SAMPLE // select.RUN)
+    starts = select.starts(pre.numel(), select.sample_size(pre.numel()) // select.RUN)
     looked = torch.zeros(pre.numel(), dtype=torch.bool)
     looked[(starts[:, None] + torch.arange(select.RUN)).flatten()] = True
     large = (looked == seen).nonzero().squeeze(1)[:50_000]
@@ -92,7 +98,7 @@ def test_the_level_lets_few_more_pass_than_are_wanted():
     wanted = 512 * 32
     even, uneven = torch.ones(4096), torch.linspace(0.1, 3, 4096)
     for shift, weight in ((0 * even, even), (uneven - 2, even), (0 * even, uneven)):
-        level = select._sampled_level(pre + shift, weight, select.sample_rank(pre.numel(), wanted, select.SAMPLE))
+        level = sampled_level(pre + shift, weight, wanted)
         assert wanted <= int(((pre + shift) * weight > level).sum()) <= 1.4 * wanted
 
 

@@ -26,6 +26,7 @@ rule baselines:
         "logs/{pair}/evidence/baselines.log",
     benchmark:
         "logs/{pair}/benchmarks/evidence/baselines.tsv"
+    priority: 1  # the evidence on every dictionary waits for it
     threads: study.compute.threads.dictionaries
     resources:
         gpu=gpus,

@@ -1,4 +1,4 @@
-# Needs nothing of the pair, so it can run beside any stage.
+# Needs nothing of the pair, so it can run beside any stage: where another job waits, that goes first.
 if study.synthetic:
 
     rule synthetic:
@@ -10,6 +10,7 @@ if study.synthetic:
             "logs/{pair}/synthetic/{name}.log",
         benchmark:
             "logs/{pair}/benchmarks/synthetic/{name}.tsv"
+        priority: -1
         threads: study.compute.threads.dictionaries
         resources:
             gpu=gpus,

@@ -17,7 +17,9 @@ from torch import Tensor
 from crossdiff.dictionaries import compiled
 
 SAMPLE = 131_072
-"""Entries looked at to estimate the level: about a thousand of them rank above it at usual sparsity."""
+"""Entries looked at to estimate the level, at most: about a thousand of them rank above it at usual sparsity."""
+SHARE = 8
+"""The sample is at most one in so many entries. Without one, in a small batch, every positive entry is a survivor."""
 RUN = 32
 """Entries in a row that the sample takes."""
 CHUNK = 2**19
@@ -78,13 +80,19 @@ def batch_topk(pre_BF: Tensor, weight_F: Tensor, count: int) -> Kept:
 
     pre_BF [B, F] is contiguous, fp32 or bf16; weight_F [F] fp32, not negative.
     """
-    rank = sample_rank(pre_BF.numel(), count, SAMPLE)
+    size = sample_size(pre_BF.numel())
+    rank = sample_rank(pre_BF.numel(), count, size)
     while True:
-        level = _sampled_level(pre_BF, weight_F, rank)
+        level = _sampled_level(pre_BF, weight_F, size, rank)
         kept, complete = _survivors(pre_BF, weight_F, level, count)
         if complete:
             return largest(kept, count)
         rank *= 2
+
+
+def sample_size(entries: int) -> int:
+    """How many of a batch's entries are looked at."""
+    return min(SAMPLE, entries // SHARE)
 
 
 def sample_rank(entries: int, count: int, sample: int) -> int:
@@ -93,15 +101,15 @@ def sample_rank(entries: int, count: int, sample: int) -> int:
     return math.ceil(expected + 4 * math.sqrt(expected)) + 8
 
 
-def _sampled_level(pre_BF: Tensor, weight_F: Tensor, rank: int) -> float:
-    """Score of that rank in a sample; 0 if the sample has no such rank or would be no smaller than the batch.
+def _sampled_level(pre_BF: Tensor, weight_F: Tensor, size: int, rank: int) -> float:
+    """Score of that rank in a sample of so many entries; 0 if the sample has no such rank.
 
     Entries are looked at `RUN` in a row, which come with one line of the cache.
     """
     entries, latents = pre_BF.numel(), pre_BF.shape[1]
-    if entries < 2 * SAMPLE or rank >= SAMPLE // RUN * RUN:
+    if rank >= size // RUN * RUN:
         return 0.0
-    start_S = starts(entries, SAMPLE // RUN).to(pre_BF.device)
+    start_S = starts(entries, size // RUN).to(pre_BF.device)
     repeats = -(-(latents + RUN) // latents)
     weight_SR = weight_F.repeat(repeats).unfold(0, RUN, 1).index_select(0, start_S % latents)
     score = pre_BF.view(-1).unfold(0, RUN, 1).index_select(0, start_S).float().mul_(weight_SR).view(-1)
