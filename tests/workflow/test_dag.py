@@ -36,7 +36,8 @@ def test_builds(snakemake: Snakemake, overlay: str | None) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines() if line and len(line.split()) == 2)
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
-    trainings = len(study["dictionaries"]) * len(study["seeds"])
+    seeds = yaml.safe_load(Path(ROOT, overlay or "config.yaml").read_text()).get("seeds", study["seeds"])
+    trainings = len(study["dictionaries"]) * len(seeds)
     nulls = bool(re.search("null_tune:(?! null)", Path(ROOT, overlay or "config.yaml").read_text()))
     trained, read = trainings + nulls * len(study["dictionaries"]), 1 + nulls
     wanted = {"dictionary": trained, "attribution": trained, "evidence": trainings, "pair": read, "activations": read}
