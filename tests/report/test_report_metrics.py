@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from study_files import BEHAVIOURS, Written, edit, make_config, write_study
 
+from crossdiff.report import behaviours
 from crossdiff.report.collect import collect
 from crossdiff.report.latents import THIRD, on_template
 from crossdiff.report.metrics import counts, metrics, template
@@ -215,6 +216,15 @@ def test_a_change_the_wrong_way_is_no_finding(tmp_path: Path) -> None:
 
 def test_without_random_sets_nothing_is_found(tmp_path: Path) -> None:
     assert found_after(tmp_path, pl.col("logprob"), pl.col("subject") == "best") == {"remove": 0, "add": 0}
+
+
+def test_the_interval_of_a_count_ends_at_the_number_of_behaviours(
+    planted: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, found = collect(planted.config, planted.root), iter([0, len(BEHAVIOURS)] * 20)
+    monkeypatch.setattr(behaviours, "found_by", lambda study, run: {"remove": next(found)})
+    leaf = metrics(study)["dictionaries"]["diff-sae"]["behaviours_found"]["remove"]
+    assert (leaf["low"], leaf["high"]) == (0, len(BEHAVIOURS))
 
 
 def test_rates_of_the_planted_behaviours(planted: Written) -> None:

@@ -39,7 +39,7 @@ from crossdiff.report.latents import (
     on_template,
 )
 from crossdiff.report.overall import overall
-from crossdiff.report.seeds import Tree, over_seeds, share
+from crossdiff.report.seeds import RANGES, Tree, over_seeds, share
 from crossdiff.report.synthetic import synthetic
 from crossdiff.report.trained import late_rise
 
@@ -118,8 +118,9 @@ def rates(answers: pl.DataFrame) -> Tree:
 
 def dictionary(study: Study, item: Dictionary) -> Tree:
     """Numbers of one dictionary over its seeds."""
-    seeds = [one_run(item, run) for run in item.runs]
+    seeds, ranges = [one_run(item, run) for run in item.runs], RANGES
     if study.effects is not None:
+        ranges = RANGES | {"behaviours_found": (0, study.effects["behaviour"].n_unique())}
         for tree, run in zip(seeds, item.runs, strict=True):
             tree["behaviours_found"] = behaviours.found_by(study, run)
     for tree, run in zip(seeds, item.runs, strict=True):
@@ -131,7 +132,7 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
         for tree, run in zip(seeds, item.runs, strict=True):
             assert run.steering is not None
             tree["steering"] = steering.rates(run.steering, settings.scales, planted)
-    tree = over_seeds(seeds) | kl.of_dictionary(study, item)
+    tree = over_seeds(seeds, ranges) | kl.of_dictionary(study, item)
     if study.effects is not None:
         tree |= behaviours.of_dictionary(study, item)
         tree["collateral"] = behaviours.elsewhere([run.collateral for run in item.runs])

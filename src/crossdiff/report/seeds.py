@@ -1,7 +1,7 @@
 """Numbers of several seeds -> one number with its interval."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -23,9 +23,9 @@ ROUNDING = 1e-9
 """What a sum of means may be off a whole number."""
 
 
-def over_seeds(trees: Sequence[Tree]) -> Tree:
+def over_seeds(trees: Sequence[Tree], ranges: Mapping[str, tuple[float, float]] = RANGES) -> Tree:
     """Merge the seeds' trees of numbers; a name that only some seeds have keeps those (its n says how many)."""
-    return {name: merge([tree[name] for tree in trees if name in tree], RANGES.get(name)) for name in keys(trees)}
+    return {name: merge([tree[name] for tree in trees if name in tree], ranges.get(name)) for name in keys(trees)}
 
 
 def keys(trees: Sequence[Tree]) -> list[str]:
