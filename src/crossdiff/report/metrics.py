@@ -120,7 +120,7 @@ def dictionary(study: Study, item: Dictionary) -> Tree:
     """Numbers of one dictionary over its seeds."""
     seeds, ranges = [one_run(item, run) for run in item.runs], RANGES
     if study.effects is not None:
-        ranges = RANGES | {"behaviours_found": (0, study.effects["behaviour"].n_unique())}
+        ranges = RANGES | {"behaviours_found": (0.0, float(study.effects["behaviour"].n_unique()))}
         for tree, run in zip(seeds, item.runs, strict=True):
             tree["behaviours_found"] = behaviours.found_by(study, run)
     for tree, run in zip(seeds, item.runs, strict=True):
