@@ -19,6 +19,7 @@ from crossdiff.costs.machine import calibrate
 from crossdiff.costs.seconds import EIGHT, GEMM, STARTUP, STREAM, attribution_seconds, evidence_seconds, step_seconds
 from crossdiff.costs.sizes import Machine, Model, Stage, Work
 from crossdiff.costs.stages import stages
+from crossdiff.dictionaries import screen
 from crossdiff.dictionaries.recipe import Recipe
 from crossdiff.overlay import merged
 from crossdiff.parsing import parse
@@ -60,6 +61,14 @@ def test_a_part_of_a_machine_screens_as_the_whole_does() -> None:
     assert part == replace(
         MACHINE, bf16=MACHINE.bf16 / 2, fp32=MACHINE.fp32 / 2, bandwidth=MACHINE.bandwidth / 2, threads=1, eight=True
     )
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_measured_machine_tells_whether_it_screens(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "here", lambda: there)
+    found = calibrate(threads=1, seconds=0.01)
+    assert (found.eight, found.threads, found.gpu) == (there, 1, False)
+    assert min(found.bf16, found.fp32, found.bandwidth) > 1e6
 
 
 def test_without_arithmetic_more_active_latents_cost_more_bytes() -> None:

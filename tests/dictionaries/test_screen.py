@@ -15,15 +15,17 @@ from crossdiff.dictionaries.train import Trainer, train
 
 pytest.importorskip("numba")
 passes = pytest.importorskip("crossdiff.dictionaries.compiled.passes")
-if not torch.cpu._is_vnni_supported():
-    pytest.skip("this CPU has no products of 8-bit numbers", allow_module_level=True)
 
 SAMPLE = 2048
+HERE = screen.here()
 
 
 @pytest.fixture(autouse=True)
-def small_sample(monkeypatch):
-    """So that batches of a test are large enough to be sampled."""
+def screened_here(monkeypatch):
+    """Also on a CPU whose sums of 8-bit numbers saturate; and batches of a test are large enough to be sampled."""
+    if not HERE:
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+        monkeypatch.setattr(torch, "_int_mm", lambda x, w: (x.double() @ w.double()).int())
     monkeypatch.setattr(screen, "SAMPLE", SAMPLE)
 
 
@@ -126,6 +128,25 @@ def test_where_few_are_positive_all_is_multiplied_out():
     assert screen.batch_topk(parameters, x, x.bfloat16(), weight, 80) is None
 
 
+def test_more_entries_than_there_was_room_for(monkeypatch):
+    parameters, x, weight = problem(300, 400, 64, 1.0, 0)
+    wanted = screen.batch_topk(parameters, x, x.bfloat16(), weight, 300 * 8)
+    monkeypatch.setattr(passes, "ROOM", 0)  # there is room for a thousand a thread
+    kept = screen.batch_topk(parameters, x, x.bfloat16(), weight, 300 * 8)
+    assert len(kept.flat_N) > 1024 * torch.get_num_threads()
+    assert all(torch.equal(one, two) for one, two in zip(kept, wanted, strict=True))
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_broken_token_ends_the_training(broken):
+    """It has no entries, which its loss does not hide."""
+    recipe = small("chat-sae", latents=400, k=2, matmul="bfloat16", aux_weight=0.0)
+    parameters, x, _ = problem(256, 400, 48, 1.0, 0)
+    x[3, 2] = broken
+    done = sparse.step(ready(parameters, recipe), x, recipe, 2, torch.zeros(400, dtype=torch.int64))
+    assert not torch.isfinite(torch.as_tensor(done.loss))
+
+
 def test_does_not_depend_on_the_number_of_threads():
     parameters, x, weight = problem(41, 400, 64, 1.0, 0)
     found = []
@@ -137,6 +158,7 @@ def test_does_not_depend_on_the_number_of_threads():
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
 
 
+@pytest.mark.skipif(not HERE, reason="this CPU does not screen")
 @pytest.mark.parametrize("shape", [(1, 7, 3), (20, 33, 65), (64, 130, 576)])
 def test_sums_are_exact(shape):
     """At the ends of their range, too: instructions that saturate would show."""
