@@ -9,7 +9,7 @@ products     bf16 products as crossdiff takes them beside torch's own
 store        dictionaries of an 8-bit store beside those of a bf16 one
 study        wall time and peak memory of a finished study, by stage
 costs        the cost model's predictions beside a finished study
-tables       JSON files of the above -> the tables of docs/performance.md
+tables       JSON files of the above -> the tables of docs/performance.md and docs/costs.md
 
 The first six need torch, numpy, safetensors and transformers alone, so that they run on a bare GPU machine.
 """
