@@ -139,10 +139,11 @@ def test_more_entries_than_there_was_room_for(monkeypatch):
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
 def test_a_broken_token_ends_the_training(broken):
-    """It has no entries, which its loss does not hide."""
+    """The batch is screened nevertheless, and its loss tells."""
     recipe = small("chat-sae", latents=400, k=2, matmul="bfloat16", aux_weight=0.0)
-    parameters, x, _ = problem(256, 400, 48, 1.0, 0)
+    parameters, x, weight = problem(256, 400, 48, 1.0, 0)
     x[3, 2] = broken
+    assert screen.batch_topk(parameters, x, x.bfloat16(), weight, 256 * 2) is not None
     done = sparse.step(ready(parameters, recipe), x, recipe, 2, torch.zeros(400, dtype=torch.int64))
     assert not torch.isfinite(torch.as_tensor(done.loss))
 

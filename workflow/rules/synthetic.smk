@@ -1,4 +1,4 @@
-# Needs nothing of the pair, so it can run beside any stage: where another job waits, that goes first.
+# Needs nothing of the pair, so it can run beside any stage: of the jobs that fit on free cores others go first.
 if study.synthetic:
 
     rule synthetic:

@@ -57,9 +57,8 @@ def step_seconds(recipe: Recipe, width: int, machine: Machine) -> float:
     if screened:
         product *= EIGHT
     moved = weights(recipe, width) * (23 + 4 * moment)
-    moved += recipe.batch * recipe.latents * (
-        (8 if screened else 6) + 24 * dense
-    ) + 16.0 * recipe.batch * active * wide * (1 - dense)
+    moved += recipe.batch * recipe.latents * ((8 if screened else 6) + 24 * dense)
+    moved += 16.0 * recipe.batch * active * wide * (1 - dense)
     return product * (1 + 4 * dense) / (GEMM * rate) + moved / (STREAM * machine.bandwidth)
 
 
